@@ -1,0 +1,47 @@
+"""Errors that a person reads: what happened, what was passed, what to do next."""
+
+from __future__ import annotations
+
+import traceback
+
+
+class LLMCacheError(Exception):
+    """One clear line; the cell fails, and the whole traceback is there by ``%tb``.
+
+    Args:
+        what: What happened, with what was passed, as one sentence without its full stop.
+        remedy: What to do next. Empty where nothing can be done.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        self.what = what
+        self.remedy = remedy
+        self._drawn = False
+        super().__init__(f"{what}. {remedy}".strip() if remedy else what)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython draws: one line the first time, everything when asked again by ``%tb``."""
+        if not self._drawn:
+            self._drawn = True
+            return [f"{type(self).__name__}: {self}"]
+        return traceback.format_exception(self)
+
+
+class StoreError(LLMCacheError):
+    """The file or backend that holds the entries cannot be opened, read or written."""
+
+
+class ReplayMissError(LLMCacheError):
+    """In replay mode nothing recorded answers the request, and the provider is not called."""
+
+
+class NotDescribableError(Exception):
+    """A request that cannot be described completely and so must not be cached.
+
+    Args:
+        reason: A few words for the annotation, as in ``not cached: a tool without a schema``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

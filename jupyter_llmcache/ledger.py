@@ -1,0 +1,143 @@
+"""What happened: one frozen event a model call, in order, for the whole process."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["hit", "miss", "bypass", "error"]
+
+#: Older events are dropped, so that a kernel that runs for weeks does not grow; totals stay right.
+MAX_EVENTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of one model, told when it ended.
+
+    Attributes:
+        cell: Number of the cell that was running when the call began; None outside a notebook.
+        kind: ``hit`` from the cache; ``miss`` from the provider; ``bypass`` from the provider, and
+            the cache was not asked; ``error`` when the call raised.
+        model: ``provider:name``, as in ``openai:gpt-x``.
+        key: The request's key in hexadecimal; None when the request cannot be cached.
+        wall_s: The whole call as the caller waited for it, in seconds.
+        lookup_s: Time in our own key and store before the answer or the provider, in seconds.
+        provider_s: Time in the provider, in seconds; None on a hit.
+        saved_s: On a hit, the provider's time when the answer was recorded, in seconds, or None
+            where it was not recorded; None for a fresh call.
+        usage: LangChain's ``usage_metadata`` of the answer, or None where the provider told none.
+        stored: Whether the answer is in the cache now because of this call.
+        reason: Why it was not stored or not cacheable, or what failed; None when all went well.
+        recorded_at: On a hit, when the answer was recorded, as Unix time in seconds.
+        location: Where the answer is stored or came from, as the store names itself.
+        canned: The model is a stand-in that answers from a list.
+        note: A mark on a good answer, as in ``cut at max_tokens``.
+        warning: A fault of the cache that did not cost the user the answer.
+    """
+
+    cell: int | None
+    kind: Kind
+    model: str
+    key: str | None
+    wall_s: float
+    lookup_s: float = 0.0
+    provider_s: float | None = None
+    saved_s: float | None = None
+    usage: Mapping[str, Any] | None = None
+    stored: bool = False
+    reason: str | None = None
+    recorded_at: float | None = None
+    location: str | None = None
+    canned: bool = False
+    note: str | None = None
+    warning: str | None = None
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of a stretch of calls; ``wall_s`` and ``saved_s`` in seconds."""
+
+    calls: int = 0
+    hits: int = 0
+    misses: int = 0
+    bypasses: int = 0
+    errors: int = 0
+    stored: int = 0
+    wall_s: float = 0.0
+    saved_s: float = 0.0
+
+    def add(self, call: Call) -> None:
+        """Count one call."""
+        self.calls += 1
+        self.hits += call.kind == "hit"
+        self.misses += call.kind == "miss"
+        self.bypasses += call.kind == "bypass"
+        self.errors += call.kind == "error"
+        self.stored += call.stored
+        self.wall_s += call.wall_s
+        self.saved_s += call.saved_s or 0.0
+
+    @classmethod
+    def of(cls, calls: Sequence[Call]) -> Totals:
+        """Return the totals of ``calls``."""
+        totals = cls()
+        for call in calls:
+            totals.add(call)
+        return totals
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All calls of the process, in the order in which they ended. Safe in threads."""
+
+    totals: Totals = field(default_factory=Totals)
+    cell: int | None = None
+    _events: deque[Call] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def record(self, call: Call) -> None:
+        """Append ``call``, and tell whoever collects calls in this context."""
+        with self._lock:
+            self._events.append(call)
+            self.totals.add(call)
+        for collector in _collectors.get():
+            collector.append(call)
+
+    def mark(self) -> int:
+        """Return a place in the ledger for ``since``."""
+        return self.totals.calls
+
+    def since(self, mark: int) -> list[Call]:
+        """Return the calls that ended after ``mark`` was taken, oldest first."""
+        with self._lock:
+            new = min(self.totals.calls - mark, len(self._events))
+            return list(self._events)[len(self._events) - new :]
+
+
+#: The process has one ledger, as it has one global LangChain cache.
+LEDGER = Ledger()
+
+_collectors: ContextVar[tuple[list[Call], ...]] = ContextVar("llmcache_collectors", default=())
+
+
+@contextmanager
+def collecting() -> Iterator[list[Call]]:
+    """Yield a list that fills with the calls made inside the block, also in tasks and pools that
+    inherit its context; calls of other threads stay out."""
+    calls: list[Call] = []
+    token = _collectors.set((*_collectors.get(), calls))
+    try:
+        yield calls
+    finally:
+        _collectors.reset(token)
+
+
+def calls() -> list[Call]:
+    """Return this process's calls, oldest first (the newest 100,000)."""
+    return LEDGER.since(0)

@@ -1,0 +1,82 @@
+"""How calls use the cache: auto, replay, refresh or bypass, and who decides.
+
+Replay is a promise about the whole process ("nothing is sent"), so any replay in force anywhere
+beats every other setting, in every thread. The other modes belong to whoever set them: a block or
+a magic's flag (a ContextVar, which LangChain's own thread pools inherit), then the session, then
+the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, cast, get_args
+
+from .errors import LLMCacheError
+
+Mode = Literal["auto", "replay", "refresh", "bypass"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+ENVIRONMENT_VARIABLE = "LLMCACHE_MODE"
+
+_block_mode: ContextVar[Mode | None] = ContextVar("llmcache_block_mode", default=None)
+_lock = threading.Lock()
+_replay_blocks = 0
+_session_mode: Mode | None = None
+
+
+def parse_mode(text: str, source: str = "mode") -> Mode:
+    """Return ``text`` as a mode.
+
+    Raises:
+        LLMCacheError: ``text`` is no mode; the message names ``source`` and the four modes.
+    """
+    if text in MODES:
+        return cast("Mode", text)
+    raise LLMCacheError(f"{source}: there is no mode {text!r}", f"Choose one of {', '.join(MODES)}")
+
+
+def current_mode() -> Mode:
+    """Return the mode that is in force for a call made here and now."""
+    environment = _environment_mode()
+    if _replay_blocks or "replay" in (_session_mode, environment):
+        return "replay"
+    return _block_mode.get() or _session_mode or environment or "auto"
+
+
+def set_session_mode(mode: Mode | None) -> None:
+    """Set the mode for every call of this process that no block or flag decides; None unsets it."""
+    global _session_mode  # noqa: PLW0603  # one process has one global LangChain cache and so one mode
+    _session_mode = mode
+
+
+@contextmanager
+def mode(name: str) -> Iterator[None]:
+    """Use the cache in this mode inside a ``with`` block.
+
+    ``replay`` holds for the whole process while the block runs, threads included.
+
+    Raises:
+        LLMCacheError: ``name`` is none of auto, replay, refresh, bypass.
+    """
+    wanted = parse_mode(name)
+    token = _block_mode.set(wanted)
+    _count_replay_block(+1 if wanted == "replay" else 0)
+    try:
+        yield
+    finally:
+        _count_replay_block(-1 if wanted == "replay" else 0)
+        _block_mode.reset(token)
+
+
+def _count_replay_block(step: int) -> None:
+    global _replay_blocks  # noqa: PLW0603  # counts the open blocks of all threads
+    with _lock:
+        _replay_blocks += step
+
+
+def _environment_mode() -> Mode | None:
+    text = os.environ.get(ENVIRONMENT_VARIABLE)
+    return parse_mode(text, ENVIRONMENT_VARIABLE) if text else None

@@ -1,0 +1,18 @@
+"""The drawing: an untrusted answer is worth looking at, and safe to look at."""
+
+from .annotation import annotation_text
+from .numbers import format_age, format_bytes, format_count, format_seconds
+from .terminal import visible
+from .values import Answer, CacheStatus, CellSummary
+
+__all__ = [
+    "Answer",
+    "CacheStatus",
+    "CellSummary",
+    "annotation_text",
+    "format_age",
+    "format_bytes",
+    "format_count",
+    "format_seconds",
+    "visible",
+]

@@ -1,0 +1,310 @@
+"""The way of one request through the cache: find it, or let the provider answer and keep that.
+
+Two rules shape the code. Once the provider has answered, nothing here may raise: a fault of the
+store becomes the call's ``warning``. In replay mode nothing may reach a provider: what is not found
+raises before the call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import Generation
+
+from . import entry, keys, modes
+from .errors import NotDescribableError, ReplayMissError, StoreError
+from .flights import Flight, Flights
+from .ledger import Call, Kind
+from .stores.base import Hit
+from .versions import recording_versions
+
+Prompt = str | Sequence[BaseMessage]
+
+RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
+
+#: Set by ``--keep``: store the answer whatever the verdict on it is.
+_keeping: ContextVar[bool] = ContextVar("llmcache_keeping", default=False)
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Store answers inside the block even if they are empty, filtered or unfinished."""
+    token = _keeping.set(True)
+    try:
+        yield
+    finally:
+        _keeping.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer that is kept: fresh generations, and the entry they came from.
+
+    ``hit`` is None where the entry is none of ours and tells neither when nor how long.
+    """
+
+    hit: Hit | None
+    generations: list[Generation]
+
+
+class AnswerPlace(Protocol):
+    """Where an open call finds and keeps answers."""
+
+    flights: Flights[Hit]
+
+    @property
+    def read_only(self) -> bool: ...
+    @property
+    def location(self) -> str: ...
+    def find(self, call: OpenCall, request: keys.Request) -> Found | None: ...
+    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None: ...
+    def recorded_requests(self) -> Iterable[str]: ...
+    def nearest(self, request: keys.Request) -> str | None: ...
+
+
+class OpenCall:
+    """One request between the moment it is seen and the event that tells of it.
+
+    The caller asks ``recall`` (or ``arecall``); on None it runs the provider inside ``paying`` and
+    hands the generations to ``settle``; at the very end it calls ``close``, whatever happened.
+    """
+
+    def __init__(
+        self,
+        place: AnswerPlace,
+        model: BaseLanguageModel[Any],
+        prompt: Prompt,
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        bypass_reason: str | None,
+    ) -> None:
+        self._began = time.perf_counter()
+        self.place = place
+        self.model = model
+        self.prompt = prompt
+        self.stop = stop
+        self.kwargs = kwargs
+        self.mode = modes.current_mode()
+        self.request: keys.Request | None = None
+        self._found: Found | None = None
+        self._flight: Flight[Hit] | None = None
+        self._lookup_s = 0.0
+        self._provider_s: float | None = None
+        self._usage: Mapping[str, Any] | None = None
+        self._stored = False
+        self._failed = False
+        self._reason: str | None = None
+        self._note: str | None = None
+        self._warning: str | None = None
+        if bypass_reason and self.mode != "replay":
+            self.mode = "bypass"
+        self._refusal = bypass_reason
+        if self.mode == "bypass":
+            self._reason = bypass_reason or "mode bypass"
+        elif not bypass_reason:
+            self._describe()
+
+    # --- before the provider ---
+
+    def recall(self, *, may_wait: bool = True) -> list[Generation] | None:
+        """Return the answer if the cache holds it or another call is just getting it.
+
+        Args:
+            may_wait: False for a caller that leads other flights meanwhile: two such callers
+                could wait for each other.
+
+        Raises:
+            ReplayMissError: Replay is in force and nothing recorded answers this request.
+        """
+        while (flight := self._look()) is not None:
+            if not (may_wait and flight.wait()) or self._take_over(flight):
+                break
+        return self._recalled()
+
+    async def arecall(self, *, may_wait: bool = True) -> list[Generation] | None:
+        """Like ``recall``, without blocking the running event loop while another call pays."""
+        while (flight := self._look()) is not None:
+            if not (may_wait and await flight.await_landing()) or self._take_over(flight):
+                break
+        return self._recalled()
+
+    def _look(self) -> Flight[Hit] | None:
+        """Look for the answer once; return a flight to wait for, or None when all is decided."""
+        if self.mode == "bypass":
+            return None
+        if self.mode in ("auto", "replay") and self.request is not None:
+            self._found = self._find(self.request)
+        if self.mode == "replay":
+            if self._found is None:
+                raise self._replay_miss()
+            return None
+        if self.mode != "auto" or self._found is not None or self.request is None:
+            return None
+        flight, leads = self.place.flights.join(self.request.key)
+        if leads:
+            self._flight = flight
+            return None
+        return flight
+
+    def _take_over(self, flight: Flight[Hit]) -> bool:
+        """Take a landed flight's answer; False when it brought none."""
+        if flight.answer is None:
+            return False
+        self._found = Found(flight.answer, entry.decode(flight.answer.answer))
+        return True
+
+    def _recalled(self) -> list[Generation] | None:
+        self._lookup_s = time.perf_counter() - self._began
+        if self._found is None:
+            return None
+        self._usage = entry.usage_of(self._found.generations)
+        return self._found.generations
+
+    def _find(self, request: keys.Request) -> Found | None:
+        try:
+            found = self.place.find(self, request)
+            if found is None and self.mode == "replay":
+                other = self._with_recorded_endpoint(request)
+                found = None if other is None else self.place.find(self, other)
+        except StoreError as error:
+            self._warning = str(error)
+            return None
+        return found
+
+    def _with_recorded_endpoint(self, request: keys.Request) -> keys.Request | None:
+        """The same request at the only endpoint that the file knows for this provider and model."""
+        endpoints = keys.endpoints_like(request, self.place.recorded_requests())
+        return request.with_endpoint(endpoints.pop()) if len(endpoints) == 1 else None
+
+    def _replay_miss(self) -> ReplayMissError:
+        self._failed = True
+        if self.request is None:
+            return ReplayMissError(
+                f"replay: this call of {self.label} cannot be recorded ({self._refusal})", ""
+            )
+        what = f"replay: nothing recorded answers this request to {self.label}"
+        nearest = self._warning or self.place.nearest(self.request)
+        return ReplayMissError(f"{what}; {nearest}" if nearest else what, RECORD_FIRST)
+
+    # --- the provider, and after it ---
+
+    @contextmanager
+    def paying(self) -> Iterator[None]:
+        """Time the provider; an exception in the block makes this call an error."""
+        began = time.perf_counter()
+        try:
+            yield
+        except GeneratorExit:
+            self._reason = "the stream was left before its end"
+            raise
+        except BaseException as error:
+            self._failed = True
+            self._reason = type(error).__name__
+            raise
+        finally:
+            self._provider_s = time.perf_counter() - began
+
+    def show_life(self) -> None:
+        """Tell whoever waits for this answer that it is still growing."""
+        if self._flight is not None:
+            self._flight.show_life()
+
+    def settle(self, generations: Sequence[Generation]) -> None:
+        """Keep what the provider answered, if it is a good answer. Never raises."""
+        try:
+            self._usage = entry.usage_of(generations)
+            if self.request is not None and self.mode in ("auto", "refresh"):
+                self._keep(self.request, generations)
+        except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
+            self._warning = str(error)
+
+    def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
+        verdict = entry.verdict(generations, max_tokens_given=keys.limits_tokens(request))
+        self._note = verdict.note
+        if verdict.reason is not None and not _keeping.get():
+            self._reason = verdict.reason
+            return
+        package = type(self.model).__module__.partition(".")[0]
+        answer = entry.encode(generations, versions=recording_versions(package))
+        hit = Hit(answer, time.time(), self._provider_s)
+        if self._flight is not None:
+            self.place.flights.land(request.key, self._flight, hit)
+        if self.place.read_only:
+            self._reason = f"{self.place.location} is read-only"
+            return
+        self.place.keep(self, request, hit)
+        self._stored = True
+
+    def close(self) -> None:
+        """Free whoever waits for this call. Call it once, in every case."""
+        if self._flight is not None and self.request is not None:
+            self.place.flights.land(self.request.key, self._flight, self._flight.answer)
+
+    # --- what it was ---
+
+    @property
+    def label(self) -> str:
+        """The model as ``provider:name``."""
+        return self.request.model if self.request else keys.model_label(self.model, self.kwargs)
+
+    @property
+    def found(self) -> Found | None:
+        """What the cache held, after ``recall``."""
+        return self._found
+
+    @property
+    def hit_mark(self) -> dict[str, Any]:
+        """What a hit's message says of itself in ``response_metadata["llm_cache"]``."""
+        hit = self._found.hit if self._found else None
+        return {
+            "cached": True,
+            "key": self.request.key.hex() if self.request else None,
+            "recorded_at": hit.created_at if hit else None,
+            "saved_s": hit.provider_s if hit else None,
+        }
+
+    def event(self, cell: int | None, wall_s: float) -> Call:
+        """Return the event that tells of this call, which took ``wall_s`` seconds for the caller."""
+        hit = self._found.hit if self._found else None
+        return Call(
+            cell=cell,
+            kind=self._kind(),
+            model=self.label,
+            key=self.request.key.hex() if self.request else None,
+            wall_s=wall_s,
+            lookup_s=self._lookup_s,
+            provider_s=self._provider_s,
+            saved_s=hit.provider_s if hit else None,
+            usage=self._usage,
+            stored=self._stored,
+            reason=self._reason,
+            recorded_at=hit.created_at if hit else None,
+            location=self.place.location,
+            canned=bool(getattr(self.model, "canned", False)),
+            note=self._note,
+            warning=self._warning,
+        )
+
+    def _kind(self) -> Kind:
+        if self._failed:
+            return "error"
+        if self._found is not None:
+            return "hit"
+        return "bypass" if self.mode == "bypass" else "miss"
+
+    def _describe(self) -> None:
+        try:
+            self.request = keys.describe(self.model, self.prompt, self.stop, self.kwargs)
+        except NotDescribableError as error:
+            self._refusal = error.reason
+        except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
+            self._refusal = f"{type(error).__name__} while describing the request"
+        if self.request is None:
+            self._reason = f"not cached: {self._refusal}"

@@ -1,0 +1,27 @@
+"""Which versions recorded an answer; kept with the entry so that ``show`` and ``explain`` can tell."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import metadata
+
+_OWN_DISTRIBUTIONS = ("jupyter_llmcache", "langchain-core")
+
+
+@cache
+def recording_versions(package: str | None) -> dict[str, str]:
+    """Return distribution names and versions of what records now.
+
+    Args:
+        package: The top-level package of the model's class, as ``langchain_openai``; None where no
+            model was seen.
+    """
+    names = [*_OWN_DISTRIBUTIONS, *([package.replace("_", "-")] if package else [])]
+    return {name: version for name in names if (version := _version(name)) is not None}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -39,6 +39,7 @@ class ObservedCache(BaseCache, streams.CallCache):
     def __init__(self, store: Store) -> None:
         self.store = store
         self.flights: Flights[Hit] = Flights()
+        self.closed = False
         streams.install(self)
 
     def open(
@@ -74,6 +75,11 @@ class ObservedCache(BaseCache, streams.CallCache):
                 return Found(hit, entry.decode(hit.answer))
         return self._find_langchain_row(call)
 
+    def holds(self, request: keys.Request) -> bool:
+        """Return whether an entry answers ``request``, without counting a hit."""
+        keys_of = (request.key, *keys.former_keys(request))
+        return any(self.store.read(key) is not None for key in keys_of)
+
     def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
         """Store ``hit`` as the answer to ``request``.
 
@@ -94,6 +100,7 @@ class ObservedCache(BaseCache, streams.CallCache):
 
     def close(self) -> None:
         """Give the store back; the object serves nothing any more."""
+        self.closed = True
         streams.uninstall(self)
         self.store.close()
 
@@ -201,6 +208,46 @@ class SQLiteCache(ObservedCache):
             max_size_bytes=max_size_bytes,
         )
         super().__init__(store)
+
+
+class NoCache(streams.CallCache):
+    """Watches the calls of ``%%llm`` while no cache is on: nothing is found, nothing is kept."""
+
+    location = ""
+    read_only = True
+
+    def __init__(self) -> None:
+        self.flights: Flights[Hit] = Flights()
+
+    def open(
+        self,
+        model: BaseLanguageModel[Any],
+        prompt: Prompt,
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        bypass_reason: str | None = None,
+    ) -> OpenCall:
+        """Take one request in hand that no cache will answer."""
+        return OpenCall(self, model, prompt, stop, kwargs, bypass_reason or "no cache is on")
+
+    def find(self, call: OpenCall, request: keys.Request) -> Found | None:
+        """Find nothing."""
+        return None
+
+    def holds(self, request: keys.Request) -> bool:
+        """Hold nothing."""
+        return False
+
+    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
+        """Keep nothing."""
+
+    def recorded_requests(self) -> Iterable[str]:
+        """Know no request."""
+        return ()
+
+    def nearest(self, request: keys.Request) -> str | None:
+        """Know no request."""
+        return None
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal["hit", "miss", "bypass", "error"]
@@ -83,6 +83,14 @@ class Totals:
         self.wall_s += call.wall_s
         self.saved_s += call.saved_s or 0.0
 
+    def copy(self) -> Totals:
+        """Return the counts as they are now."""
+        return replace(self)
+
+    def minus(self, earlier: Totals) -> Totals:
+        """Return what was counted since ``earlier`` was copied."""
+        return Totals(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
+
     @classmethod
     def of(cls, calls: Sequence[Call]) -> Totals:
         """Return the totals of ``calls``."""
@@ -98,6 +106,7 @@ class Ledger:
 
     totals: Totals = field(default_factory=Totals)
     cell: int | None = None
+    _told: set[int] = field(default_factory=set)
     _events: deque[Call] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -112,6 +121,20 @@ class Ledger:
     def mark(self) -> int:
         """Return a place in the ledger for ``since``."""
         return self.totals.calls
+
+    def last(self) -> Call | None:
+        """Return the newest call, or None before the first."""
+        with self._lock:
+            return self._events[-1] if self._events else None
+
+    def tell(self, calls: Iterable[Call]) -> None:
+        """Note that a drawing has told the person of ``calls``."""
+        self._told.update(map(id, calls))
+
+    def untold_since(self, mark: int) -> list[Call]:
+        """Return the calls after ``mark`` that no drawing told of, and forget what was told."""
+        told, self._told = self._told, set()
+        return [call for call in self.since(mark) if id(call) not in told]
 
     def since(self, mark: int) -> list[Call]:
         """Return the calls that ended after ``mark`` was taken, oldest first."""

@@ -52,6 +52,11 @@ def set_session_mode(mode: Mode | None) -> None:
     _session_mode = mode
 
 
+def session_mode() -> Mode | None:
+    """Return what ``set_session_mode`` set."""
+    return _session_mode
+
+
 @contextmanager
 def mode(name: str) -> Iterator[None]:
     """Use the cache in this mode inside a ``with`` block.

@@ -43,6 +43,27 @@ def keeping() -> Iterator[None]:
         _keeping.reset(token)
 
 
+class Previewed(BaseException):  # noqa: N818  # no error, and no chain's retry may catch it
+    """Raised instead of the first model call inside ``previewing``; carries it out of a chain."""
+
+    def __init__(self, call: OpenCall) -> None:
+        self.call = call
+        super().__init__("previewed")
+
+
+_previewing: ContextVar[bool] = ContextVar("llmcache_previewing", default=False)
+
+
+@contextmanager
+def previewing() -> Iterator[None]:
+    """Stop the first model call of the block, before cache and provider, by ``Previewed``."""
+    token = _previewing.set(True)
+    try:
+        yield
+    finally:
+        _previewing.reset(token)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """An answer that is kept: fresh generations, and the entry they came from.
@@ -64,6 +85,7 @@ class AnswerPlace(Protocol):
     @property
     def location(self) -> str: ...
     def find(self, call: OpenCall, request: keys.Request) -> Found | None: ...
+    def holds(self, request: keys.Request) -> bool: ...
     def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None: ...
     def recorded_requests(self) -> Iterable[str]: ...
     def nearest(self, request: keys.Request) -> str | None: ...
@@ -92,6 +114,7 @@ class OpenCall:
         self.stop = stop
         self.kwargs = kwargs
         self.mode = modes.current_mode()
+        self.is_preview = False
         self.request: keys.Request | None = None
         self._found: Found | None = None
         self._flight: Flight[Hit] | None = None
@@ -137,6 +160,9 @@ class OpenCall:
 
     def _look(self) -> Flight[Hit] | None:
         """Look for the answer once; return a flight to wait for, or None when all is decided."""
+        if _previewing.get():
+            self.is_preview = True
+            raise Previewed(self)
         if self.mode == "bypass":
             return None
         if self.mode in ("auto", "replay") and self.request is not None:

@@ -100,6 +100,8 @@ class Watch:
         wall_s = time.perf_counter() - self._began
         calls, self._calls = self._calls, []
         for call in calls:
+            if call.is_preview:
+                continue
             LEDGER.record(call.event(self._cell, wall_s))
 
     # --- a hit costs nothing: callbacks see no tokens, the caller sees the original usage ---

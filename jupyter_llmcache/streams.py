@@ -14,6 +14,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
@@ -72,6 +73,22 @@ def uninstall(owner: object) -> None:
             _originals.clear()
 
 
+#: Watches calls that no cache answers, inside ``watching``.
+_bystander: ContextVar[CallCache | None] = ContextVar("llmcache_bystander", default=None)
+
+
+@contextlib.contextmanager
+def watching(bystander: CallCache) -> Iterator[None]:
+    """Let ``bystander`` see the calls of the block that would go past every cache."""
+    install(bystander)
+    token = _bystander.set(bystander)
+    try:
+        yield
+    finally:
+        _bystander.reset(token)
+        uninstall(bystander)
+
+
 def is_installed() -> bool:
     """Whether models' calls are led to the cache now."""
     return bool(_originals)
@@ -86,7 +103,7 @@ def _watch(model: BaseLanguageModel[Any]) -> Watch | None:
     if is_shadow(model):
         return None
     own: BaseCache | bool | None = model.cache
-    cache = own if isinstance(own, BaseCache) else get_llm_cache()
+    cache = own if isinstance(own, BaseCache) else get_llm_cache() or _bystander.get()
     if isinstance(cache, CallCache):
         return Watch(model, cache, "the model has cache=False" if own is False else None)
     if modes.current_mode() == "replay":

@@ -1,0 +1,61 @@
+"""An IPython extension that caches what language models answer, and says so.
+
+``%load_ext jupyter_llmcache`` in a notebook; in a script ``MemoryCache``, ``SQLiteCache``,
+``mode`` and ``calls``. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .cache import MemoryCache, SQLiteCache, mode
+    from .errors import LLMCacheError
+    from .ledger import Call, calls
+
+__all__ = [
+    "Call",
+    "LLMCacheError",
+    "MemoryCache",
+    "SQLiteCache",
+    "calls",
+    "load_ipython_extension",
+    "mode",
+    "unload_ipython_extension",
+]
+
+_HOMES = {
+    "Call": "ledger",
+    "LLMCacheError": "errors",
+    "MemoryCache": "cache",
+    "SQLiteCache": "cache",
+    "calls": "ledger",
+    "mode": "cache",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """``%load_ext jupyter_llmcache``: register the magics and hooks with ``shell``."""
+    from .extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """``%unload_ext jupyter_llmcache``: take everything away again and restore the old cache."""
+    from .extension import unload
+
+    unload(shell)

@@ -1,0 +1,107 @@
+"""Fixtures for all: real servers on 127.0.0.1, a real shell, a process as if it were new."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import network
+from tests.servers.ollama import OllamaServer
+from tests.servers.openai import OpenAIServer
+
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
+
+    from tests.shells import RecordingShell
+
+#: What could lead a test to a real provider, or change what the package does.
+_FOREIGN_VARIABLES = (
+    "OPENAI_",
+    "LANGCHAIN_",
+    "LANGSMITH_",
+    "LLMCACHE_MODE",
+    "AZURE_",
+    "ANTHROPIC_",
+)
+
+
+@pytest.fixture(autouse=True)
+def new_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every test an empty folder, no keys, no global cache, no mode and an empty ledger."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN_VARIABLES):
+            monkeypatch.delenv(name)
+    _reset()
+    yield
+    _reset()
+
+
+def _reset() -> None:
+    from langchain_core.globals import set_llm_cache
+
+    from jupyter_llmcache import modes, streams
+    from jupyter_llmcache.ledger import LEDGER, Totals
+
+    set_llm_cache(None)
+    for owner in list(streams._owners):
+        streams.uninstall(owner)
+    modes.set_session_mode(None)
+    modes._replay_blocks = 0
+    LEDGER._events.clear()
+    LEDGER.totals = Totals()
+    LEDGER.cell = None
+
+
+@pytest.fixture
+def openai_server() -> Iterator[OpenAIServer]:
+    """A running server that speaks OpenAI's protocol."""
+    with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def ollama_server() -> Iterator[OllamaServer]:
+    """A running server that speaks Ollama's protocol."""
+    with OllamaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def chat_openai(openai_server: OpenAIServer) -> Callable[..., ChatOpenAI]:
+    """Make a ChatOpenAI that talks to ``openai_server``; keyword arguments come on top."""
+    from langchain_openai import ChatOpenAI
+
+    def make(**settings: Any) -> ChatOpenAI:
+        defaults = {"model": "gpt-test", "api_key": "test-key", "max_retries": 0}
+        return ChatOpenAI(**{**defaults, "base_url": openai_server.url, **settings})
+
+    return make
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[RecordingShell]:
+    """A new IPython shell, the one that ``get_ipython()`` returns."""
+    from tests.shells import open_shell
+
+    with open_shell(tmp_path / "ipython") as new:
+        yield new
+
+
+@pytest.fixture
+def no_network() -> Iterator[network.Guard]:
+    """Refuse every connection but to this machine; the test fails if one was tried."""
+    with network.forbidden(loopback=True) as guard:
+        yield guard
+    assert not guard.attempts
+
+
+@pytest.fixture
+def no_sockets() -> Iterator[network.Guard]:
+    """Refuse every connection; the test itself looks at ``attempts``."""
+    with network.forbidden(loopback=False) as guard:
+        yield guard

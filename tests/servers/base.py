@@ -1,0 +1,227 @@
+"""A real HTTP server on 127.0.0.1 that records requests, and can be slow, fail or hang up."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+#: How long a request can be held, in seconds; longer and the test hangs.
+HOLD_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as it arrived; the headers' names in lower case."""
+
+    path: str
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return json.loads(self.raw)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An HTTP error to be sent instead of an answer."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class HangUpError(Exception):
+    """The connection is to be closed in the middle of things."""
+
+
+class RecordingServer:
+    """Serves ``answer`` in a thread of its own.
+
+    Attributes:
+        requests: Every POST that arrived, in order.
+        connections: How many TCP connections were opened.
+        most_at_once: The largest number of requests that were being answered at one time.
+        delay_s: Seconds before an answer's first byte.
+        tokens_per_s: Pace of a stream; None sends all at once.
+        cut_after: A stream ends after this many events; None sends it whole.
+        cut_cleanly: A cut stream ends as HTTP ends a body, not by closing the connection.
+        hang_up: Close the connection instead of answering.
+        pass_on: Cleared, it holds every request (at most 30 s) until it is set again.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Seen] = []
+        self.connections = 0
+        self.most_at_once = 0
+        self.delay_s = 0.0
+        self.tokens_per_s: float | None = None
+        self.cut_after: int | None = None
+        self.cut_cleanly = True
+        self.hang_up = False
+        self.pass_on = threading.Event()
+        self.pass_on.set()
+        self._failures: list[Failure] = []
+        self._failing: Failure | None = None
+        self._at_once = 0
+        self._lock = threading.Lock()
+        self._http = _HTTPServer(("127.0.0.1", 0), _Handler)
+        self._http.owner = self
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Close the port; later connections are refused."""
+        self.pass_on.set()
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join()
+        self._http.server_close()
+        self._http.close_connections()
+
+    @property
+    def port(self) -> int:
+        return self._http.server_address[1]
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [seen.body for seen in self.requests]
+
+    def fail(self, failure: Failure, times: int | None = None) -> None:
+        """Send ``failure`` to the next ``times`` requests, or to all until ``recover``."""
+        if times is None:
+            self._failing = failure
+        else:
+            self._failures += [failure] * times
+
+    def recover(self) -> None:
+        """Answer again."""
+        self._failing = None
+        self._failures.clear()
+
+    # --- what a protocol fills in ---
+
+    def answer(self, seen: Seen) -> Failure | dict[str, Any] | Iterable[bytes]:
+        """Return an error, a JSON body, or the events of a stream."""
+        raise NotImplementedError
+
+    stream_type = "text/event-stream; charset=utf-8"
+
+    # --- used by the handler ---
+
+    def handle(self, seen: Seen) -> Failure | dict[str, Any] | Iterable[bytes]:
+        with self._lock:
+            self.requests.append(seen)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            failure = self._failures.pop(0) if self._failures else self._failing
+        self.pass_on.wait(HOLD_LIMIT_S)
+        time.sleep(self.delay_s)
+        if self.hang_up:
+            raise HangUpError
+        return failure or self.answer(seen)
+
+    def done(self) -> None:
+        with self._lock:
+            self._at_once -= 1
+
+    def paced(self, events: Iterable[bytes]) -> Iterable[bytes]:
+        for number, event in enumerate(events):
+            if number == self.cut_after:
+                if self.cut_cleanly:
+                    return
+                raise HangUpError
+            if self.tokens_per_s and number:
+                time.sleep(1 / self.tokens_per_s)
+            yield event
+
+
+class _HTTPServer(ThreadingHTTPServer):
+    owner: RecordingServer
+    request_queue_size = 256
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open: set[Any] = set()
+
+    def get_request(self) -> Any:
+        request = super().get_request()
+        self.owner.connections += 1
+        self._open.add(request[0])
+        return request
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def close_connections(self) -> None:
+        for connection in list(self._open):
+            self.shutdown_request(connection)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of this server."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _HTTPServer
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("content-length", 0)))
+        seen = Seen(self.path, {k.lower(): v for k, v in self.headers.items()}, raw)
+        owner = self.server.owner
+        try:
+            answer = owner.handle(seen)
+            if isinstance(answer, Failure):
+                self._send_json(answer.status, answer.body, answer.headers)
+            elif isinstance(answer, dict):
+                self._send_json(200, answer)
+            else:
+                self._send_stream(owner.paced(answer), owner.stream_type)
+        except HangUpError:
+            self.close_connection = True
+        finally:
+            owner.done()
+
+    def do_GET(self) -> None:
+        self._send_json(404, {"error": {"message": f"no GET {self.path}", "type": "not_found"}})
+
+    def _send_json(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _send_stream(self, events: Iterable[bytes], content_type: str) -> None:
+        self.send_response(200)
+        self.send_header("content-type", content_type)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for event in events:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

@@ -31,6 +31,10 @@ class StoreError(LLMCacheError):
     """The file or backend that holds the entries cannot be opened, read or written."""
 
 
+class DamagedEntryError(StoreError):
+    """An entry is not what was stored, and so is never returned as an answer."""
+
+
 class ReplayMissError(LLMCacheError):
     """In replay mode nothing recorded answers the request, and the provider is not called."""
 

@@ -2,13 +2,18 @@
 
 from .annotation import annotation_text
 from .numbers import format_age, format_bytes, format_count, format_seconds
+from .stream import StreamDisplay
+from .tables import Table
 from .terminal import visible
-from .values import Answer, CacheStatus, CellSummary
+from .values import Answer, CacheStatus, CellSummary, PromptPreview
 
 __all__ = [
     "Answer",
     "CacheStatus",
     "CellSummary",
+    "PromptPreview",
+    "StreamDisplay",
+    "Table",
     "annotation_text",
     "format_age",
     "format_bytes",

@@ -18,15 +18,21 @@ MAX_REMARKS = 2
 
 
 def annotation_text(answer: Answer) -> str:
-    """Return the line that begins with ``cached`` or ``fresh``; of a stable answer, only model and
-    tokens, so that a saved notebook does not differ from run to run."""
+    """Return the line that begins with ``cached`` or ``fresh``.
+
+    Of a stable answer it tells only model and tokens, which do not differ from run to run.
+    """
     parts = _stable_parts(answer) if answer.stable else _parts(answer)
     return SEPARATOR.join(part for part in parts if part)
 
 
-def summary_text(calls: Sequence[Call]) -> str:
+def summary_text(calls: Sequence[Call], *, stable: bool) -> str:
     """Return the line under an ordinary cell that made ``calls``."""
     totals = Totals.of(calls)
+    if stable:
+        models = ", ".join(dict.fromkeys(one_line(call.model) for call in calls))
+        parts = [format_count(totals.calls, "LLM call"), models, _tokens(c.usage for c in calls)]
+        return SEPARATOR.join(part for part in parts if part)
     parts = [
         format_count(totals.calls, "LLM call"),
         _counted(totals.hits, "cached"),
@@ -52,8 +58,7 @@ def _parts(answer: Answer) -> Iterator[str]:
             yield _counted(totals.hits, "of them cached")
         yield _counted(totals.errors, "failed")
     yield format_seconds(answer.wall_s)
-    if answer.saved_s is not None:
-        yield f"saved {format_seconds(answer.saved_s)}"
+    yield _saved(answer, totals)
     yield _tokens_not_billed(calls)
     yield _tokens(call.usage for call in calls if call.kind != "hit")
     yield one_line(answer.model)
@@ -66,6 +71,12 @@ def _stable_parts(answer: Answer) -> Iterator[str]:
     yield one_line(answer.model)
     yield _tokens(call.usage for call in answer.calls) if answer.calls else _tokens([answer.usage])
     yield _canned(answer.calls)
+
+
+def _saved(answer: Answer, totals: Totals) -> str:
+    """What a wholly cached answer saved, or the cached calls of a partly fresh one."""
+    saved_s = answer.saved_s if answer.saved_s is not None else totals.saved_s
+    return f"saved {format_seconds(saved_s)}" if answer.saved_s is not None or saved_s else ""
 
 
 def _counted(count: int, what: str) -> str:

@@ -1,8 +1,9 @@
-"""Times, sizes, counts and dates as a person reads them. Every input is survived: data is foreign."""
+"""Times, sizes, counts and dates as a person reads them; no foreign number raises."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ _AGES_S = (
     ("min", 60),
 )
 _UNKNOWN = "?"
+_CONSONANT_Y = re.compile("(?<![aeiou])y$")
 
 
 def format_seconds(seconds: float) -> str:
@@ -58,8 +60,7 @@ def format_count(count: int, noun: str = "") -> str:
         return f"{count:,}"
     if count == 1:
         return f"1 {noun}"
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {plural}"
+    return f"{count:,} {_CONSONANT_Y.sub('ie', noun)}s"
 
 
 def format_age(seconds: float) -> str:
@@ -93,7 +94,7 @@ def _format_time(unix_s: float | None, pattern: str) -> str:
 
 
 def token_counts(usage: Mapping[str, Any] | None) -> tuple[int, int, int] | None:
-    """Return (input, output, total) of LangChain's usage; None where it tells no number of tokens."""
+    """Return (input, output, total) of LangChain's usage; None where it tells no number."""
     if not usage:
         return None
     told = [

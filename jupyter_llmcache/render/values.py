@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..ledger import Call
 from . import output
 from .annotation import SEPARATOR, annotation_text, summary_text
 from .numbers import format_bytes, format_count, format_seconds
-from .terminal import one_line, visible
+from .terminal import Printed, one_line, visible
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
@@ -62,13 +61,13 @@ class Answer:
     def _ipython_display_(self) -> None:
         output.show_answer(self)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002  # IPython's signature
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         nested = len(printer.stack) > 1
         printer.text(repr(self) if nested else output.terminal_text(self))
 
 
 @dataclass(frozen=True)
-class CacheStatus:
+class CacheStatus(Printed):
     """What a bare ``%llm_cache`` returns.
 
     Attributes:
@@ -115,29 +114,61 @@ class CacheStatus:
     def __str__(self) -> str:
         return "\n".join(f"{what:<8} {value}" for what, value in self.lines())
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002  # IPython's signature
-        printer.text(str(self))
-
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><th scope="row" style="text-align:left">{escape(what)}</th>'
-            f'<td style="text-align:left">{escape(value)}</td></tr>'
-            for what, value in self.lines()
-        )
-        return f"<table>{rows}</table>"
+        from .frame import rows_html
+
+        return rows_html(self.lines())
 
 
-class CellSummary:
-    """One line for the calls of an ordinary cell."""
+@dataclass(frozen=True)
+class CellSummary(Printed):
+    """One line for the calls of an ordinary cell.
 
-    def __init__(self, calls: Sequence[Call]) -> None:
-        self.calls = tuple(calls)
+    Attributes:
+        calls: The calls that no drawn answer told of.
+        stable: Whether the line leaves out what differs from run to run.
+    """
+
+    calls: Sequence[Call]
+    stable: bool = False
 
     def __str__(self) -> str:
-        return summary_text(self.calls)
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002  # IPython's signature
-        printer.text(str(self))
+        return summary_text(self.calls, stable=self.stable)
 
     def _repr_html_(self) -> str:
-        return f"<div>{escape(visible(str(self)))}</div>"
+        from .frame import summary_html
+
+        return summary_html(self.calls, stable=self.stable)
+
+
+@dataclass(frozen=True)
+class PromptPreview(Printed):
+    """What a model would be sent, for ``--show-prompt``.
+
+    Attributes:
+        messages: (role, text) of every message, in order.
+        model: ``provider:name``.
+        key: The request's key in hexadecimal; None when it is not cacheable.
+        cached: Whether the cache holds the answer.
+        reason: Why it is not cacheable; None when it is.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    model: str
+    key: str | None
+    cached: bool
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        parts = [f"{role}:\n{visible(text)}" for role, text in self.messages]
+        return "\n\n".join([*parts, self._verdict()])
+
+    def _verdict(self) -> str:
+        held = "in the cache" if self.cached else "not in the cache"
+        told = f"not cacheable: {one_line(self.reason)}" if self.reason else held
+        return SEPARATOR.join((told, one_line(self.model), *([self.key[:8]] if self.key else [])))
+
+    def _repr_html_(self) -> str:
+        from .frame import preview_html
+
+        return preview_html(self.messages, self._verdict())

@@ -1,0 +1,83 @@
+"""Code with colours that follow the notebook's theme."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pygments.token import _TokenType  # type: ignore[import-untyped,unused-ignore]
+
+#: Longer code is drawn without colours, in characters: lexers take about 1 us each.
+MAX_COLOURED_CHARS = 50_000
+
+#: Lexers are regular expressions over foreign text; only common, well-tried ones are used.
+_COMMON = (
+    "bash c c# c++ console cpp cs csharp css diff docker dockerfile go golang haskell html ini "
+    "ipython ipython3 java javascript js json jsx julia kotlin latex lua make makefile markdown "
+    "matlab md octave perl php postgresql powershell py pycon python python3 r rb rs ruby rust "
+    "scala sh shell sql sqlite3 swift tex toml ts tsx typescript xml yaml yml zsh"
+)
+_LANGUAGES = frozenset(_COMMON.split())
+
+#: Pygments' token to the part of JupyterLab's variable --jp-mirror-editor-...-color.
+_COLOURS = {
+    "Keyword": "keyword",
+    "Keyword.Constant": "atom",
+    "Name.Builtin": "builtin",
+    "Name.Class": "def",
+    "Name.Function": "def",
+    "Name.Decorator": "meta",
+    "Name.Tag": "tag",
+    "Name.Attribute": "attribute",
+    "Literal.String": "string",
+    "Literal.Number": "number",
+    "Operator": "operator",
+    "Operator.Word": "keyword",
+    "Comment": "comment",
+    "Generic.Heading": "header",
+    "Generic.Deleted": "string",
+    "Generic.Inserted": "keyword",
+    "Generic.Prompt": "comment",
+}
+
+
+def code_html(code: str, language: str = "") -> str:
+    """Return ``code`` as a block; ``language`` is a name as after a Markdown fence."""
+    lines = code.removesuffix("\n")
+    return (
+        '<div class="highlight"><pre dir="ltr" tabindex="0" role="group" aria-label="code" '
+        f'style="overflow-x:auto">{"".join(_spans(lines, language))}\n</pre></div>'
+    )
+
+
+def _spans(code: str, language: str) -> Iterator[str]:
+    name = language.strip().lower()
+    if name not in _LANGUAGES or len(code) > MAX_COLOURED_CHARS:
+        yield escape(code)
+        return
+    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped,unused-ignore]
+
+    lexer = get_lexer_by_name(name, stripnl=False, ensurenl=False)
+    for kind, run in groupby(lexer.get_tokens(code), key=lambda token: token[0]):
+        text = escape("".join(part for _, part in run))
+        opening = _opening_tag(kind)
+        yield f"{opening}{text}</span>" if opening else text
+
+
+@cache
+def _opening_tag(kind: _TokenType) -> str:
+    from pygments.token import STANDARD_TYPES
+
+    coloured = kind
+    while coloured and str(coloured).removeprefix("Token.") not in _COLOURS:
+        coloured = coloured.parent
+    if not coloured:
+        return ""
+    name = STANDARD_TYPES.get(kind) or STANDARD_TYPES[coloured]
+    colour = _COLOURS[str(coloured).removeprefix("Token.")]
+    return f'<span class="{name}" style="color:var(--jp-mirror-editor-{colour}-color)">'

@@ -1,0 +1,145 @@
+"""Formulas in Markdown: found by us, handed to the front end's MathJax as typed, or shown as text.
+
+An answer is drawn inside a class that MathJax skips; only what these rules take for a formula is
+opened to it. So ``$5 and $7`` stays currency, and a macro that could act never reaches MathJax.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
+
+#: Longer ones are text, in characters.
+MAX_FORMULA_CHARS = 4_000
+_MAX_BRACES = 60
+
+_ENVIRONMENTS = (
+    "align|alignat|aligned|alignedat|array|Bmatrix|bmatrix|cases|equation|gather|gathered|matrix|"
+    "multline|pmatrix|smallmatrix|split|Vmatrix|vmatrix"
+)
+_BEGIN = re.compile(rf"\\begin\{{((?:{_ENVIRONMENTS})\*?)\}}")
+#: An opening $ has no space after it; a closing one no space before and no digit after it.
+_DOLLAR = re.compile(r"\$(?=[^\s$])(?:[^\\$]|\\.){0,1000}?(?<!\s)\$(?!\d)", re.DOTALL)
+_LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
+_TAG = re.compile(r"\\tag\s*\*?\s*\{([^{}]*)\}")
+
+#: Macros that link, style, name, fetch, define or load, and those that paint outside their place.
+_ACTING = re.compile(
+    r"\\(?:href|url|style|class|cssId|data|html\w*|include\w*|input|require|unicode|mmlToken|"
+    r"texttip|mathtip|tooltip|toggle|mathtoggle|action\w*|bbox|f?colorbox|ref|eqref|label|tag|"
+    r"[gex]?def|let|(?:re)?new\w+|provide\w+|Declare\w+|Newextarrow|csname|catcode|char|special|"
+    r"write|read|open\w*|loop|rule|Rule|Space|kern|[hvm]skip|mkern|mspace|vspace|raise|lower|"
+    r"raisebox|move(?:left|right)|smash|[lrc]lap|math[lrc]lap|verb|enclose|cancelto|"
+    r"begingroup|endgroup|sandbox|begin\s*\{(?!(?:" + _ENVIRONMENTS + r")\*?\}))(?![a-zA-Z])"
+    r"|\\begin\s*\{(?!(?:" + _ENVIRONMENTS + r")\*?\})"
+    r"|\\hspace(?!\*?\{\d(?:\.\d+)?\s*(?:em|ex|cm|mm|pt)\})"
+    r"|\\\\\s*\*?\s*\[(?!\s*\d(?:\.\d+)?\s*(?:em|ex|cm|mm|pt)\s*\])"
+)
+
+
+def harmless(formula: str) -> str | None:
+    """Return ``formula`` fit for MathJax, labels dropped; None where it has to be shown as text."""
+    cleaned = _TAG.sub(r"\\qquad(\1)", _LABEL.sub("", formula))
+    if _ACTING.search(cleaned) or cleaned.count("{") > _MAX_BRACES * 10:
+        return None
+    return cleaned if _depth(cleaned) <= _MAX_BRACES else None
+
+
+def add_rules(markdown: MarkdownIt) -> None:
+    """Teach ``markdown`` formulas: tokens ``formula`` and ``formula_block`` with the source."""
+    markdown.inline.ruler.before("escape", "formula", _inline_rule)
+    markdown.block.ruler.before(
+        "fence", "formula_block", _block_rule, {"alt": ["paragraph", "reference", "blockquote"]}
+    )
+
+
+def _depth(formula: str) -> int:
+    depth = deepest = 0
+    for character in formula:
+        if character in "{}":
+            depth += 1 if character == "{" else -1
+            deepest = max(deepest, depth)
+    return deepest
+
+
+def _inline_rule(state: StateInline, silent: bool) -> bool:
+    end = _formula_end(state.src, state.pos)
+    if end is None or end > state.posMax:
+        return False
+    if not silent:
+        token = state.push("formula", "span", 0)
+        token.content = state.src[state.pos : end]
+    state.pos = end
+    return True
+
+
+def _formula_end(text: str, start: int) -> int | None:
+    """Return where the formula that begins at ``start`` ends; None where none begins there."""
+    opener = _opener(text, start)
+    if opener == "$":
+        match = _DOLLAR.match(text, start)
+        return match.end() if match else None
+    if not opener:
+        return None
+    closer = _closer(opener)
+    inside = start + len(opener)
+    found = text.find(closer, inside, inside + MAX_FORMULA_CHARS)
+    if found < 0 or not text[inside:found].strip():
+        return None
+    return found + len(closer)
+
+
+def _opener(text: str, start: int) -> str:
+    for opener in ("$$", "$", "\\(", "\\["):
+        if text.startswith(opener, start):
+            return opener
+    begin = _BEGIN.match(text, start)
+    return begin.group() if begin else ""
+
+
+def _closer(opener: str) -> str:
+    pairs = {"$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+    return pairs.get(opener) or opener.replace("begin", "end")
+
+
+def _block_rule(state: StateBlock, first: int, last: int, silent: bool) -> bool:
+    """A formula that begins a line, ends one, and may hold anything between, blank lines too."""
+    if state.is_code_block(first):
+        return False
+    start = state.bMarks[first] + state.tShift[first]
+    opener = _opener(state.src, start)
+    if opener in ("", "$", "\\("):
+        return False
+    line = _closing_line(state, first, last, opener)
+    if line is None:
+        return False
+    if silent:
+        return True
+    token = state.push("formula_block", "div", 0)
+    token.content = state.getLines(first, line + 1, state.blkIndent, False).strip()
+    token.map = [first, line + 1]
+    state.line = line + 1
+    return True
+
+
+def _closing_line(state: StateBlock, first: int, last: int, opener: str) -> int | None:
+    closer = _closer(opener)
+    begin = state.bMarks[first] + state.tShift[first]
+    inside = begin + len(opener)
+    for line in range(first, last):
+        if line > first and not state.isEmpty(line) and state.sCount[line] < state.blkIndent:
+            return None
+        end = state.eMarks[line]
+        if end - begin > MAX_FORMULA_CHARS:
+            return None
+        text = state.src[max(inside, state.bMarks[line]) : end].rstrip()
+        if text.endswith(closer) and state.src[inside:end].strip() != closer:
+            return line
+        if closer in text:
+            return None
+    return None

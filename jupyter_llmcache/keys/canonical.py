@@ -1,0 +1,150 @@
+"""Canonical JSON: one text for one value, whatever process, platform or dict order it came from.
+
+What is normalised: integral floats are integers, dict keys are strings in sorted order, tuples are
+lists, sets are sorted lists, enumerations are their values. Under a key ``properties`` a dict keeps
+its order, because the order of a schema's properties steers the answer. What JSON cannot say (bytes,
+NaN) becomes a tagged object that no plain value can equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+#: Begins the only key of an object that stands for something JSON cannot say.
+TAG = "llmcache:"
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+class Indescribable(Exception):
+    """A value that has no canonical form; the message says what it is in a few words."""
+
+
+def dump(value: Any) -> str:
+    """Return canonical JSON of a value made by ``Canon``; always encodable as UTF-8."""
+    text = _encode(value)
+    return text if text.isascii() else _escape_surrogates(text)
+
+
+def _escape_surrogates(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def digest(data: bytes) -> str:
+    """Return the 32 hexadecimal digits that stand for ``data`` in a description."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """Return the 32 hexadecimal digits that stand for ``text``."""
+    return digest(text.encode("utf-8", "surrogatepass"))
+
+
+class Canon:
+    """Turns values into plain JSON values in canonical order.
+
+    Subclasses add rules of their own by overriding ``other`` and ``from_dict``.
+    """
+
+    def plain(self, value: Any) -> Any:
+        """Return the canonical form of ``value``.
+
+        Raises:
+            Indescribable: ``value``, or something in it, has none.
+        """
+        kind = type(value)
+        if kind is str or kind is int or kind is bool or value is None:
+            return value
+        if kind is dict:
+            return self.from_dict(value)
+        if kind is list or kind is tuple:
+            return [self.plain(item) for item in value]
+        if kind is float:
+            return _number(value)
+        return self._less_common(value)
+
+    def from_dict(self, value: Mapping[Any, Any]) -> Any:
+        """Return ``value`` with keys as strings in sorted order."""
+        return {name: self._member(name, item) for name, item in sorted_items(value)}
+
+    def _member(self, name: str, item: Any) -> Any:
+        if name == "properties" and isinstance(item, Mapping):
+            return {name: self.plain(schema) for name, schema in _named_items(item)}
+        return self.plain(item)
+
+    def _less_common(self, value: Any) -> Any:
+        for kind, convert in _CONVERSIONS:
+            if isinstance(value, kind):
+                return convert(self, value)
+        return self.other(value)
+
+    def other(self, value: Any) -> Any:
+        """Return the canonical form of a value of no common type."""
+        raise Indescribable(f"an object of class {type(value).__name__}")
+
+
+def sorted_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    """Return the items of ``value`` with their keys as JSON writes them, sorted."""
+    return sorted(_named_items(value), key=_first)
+
+
+def _first(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def _named_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
+    items = [(_key(key), item) for key, item in value.items()]
+    if len({name for name, _ in items}) < len(items):
+        raise Indescribable("two keys that JSON writes alike")
+    return items
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        name = key.value if isinstance(key, Enum) else key
+        return TAG + name if name.startswith(TAG) else name
+    if key is None or isinstance(key, (bool, int, float)):
+        return dump(Canon().plain(key))
+    if isinstance(key, Enum):
+        return _key(key.value)
+    raise Indescribable(f"a key of class {type(key).__name__}")
+
+
+def _number(value: float) -> Any:
+    if not math.isfinite(value):
+        return {TAG + "number": repr(float(value))}
+    return int(value) if value.is_integer() else float(value)
+
+
+def _sorted_set(canon: Canon, value: AbstractSet[Any]) -> list[Any]:
+    return sorted((canon.plain(item) for item in value), key=dump)
+
+
+_CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
+    (Enum, lambda canon, value: canon.plain(value.value)),
+    (str, lambda _, value: str.__str__(value)),
+    (Mapping, lambda canon, value: canon.from_dict(value)),
+    ((list, tuple), lambda canon, value: [canon.plain(item) for item in value]),
+    (AbstractSet, _sorted_set),
+    ((bytes, bytearray, memoryview), lambda _, value: {TAG + "bytes": digest(bytes(value))}),
+    ((date, time), lambda _, value: value.isoformat()),
+    (PurePath, lambda _, value: value.as_posix()),
+    ((UUID, Decimal), lambda _, value: str(value)),
+    (numbers.Integral, lambda _, value: int(value)),
+    ((float, numbers.Real), lambda _, value: _number(float(value))),
+)

@@ -1,0 +1,170 @@
+"""Messages as the provider sees them: no ids, no usage, no metadata, nothing empty.
+
+An earlier answer of the model may come from the provider, from a stream or from a cache; the three
+must look alike here, or a conversation that is run again from the top would miss on its second turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from .canonical import TAG, Canon, Indescribable
+
+#: Strings longer than this many characters enter the key as a digest, which is faster than escaping them.
+LONG_CHARS = 1000
+
+#: Fields of LangChain's messages that a provider is never sent, or that are read by other names here.
+_UNSENT_FIELDS = frozenset(
+    {
+        "additional_kwargs",
+        "artifact",
+        "chunk_position",
+        "content",
+        "example",
+        "id",
+        "invalid_tool_calls",
+        "response_metadata",
+        "status",
+        "tool_call_chunks",
+        "tool_calls",
+        "type",
+        "usage_metadata",
+    }
+)
+
+#: What integrations leave in ``additional_kwargs`` for the caller and do not send back.
+_UNSENT_EXTRAS = frozenset({"parsed", "response_id", "stop_reason"})
+
+#: What a stream leaves in the blocks of an answer: how its pieces were put together.
+_STREAM_TRACES = frozenset({"index", "sub_index", "partial_json"})
+
+#: Content blocks that say again what ``tool_calls`` says.
+_CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call"})
+
+_canon = Canon()
+
+
+def describe_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """Return plain JSON values that two sequences share exactly when a provider sees the same.
+
+    Raises:
+        Indescribable: A message holds something that has no canonical form.
+    """
+    return [_describe(message) for message in messages]
+
+
+def _describe(message: BaseMessage) -> dict[str, Any]:
+    is_answer = isinstance(message, AIMessage)
+    fields = message.__dict__
+    calls = _tool_calls(fields) if is_answer else []
+    described = {
+        "type": message.type.removesuffix("MessageChunk").lower(),
+        "content": _content(message.content, calls if is_answer else None),
+        "tool_calls": calls,
+        "is_error": True if fields.get("status") == "error" else None,
+        "extras": _extras(message.additional_kwargs, bool(calls)),
+    }
+    for name, value in (fields | (message.__pydantic_extra__ or {})).items():
+        if value is not None and name not in _UNSENT_FIELDS:
+            described[name] = _canon.plain(value)
+    return {name: value for name, value in sorted(described.items()) if not _is_empty(value)}
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value == [] or value == {}
+
+
+def _tool_calls(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    calls = [*(fields.get("tool_calls") or ()), *(fields.get("invalid_tool_calls") or ())]
+    return [
+        {name: _canon.plain(call.get(name)) for name in ("args", "id", "name")} for call in calls
+    ]
+
+
+def _extras(extras: Mapping[str, Any], has_calls: bool) -> Any:
+    if not extras:
+        return None
+    kept = {
+        name: value
+        for name, value in extras.items()
+        if not _is_empty(value)
+        and name not in _UNSENT_EXTRAS
+        and not (has_calls and name == "tool_calls")
+    }
+    return _canon.plain(kept)
+
+
+def _content(content: Any, calls: list[dict[str, Any]] | None) -> Any:
+    """Return ``content``; ``calls`` is None but for an answer of the model."""
+    if isinstance(content, str):
+        return content
+    call_ids = None if calls is None else {call["id"] for call in calls}
+    blocks = [_block(block, call_ids) for block in content]
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and blocks[0]["type"] == "text":
+        return blocks[0]["text"]
+    return blocks
+
+
+def _block(block: Any, call_ids: set[Any] | None) -> dict[str, Any]:
+    if isinstance(block, str):
+        return {"text": block, "type": "text"}
+    if not isinstance(block, Mapping):
+        raise Indescribable(f"a content block of class {type(block).__name__}")
+    kind = block.get("type")
+    fields = {name: value for name, value in block.items() if not _is_empty(value)}
+    if call_ids is not None:
+        call_id = block.get("call_id") or block.get("id")
+        if kind in _CALL_BLOCKS and call_id in call_ids:
+            return {"id": call_id, "type": kind}
+        fields = {name: value for name, value in fields.items() if name not in _STREAM_TRACES}
+        if kind == "text":
+            fields.pop("id", None)
+    if kind == "text":
+        fields.setdefault("text", "")
+        return dict(_canon.from_dict(fields))
+    return dict(_shorten_blobs(_canon.from_dict(fields)))
+
+
+def _shorten_blobs(value: Any) -> Any:
+    """Replace the data of images, sounds and files by digests, so that entries stay small."""
+    if isinstance(value, dict):
+        return {name: _shorten_blobs(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shorten_blobs(item) for item in value]
+    if isinstance(value, str) and len(value) > LONG_CHARS and " " not in value:
+        return {TAG + "data": _long_digest(value)}
+    return value
+
+
+def shorten(value: Any) -> Any:
+    """Return what enters the key for ``value``: the same, with long strings as digests."""
+    if isinstance(value, str):
+        return {TAG + "text": _long_digest(value)} if len(value) > LONG_CHARS else value
+    if isinstance(value, list):
+        return [shorten(item) for item in value]
+    if isinstance(value, dict):
+        return {name: shorten(item) for name, item in value.items()}
+    return value
+
+
+def _long_digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def title_of(content: Any, max_chars: int = 120) -> str:
+    """Return the beginning of the last human message, or of the text, on one line."""
+    if isinstance(content, list):
+        humans = [item for item in content if item.get("type") == "human"] or content[-1:]
+        content = humans[-1].get("content", "") if humans else ""
+    if isinstance(content, list):
+        content = " ".join(_block_title(block) for block in content)
+    line = " ".join(str(content)[: max_chars * 8].split())
+    return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
+
+
+def _block_title(block: Mapping[str, Any]) -> str:
+    return str(block["text"]) if "text" in block else f"[{block.get('type', 'block')}]"

@@ -1,0 +1,216 @@
+"""A live model and one call's arguments as text: class, provider, name, endpoint, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ..errors import NotDescribableError
+from .canonical import Indescribable, dump, digest
+from .parameters import ParameterCanon, is_secret
+from .providers import (
+    BASE_NOISE,
+    CALL_NOISE,
+    MODEL_FIELDS,
+    STANDARD_NOISE,
+    Provider,
+    class_name,
+    kebab,
+    provider_name,
+    provider_of,
+)
+from .secrets import clean_url, is_credential_name
+
+#: Call arguments that say per call what a field of another name says for every call.
+_CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
+
+_TOOL_LISTS = frozenset({"functions", "tools"})
+
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is read of every model of one class.
+
+    Attributes:
+        head: The beginning of the description, up to the model's name.
+        label: The label of a model without a name.
+        provider: What is known of the class.
+        provider_name: The provider's name.
+        fields: Names of the fields that count.
+        private: Names of the private attributes that count.
+        off: Default values that switch something off, by field.
+        aliases: Arguments of a call by the field that means the same.
+        noise: Names that cannot change an answer.
+    """
+
+    head: str
+    label: str
+    provider: Provider
+    provider_name: str
+    fields: tuple[str, ...]
+    private: tuple[str, ...]
+    off: Mapping[str, Any]
+    aliases: Mapping[str, str]
+    noise: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def plan_of(cls: type) -> Plan:
+    """Return what to read of a model of class ``cls``."""
+    provider = provider_of(cls)
+    name = provider_name(cls)
+    noise = provider.noise | BASE_NOISE | STANDARD_NOISE
+    model_fields: Mapping[str, Any] = cls.model_fields  # type: ignore[attr-defined]  # every LangChain model is pydantic
+    skipped = noise | set(provider.endpoint_fields)
+    aliases = {
+        alias: field
+        for field, info in model_fields.items()
+        for alias in (info.alias, info.validation_alias)
+        if isinstance(alias, str)
+    }
+    defaults = {field: _default(info) for field, info in model_fields.items()}
+    return Plan(
+        head=f'{{"schema":%d,"class":{dump(class_name(cls))},"provider":{dump(name)},"model":',
+        label=kebab(cls.__name__),
+        provider=provider,
+        provider_name=name,
+        fields=tuple(f for f in model_fields if f not in skipped and not is_credential_name(f)),
+        private=tuple(f for f in cls.__private_attributes__ if f not in noise),  # type: ignore[attr-defined]  # as above
+        off={field: value for field, value in defaults.items() if _is_off(value)},
+        aliases=_CALL_NAMES | aliases | dict(provider.aliases),
+        noise=noise,
+    )
+
+
+def _default(info: Any) -> Any:
+    try:
+        return info.get_default(call_default_factory=True)
+    except Exception:  # noqa: BLE001  # a factory may ask for the other fields; then there is no fixed default
+        return _MISSING
+
+
+def _is_off(value: Any) -> bool:
+    """A release that adds a field adds it switched off; so these values count as nothing."""
+    return value is False or (isinstance(value, (str, list, tuple, dict, set)) and not value)
+
+
+def describe_model(
+    model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
+) -> tuple[str, str]:
+    """Return the label and the description (canonical JSON) of ``model`` as it is now.
+
+    Raises:
+        NotDescribableError: Something that may change the answer has no canonical form.
+    """
+    plan = plan_of(type(model))
+    values = _merge(model, plan, stop, kwargs)
+    name = _take_name(values)
+    parts = []
+    for field in sorted(values):
+        value = values[field]
+        if is_secret(field, value) or _is_switched_off(plan, field, value):
+            continue
+        parts.append(f"{dump(field)}:{_parameter(plan, field, value)}")
+    endpoint = _endpoint(model, plan)
+    description = (
+        f'{plan.head % schema}{dump(name)},"endpoint":{dump(endpoint)},'
+        f'"parameters":{{{",".join(parts)}}}}}'
+    )
+    return _label(plan, name), description
+
+
+def _merge(
+    model: Any, plan: Plan, stop: Sequence[str] | None, kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return every parameter that is set, the call's arguments over the model's fields."""
+    fields = model.__dict__
+    values = {name: fields[name] for name in plan.fields if fields.get(name) is not None}
+    private = model.__pydantic_private__ or {}
+    for name in plan.private:
+        if private.get(name) is not None:
+            values[name] = private[name]
+    values.update(model.__pydantic_extra__ or {})
+    if plan.provider.merges_model_kwargs:
+        _override(values, values.pop("model_kwargs", {}), plan)
+    _override(values, kwargs, plan)
+    stop_field = plan.provider.stop_field
+    if stop is not None:
+        values[stop_field] = stop
+    if isinstance(values.get(stop_field), str):
+        values[stop_field] = [values[stop_field]]
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) -> None:
+    for name, value in arguments.items():
+        field = plan.aliases.get(name, name)
+        if field in arguments:
+            field = name
+        if name in CALL_NOISE or field in plan.noise or is_credential_name(field):
+            continue
+        if name in _CALL_NAMES and isinstance(value, Mapping):
+            value = {**(values.get(field) or {}), **value}
+        values[field] = value
+
+
+def _take_name(values: dict[str, Any]) -> str | None:
+    for field in MODEL_FIELDS:
+        if isinstance(values.get(field), str):
+            return str(values.pop(field))
+    return None
+
+
+def _is_switched_off(plan: Plan, field: str, value: Any) -> bool:
+    return not value and field in plan.off and value == plan.off[field]
+
+
+def _parameter(plan: Plan, field: str, value: Any) -> str:
+    try:
+        if field in _TOOL_LISTS and isinstance(value, (list, tuple)):
+            return _tools(value)
+        if field in plan.provider.client_fields and isinstance(value, Mapping):
+            value = {name: value[name] for name in ("headers", "params") if name in value}
+        return _canon.text(field, value)
+    except Indescribable as error:
+        raise NotDescribableError(f"{error} in {field}") from error
+    except RecursionError as error:
+        raise NotDescribableError(f"{field} is nested too deeply") from error
+
+
+def _tools(tools: Iterable[Any]) -> str:
+    plain = [tool if type(tool) is dict else _canon.tool(tool) for tool in tools]
+    return _canon.text("tools", plain)
+
+
+def _endpoint(model: Any, plan: Plan) -> str | None:
+    url = plan.provider.endpoint(model)
+    if url is None:
+        fields = model.__dict__
+        url = next((fields[f] for f in plan.provider.endpoint_fields if fields.get(f)), None)
+    return clean_url(str(url)) if url else None
+
+
+def _label(plan: Plan, name: str | None) -> str:
+    return f"{plan.provider_name}:{name}" if name else plan.label
+
+
+def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
+    """Return ``provider:name``, or the class's name in kebab form. Never raises."""
+    try:
+        plan = plan_of(type(model))
+        return _label(plan, _take_name(_merge(model, plan, None, kwargs or {})))
+    except Exception:  # noqa: BLE001  # a label must not cost anybody a call
+        return kebab(type(model).__name__)
+
+
+def _describe_nested(model: Any) -> Any:
+    import json  # noqa: PLC0415
+
+    return json.loads(describe_model(model, None, {}, 0)[1])
+
+
+_canon = ParameterCanon(_describe_nested)

@@ -1,0 +1,137 @@
+"""The values of parameters in canonical form: tools and schemas by content, secrets left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import marshal
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, is_typeddict
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, TypeAdapter
+
+from .canonical import Canon, Indescribable, dump, sorted_items
+from .messages import describe_messages
+from .secrets import clean_headers, clean_query, hide, is_credential_name
+
+#: Names of entries that hold HTTP headers or a URL's query.
+_HEADER_NAMES = frozenset({"additional_headers", "default_headers", "extra_headers", "headers"})
+_QUERY_NAMES = frozenset({"default_query", "extra_query"})
+
+#: Values larger than this are not remembered, so that the memory stays small.
+_REMEMBERED_BYTES = 200_000
+
+_ITERATORS = (type(iter([])), type(iter(())))
+
+
+class ParameterCanon(Canon):
+    """Canonical form of a parameter.
+
+    Args:
+        describe_model: Describes a model that stands in a field of another one.
+    """
+
+    def __init__(self, describe_model: Callable[[Any], Any]) -> None:
+        self._describe_model = describe_model
+
+    def text(self, name: str, value: Any) -> str:
+        """Return the canonical JSON text of the value of the parameter ``name``.
+
+        Raises:
+            Indescribable: The value, or something in it, has no canonical form.
+        """
+        kind = type(value)
+        if kind is str:
+            return dump(hide(name, value))
+        if kind in (dict, list, tuple) and name not in _QUERY_NAMES | _HEADER_NAMES:
+            # What equal bytes were made from is equal, so that a text may be remembered by them.
+            try:
+                raw = marshal.dumps(value, 2)
+            except ValueError:
+                pass
+            else:
+                if len(raw) <= _REMEMBERED_BYTES:
+                    return _remembered_text(raw)
+        return dump(self._named(name, value))
+
+    def from_dict(self, value: Mapping[Any, Any]) -> Any:
+        """Return ``value`` in canonical order, without entries that hold credentials."""
+        return {
+            name: item if name == "properties" else self._named(name, item)
+            for name, item in (
+                (name, self._member(name, item) if name == "properties" else item)
+                for name, item in sorted_items(value)
+            )
+            if not is_secret(name, item)
+        }
+
+    def _named(self, name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if name in _HEADER_NAMES:
+                return clean_headers(value)
+            if name in _QUERY_NAMES:
+                return clean_query(value)
+        if type(value) is str:
+            return hide(name, value)
+        return self.plain(value)
+
+    def other(self, value: Any) -> Any:
+        """Return tools, schemas, messages, models and plain records by what they say."""
+        if isinstance(value, BaseMessage):
+            return describe_messages([value])[0]
+        if isinstance(value, BaseLanguageModel):
+            return self._describe_model(value)
+        if isinstance(value, BaseTool):
+            return self.plain(convert_to_openai_tool(value))
+        if isinstance(value, type):
+            return self._schema(value)
+        if isinstance(value, _ITERATORS):
+            # A canned list counts as a whole, however far it was read.
+            return self.plain(value.__reduce__()[1][0])
+        if isinstance(value, BaseModel) and not hasattr(value, "invoke"):
+            return self.from_dict(_set_fields(value.__dict__))
+        if dataclasses.is_dataclass(value):
+            return self.from_dict(_set_fields(vars(value)))
+        return super().other(value)
+
+    def tool(self, value: Any) -> Any:
+        """Return a tool by its schema; functions and classes count as the schema they make."""
+        if callable(value) and not isinstance(value, BaseTool):
+            try:
+                return self.plain(convert_to_openai_tool(value))
+            except Exception as error:
+                raise Indescribable("a tool without a schema") from error
+        return self.plain(value)
+
+    def _schema(self, cls: type) -> Any:
+        if not (issubclass(cls, BaseModel) or dataclasses.is_dataclass(cls) or is_typeddict(cls)):
+            raise Indescribable(f"the class {cls.__name__}")
+        try:
+            schema = TypeAdapter(cls).json_schema()
+        except Exception as error:
+            raise Indescribable(f"the class {cls.__name__}, which has no JSON schema,") from error
+        return {"name": cls.__name__, "schema": self.plain(schema)}
+
+
+def is_secret(name: str, value: Any) -> bool:
+    """Whether ``value``, under ``name``, is a credential and so is left out."""
+    if hasattr(value, "get_secret_value"):
+        return True
+    return (isinstance(value, (str, bytes)) or callable(value)) and is_credential_name(name)
+
+
+def _set_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _no_model(_: Any) -> Any:
+    raise AssertionError("marshal holds no models")
+
+
+@lru_cache(maxsize=512)
+def _remembered_text(raw: bytes) -> str:
+    return dump(ParameterCanon(_no_model).plain(marshal.loads(raw)))  # noqa: S302  # our own bytes, made a moment ago

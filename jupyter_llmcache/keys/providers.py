@@ -1,0 +1,231 @@
+"""What is known of the classes of models: where they send, and which fields cannot change an answer.
+
+A field that no table names counts. So a table can only be too short, which costs a needless miss,
+and every name in it was read in the code of its class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Fields of LangChain's base classes that no provider is sent.
+BASE_NOISE = frozenset(
+    {
+        "cache",
+        "callback_manager",
+        "callbacks",
+        "custom_get_token_ids",
+        "disable_streaming",
+        "metadata",
+        "name",
+        "profile",
+        "rate_limiter",
+        "tags",
+        "verbose",
+    }
+)
+
+#: Names that LangChain's integration packages share for how, and not what, a provider is asked.
+STANDARD_NOISE = frozenset(
+    {
+        "default_request_timeout",
+        "max_retries",
+        "request_timeout",
+        "stream_usage",
+        "streaming",
+        "timeout",
+    }
+)
+
+#: Arguments of a call that are no part of the question.
+CALL_NOISE = frozenset(
+    {
+        "callbacks",
+        "config",
+        "ls_structured_output_format",
+        "max_retries",
+        "metadata",
+        "request_timeout",
+        "run_id",
+        "run_manager",
+        "run_name",
+        "stream",
+        "stream_options",
+        "stream_usage",
+        "structured_output_format",
+        "tags",
+        "timeout",
+    }
+)
+
+#: Fields that hold the address a model of an unknown class sends to, the first one set wins.
+ENDPOINT_FIELDS = (
+    "base_url",
+    "api_base",
+    "endpoint",
+    "endpoint_url",
+    "api_url",
+    "inference_server_url",
+    "server_url",
+)
+
+#: Fields that hold the name of a model, the first one set wins.
+MODEL_FIELDS = (
+    "model",
+    "model_name",
+    "deployment_name",
+    "model_id",
+    "repo_id",
+    "model_path",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What is known of one class and those derived from it.
+
+    Attributes:
+        name: As in ``init_chat_model``; None: told by the class's package.
+        noise: Fields, private attributes and arguments that cannot change an answer.
+        aliases: Arguments of a call by the field that means the same.
+        endpoint: Reads the address from the live model; None where there is none.
+        endpoint_fields: Fields that hold the address; they count as the endpoint only.
+        client_fields: Fields with arguments for an HTTP client; of these only headers and query count.
+        merges_model_kwargs: Whether ``model_kwargs`` are sent beside the other parameters.
+        stop_field: The field that holds default stop sequences.
+    """
+
+    name: str | None = None
+    noise: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    endpoint: Callable[[Any], str | None] = lambda _: None
+    endpoint_fields: tuple[str, ...] = ENDPOINT_FIELDS
+    client_fields: frozenset[str] = frozenset()
+    merges_model_kwargs: bool = False
+    stop_field: str = "stop"
+
+
+def _openai_endpoint(model: Any) -> str | None:
+    fields = model.__dict__
+    for name in ("root_client", "client", "root_async_client", "async_client"):
+        if (client := fields.get(name)) is not None:
+            url = getattr(client, "base_url", None) or getattr(
+                getattr(client, "_client", None), "base_url", None
+            )
+            if url is not None:
+                return str(url)
+    return None
+
+
+def _ollama_endpoint(model: Any) -> str | None:
+    private = model.__pydantic_private__ or {}
+    client = getattr(private.get("_client"), "_client", None)
+    url = getattr(client, "base_url", None)
+    return None if url is None else str(url)
+
+
+def _anthropic_endpoint(model: Any) -> str | None:
+    url = getattr(model.__dict__.get("_client"), "base_url", None)
+    return None if url is None else str(url)
+
+
+_OPENAI = Provider(
+    noise=frozenset(
+        {
+            "async_client",
+            "batch_size",
+            "client",
+            "http_async_client",
+            "http_client",
+            "http_socket_options",
+            "include_response_headers",
+            "openai_organization",
+            "openai_proxy",
+            "prompt_cache_key",
+            "prompt_cache_options",
+            "prompt_cache_retention",
+            "root_async_client",
+            "root_client",
+            "stream_chunk_timeout",
+            "tiktoken_model_name",
+            "validate_base_url",
+        }
+    ),
+    aliases={"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"},
+    endpoint=_openai_endpoint,
+    endpoint_fields=("openai_api_base", "azure_endpoint"),
+    merges_model_kwargs=True,
+)
+
+_OLLAMA = Provider(
+    noise=frozenset({"_async_client", "_client", "keep_alive", "validate_model_on_init"}),
+    endpoint=_ollama_endpoint,
+    endpoint_fields=("base_url",),
+    client_fields=frozenset({"async_client_kwargs", "client_kwargs", "sync_client_kwargs"}),
+)
+
+_ANTHROPIC = Provider(
+    noise=frozenset({"_async_client", "_client", "anthropic_proxy", "default_request_timeout"}),
+    endpoint=_anthropic_endpoint,
+    endpoint_fields=("anthropic_api_url",),
+    merges_model_kwargs=True,
+    stop_field="stop_sequences",
+)
+
+#: By top-level package and class name; the first class of a model's MRO that stands here counts.
+PROVIDERS: Mapping[str, Provider] = {
+    "langchain_openai.BaseChatOpenAI": _OPENAI,
+    "langchain_openai.BaseOpenAI": _OPENAI,
+    "langchain_ollama.ChatOllama": _OLLAMA,
+    "langchain_ollama.OllamaLLM": _OLLAMA,
+    "langchain_anthropic.ChatAnthropic": _ANTHROPIC,
+    "langchain_huggingface.ChatHuggingFace": Provider(noise=frozenset({"tokenizer"})),
+    "langchain_huggingface.HuggingFaceEndpoint": Provider(
+        noise=frozenset({"async_client", "client"}),
+    ),
+    "langchain_core.FakeListChatModel": Provider(noise=frozenset({"i", "sleep"})),
+    "langchain_core.FakeMessagesListChatModel": Provider(noise=frozenset({"i", "sleep"})),
+    "langchain_core.FakeListLLM": Provider(noise=frozenset({"i", "sleep"})),
+}
+
+_UNKNOWN = Provider()
+
+#: Names of providers that are not simply the name of their package.
+_PROVIDER_NAMES = {
+    "langchain_openai.AzureChatOpenAI": "azure_openai",
+    "langchain_openai.AzureOpenAI": "azure_openai",
+}
+
+
+def class_name(cls: type) -> str:
+    """Return top-level package and name of ``cls``, which stay when code moves inside a package."""
+    return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
+
+
+def provider_of(cls: type) -> Provider:
+    """Return what is known of ``cls``, from the nearest of its base classes."""
+    return next((PROVIDERS[n] for n in map(class_name, cls.__mro__) if n in PROVIDERS), _UNKNOWN)
+
+
+def provider_name(cls: type) -> str:
+    """Return the name of the provider that ``cls`` talks to, or of the class in kebab form."""
+    for base in cls.__mro__:
+        if known := _PROVIDER_NAMES.get(class_name(base)):
+            return known
+        package, _, module = base.__module__.partition(".")
+        if package == "langchain_community":
+            return module.rpartition(".")[2]
+        if package.startswith("langchain_") and package not in (
+            "langchain_core",
+            "langchain_classic",
+        ):
+            return package.removeprefix("langchain_")
+    return kebab(cls.__name__)
+
+
+def kebab(name: str) -> str:
+    """Return a class's name in lower case with hyphens: ``FakeListChatModel`` -> ``fake-list-...``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).strip("_").lower()

@@ -1,0 +1,146 @@
+"""Requests and their keys: the public face of this package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from ..errors import NotDescribableError
+from .canonical import Indescribable, dump, text_digest
+from .messages import describe_messages, shorten, title_of
+from .models import describe_model
+
+#: Changes with every change of what a key is made of.
+KEY_SCHEMA = 1
+
+KEY_BYTES = 16
+
+#: How the keys of older schemas are made of a request of this one, by schema.
+FORMER_SCHEMAS: dict[int, Callable[[Request], bytes | None]] = {}
+
+_TOKEN_LIMITS = frozenset(
+    {"max_completion_tokens", "max_new_tokens", "max_output_tokens", "max_tokens", "num_predict"}
+)
+
+_NAMED_MODEL = re.compile(
+    r"""["'](?:model|model_name|model_id|deployment_name|azure_deployment|repo_id|model_path)["']"""
+    r"""\s*[:,]\s*["']([^"']+)["']"""
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to one model.
+
+    Attributes:
+        key: 16 bytes that two requests share exactly when they may share an answer.
+        model: ``provider:name``, as in ``openai:gpt-x``.
+        description: The model and its parameters as canonical JSON, without secrets.
+        content: The messages as plain JSON values, or the text of a text model.
+    """
+
+    key: bytes
+    model: str
+    description: str
+    content: Any
+
+    @cached_property
+    def prompt(self) -> str:
+        """The messages, or the text, as canonical JSON; long data of images as digests."""
+        return dump(self.content)
+
+    @property
+    def title(self) -> str:
+        """The beginning of the last human message on one line, at most 120 characters."""
+        return title_of(self.content)
+
+    def with_endpoint(self, endpoint: str | None) -> Request:
+        """Return the same request to another address."""
+        description = dump(json.loads(self.description) | {"endpoint": endpoint})
+        return replace(self, description=description, key=_key(description, self.content))
+
+
+def describe(
+    model: Any,
+    prompt: str | Sequence[BaseMessage],
+    stop: Sequence[str] | None,
+    kwargs: Mapping[str, Any],
+) -> Request:
+    """Return the request that ``model`` as it is now would send.
+
+    Args:
+        model: A live chat model or text model.
+        prompt: The messages, or the text for a text model.
+        stop: Stop sequences of this call.
+        kwargs: The call's other arguments, as a model's ``_generate`` gets them.
+
+    Raises:
+        NotDescribableError: Something that may change the answer has no canonical form.
+    """
+    label, description = describe_model(model, stop, kwargs, KEY_SCHEMA)
+    try:
+        content = prompt if isinstance(prompt, str) else describe_messages(prompt)
+        return Request(_key(description, content), label, description, content)
+    except Indescribable as error:
+        raise NotDescribableError(f"{error} in the messages") from error
+    except RecursionError as error:
+        raise NotDescribableError("the messages are nested too deeply") from error
+
+
+def describe_strings(prompt: str, llm_string: str) -> Request:
+    """Return the request behind LangChain's two strings, in a namespace of its own.
+
+    Raises:
+        NotDescribableError: ``llm_string`` names no model, so that two models would share a key.
+    """
+    named = _NAMED_MODEL.search(llm_string)
+    if named is None:
+        raise NotDescribableError("LangChain's string names no model")
+    # The string may hold credentials, so that only its digest is kept.
+    fields = {
+        "schema": KEY_SCHEMA,
+        "class": None,
+        "provider": "langchain",
+        "model": named[1],
+        "endpoint": None,
+        "parameters": {"llm_string": text_digest(llm_string)},
+    }
+    description = dump(fields)
+    return Request(_key(description, prompt), f"langchain:{named[1]}", description, prompt)
+
+
+def former_keys(request: Request) -> Iterator[bytes]:
+    """Yield the keys that ``request`` had under older schemas, newest first."""
+    for schema in sorted(FORMER_SCHEMAS, reverse=True):
+        key = FORMER_SCHEMAS[schema](request)
+        if key is not None:
+            yield key
+
+
+def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | None]:
+    """Return the endpoints in ``descriptions`` of the same provider and model as ``request``."""
+    wanted = json.loads(request.description)
+    others = map(json.loads, descriptions)
+    return {
+        other.get("endpoint")
+        for other in others
+        if all(other.get(name) == wanted[name] for name in ("provider", "model"))
+    }
+
+
+def limits_tokens(request: Request) -> bool:
+    """Whether the request itself bounds the length of its answer."""
+    return not _TOKEN_LIMITS.isdisjoint(json.loads(request.description)["parameters"])
+
+
+def _key(description: str, content: Any) -> bytes:
+    # No JSON text holds a line break, so that the two parts cannot be cut in another way.
+    text = f"{description}\n{dump(shorten(content))}"
+    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()

@@ -1,4 +1,4 @@
-"""What every store offers. Stores know bytes and text, not messages; they never import LangChain."""
+"""What every store offers. Stores know bytes and text, not messages, and no LangChain."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 #: Length of a key, in bytes.
 KEY_BYTES = 16
+#: How many keys ``find`` returns at most: enough to say "which of these?".
+FOUND_KEYS = 20
 
 SortOrder = Literal["recent", "used", "size", "saved"]
 
@@ -99,7 +101,14 @@ class Store(Protocol):
     backend: str
     #: What a person calls this store: the path as it was given; "memory".
     location: str
-    read_only: bool
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be stored."""
+
+    @property
+    def notice(self) -> str | None:
+        """What a user should know about this store, in one line; None when nothing."""
 
     def get(self, key: bytes) -> Hit | None:
         """Return the entry of ``key`` and count a hit; None when there is none or it is too old."""
@@ -143,8 +152,8 @@ class Store(Protocol):
     ) -> list[Summary]:
         """Return lines for a list, the most recent, used, large or saving first.
 
-        ``text_contains`` is looked for in prompts, without regard to case; ``request_contains`` in the
-        request text; ``since`` and ``until`` bound ``created_at`` (Unix time in seconds).
+        ``text_contains`` is looked for in prompts, without regard to case; ``request_contains`` in
+        the request text, likewise; ``since`` and ``until`` bound ``created_at`` (Unix time in seconds).
         """
 
     def requests(self) -> list[str]:

@@ -1,0 +1,44 @@
+"""Hits that are counted but not yet written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: A reader that never writes forgets which entries it hit beyond this many.
+MAX_KEYS = 10_000
+
+
+@dataclass(slots=True)
+class KeyHits:
+    """Hits of one entry: how many, and when the last one was (Unix time in seconds)."""
+
+    hits: int
+    used_at: float
+
+
+class PendingHits:
+    """Counts hits in memory, so that a hit costs no write. Not safe in threads by itself."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, because it was written or is somebody else's."""
+        self.by_key: dict[bytes, KeyHits] = {}
+        self.hits = 0
+        self.saved_s = 0.0
+
+    def add(self, key: bytes, now: float, saved_s: float | None) -> None:
+        """Count one hit at ``now`` that saved ``saved_s`` provider seconds."""
+        self.hits += 1
+        self.saved_s += saved_s or 0.0
+        known = self.by_key.get(key)
+        if known:
+            known.hits += 1
+            known.used_at = now
+        elif len(self.by_key) < MAX_KEYS:
+            self.by_key[key] = KeyHits(1, now)
+
+    def rows(self) -> list[tuple[int, float, bytes]]:
+        """Return (hits, used_at, key) of each entry that was hit."""
+        return [(counted.hits, counted.used_at, key) for key, counted in self.by_key.items()]

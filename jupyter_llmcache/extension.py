@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import completion, modes
+from . import completion, modes, rawtext
 from .magics import LLMCacheMagics
-from .rawtext import RawText
 from .session import Session
 from .settings import LLMCache
 
@@ -44,11 +43,10 @@ class Extension:
         self.shell = shell
         self.settings = LLMCache(parent=shell)
         self.session = Session(self.settings)
-        self.raw_text = RawText()
-        self.magics = LLMCacheMagics(shell, self.session, self.raw_text)
+        self.magics = LLMCacheMagics(shell, self.session)
         self._replaced = self._register_magics()
         shell.configurables.append(self.settings)
-        shell.input_transformers_cleanup.insert(0, self.raw_text)
+        self._uninstall_raw_text = rawtext.install(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         self._uninstall_completion = completion.install(shell, self.session)
@@ -61,7 +59,7 @@ class Extension:
         self._uninstall_completion()
         self.shell.events.unregister("post_run_cell", self._after_cell)
         self.shell.events.unregister("pre_run_cell", self._before_cell)
-        self.shell.input_transformers_cleanup.remove(self.raw_text)
+        self._uninstall_raw_text()
         self.shell.configurables.remove(self.settings)
         self._restore_magics()
         self.session.close()

@@ -1,7 +1,7 @@
 """The canonical, versioned key of a request, read from the live model at call time.
 
-Two requests share a key exactly when the provider would see the same. What a provider is not sent, or
-what cannot change its answer, is left out by name; what cannot be described is refused.
+Two requests share a key exactly when the provider would see the same. What a provider is not sent,
+or what cannot change its answer, is left out by name; what cannot be described is refused.
 """
 
 from .models import model_label

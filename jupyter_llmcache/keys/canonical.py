@@ -1,9 +1,9 @@
 """Canonical JSON: one text for one value, whatever process, platform or dict order it came from.
 
-What is normalised: integral floats are integers, dict keys are strings in sorted order, tuples are
-lists, sets are sorted lists, enumerations are their values. Under a key ``properties`` a dict keeps
-its order, because the order of a schema's properties steers the answer. What JSON cannot say (bytes,
-NaN) becomes a tagged object that no plain value can equal.
+Integral floats become integers, dict keys strings in sorted order, tuples lists, sets sorted lists,
+enumerations their values. Under a key ``properties`` a dict keeps its order, because the order of a
+schema's properties steers the answer. What JSON cannot say (bytes, NaN) becomes a tagged object
+that no plain value can equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TAG = "llmcache:"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
-class Indescribable(Exception):
+class IndescribableError(Exception):
     """A value that has no canonical form; the message says what it is in a few words."""
 
 
@@ -58,14 +58,14 @@ def text_digest(text: str) -> str:
 class Canon:
     """Turns values into plain JSON values in canonical order.
 
-    Subclasses add rules of their own by overriding ``other`` and ``from_dict``.
+    Subclasses add rules of their own by overriding ``other``, ``member`` and ``from_dict``.
     """
 
     def plain(self, value: Any) -> Any:
         """Return the canonical form of ``value``.
 
         Raises:
-            Indescribable: ``value``, or something in it, has none.
+            IndescribableError: ``value``, or something in it, has none.
         """
         kind = type(value)
         if kind is str or kind is int or kind is bool or value is None:
@@ -80,9 +80,10 @@ class Canon:
 
     def from_dict(self, value: Mapping[Any, Any]) -> Any:
         """Return ``value`` with keys as strings in sorted order."""
-        return {name: self._member(name, item) for name, item in sorted_items(value)}
+        return {name: self.member(name, item) for name, item in sorted_items(value)}
 
-    def _member(self, name: str, item: Any) -> Any:
+    def member(self, name: str, item: Any) -> Any:
+        """Return the canonical form of the entry ``name`` of a dict."""
         if name == "properties" and isinstance(item, Mapping):
             return {name: self.plain(schema) for name, schema in _named_items(item)}
         return self.plain(item)
@@ -95,7 +96,7 @@ class Canon:
 
     def other(self, value: Any) -> Any:
         """Return the canonical form of a value of no common type."""
-        raise Indescribable(f"an object of class {type(value).__name__}")
+        raise IndescribableError(f"an object of class {type(value).__name__}")
 
 
 def sorted_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
@@ -110,7 +111,7 @@ def _first(item: tuple[str, Any]) -> str:
 def _named_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
     items = [(_key(key), item) for key, item in value.items()]
     if len({name for name, _ in items}) < len(items):
-        raise Indescribable("two keys that JSON writes alike")
+        raise IndescribableError("two keys that JSON writes alike")
     return items
 
 
@@ -122,7 +123,7 @@ def _key(key: Any) -> str:
         return dump(Canon().plain(key))
     if isinstance(key, Enum):
         return _key(key.value)
-    raise Indescribable(f"a key of class {type(key).__name__}")
+    raise IndescribableError(f"a key of class {type(key).__name__}")
 
 
 def _number(value: float) -> Any:

@@ -1,7 +1,7 @@
 """Messages as the provider sees them: no ids, no usage, no metadata, nothing empty.
 
 An earlier answer of the model may come from the provider, from a stream or from a cache; the three
-must look alike here, or a conversation that is run again from the top would miss on its second turn.
+must look alike here, or a conversation that is run again would miss on its second turn.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from .canonical import TAG, Canon, Indescribable
+from .canonical import TAG, Canon, IndescribableError
 
-#: Strings longer than this many characters enter the key as a digest, which is faster than escaping them.
+#: Longer strings, in characters, enter the key as a digest, which is faster than escaping them.
 LONG_CHARS = 1000
 
-#: Fields of LangChain's messages that a provider is never sent, or that are read by other names here.
+#: Fields of messages that a provider is never sent, or that are read one by one here.
 _UNSENT_FIELDS = frozenset(
     {
         "additional_kwargs",
@@ -52,7 +52,7 @@ def describe_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """Return plain JSON values that two sequences share exactly when a provider sees the same.
 
     Raises:
-        Indescribable: A message holds something that has no canonical form.
+        IndescribableError: A message holds something that has no canonical form.
     """
     return [_describe(message) for message in messages]
 
@@ -75,7 +75,7 @@ def _describe(message: BaseMessage) -> dict[str, Any]:
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or value == "" or value == [] or value == {}
+    return value is None or value in ("", [], {})
 
 
 def _tool_calls(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ def _block(block: Any, call_ids: set[Any] | None) -> dict[str, Any]:
     if isinstance(block, str):
         return {"text": block, "type": "text"}
     if not isinstance(block, Mapping):
-        raise Indescribable(f"a content block of class {type(block).__name__}")
+        raise IndescribableError(f"a content block of class {type(block).__name__}")
     kind = block.get("type")
     fields = {name: value for name, value in block.items() if not _is_empty(value)}
     if call_ids is not None:

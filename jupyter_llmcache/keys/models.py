@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from ..errors import NotDescribableError
-from .canonical import Indescribable, dump, digest
+from .canonical import IndescribableError, dump
 from .parameters import ParameterCanon, is_secret
 from .providers import (
     BASE_NOISE,
@@ -22,11 +23,15 @@ from .providers import (
     provider_of,
 )
 from .secrets import clean_url, is_credential_name
+from .source import habits_of, source_digest, users_classes
 
 #: Call arguments that say per call what a field of another name says for every call.
 _CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
+
+#: Fields of the base classes that a user's class may still make its answer of.
+_READABLE_NOISE = frozenset({"metadata", "name", "tags"})
 
 _MISSING = object()
 
@@ -45,6 +50,7 @@ class Plan:
         off: Default values that switch something off, by field.
         aliases: Arguments of a call by the field that means the same.
         noise: Names that cannot change an answer.
+        users: Those of its classes that a user wrote.
     """
 
     head: str
@@ -56,6 +62,7 @@ class Plan:
     off: Mapping[str, Any]
     aliases: Mapping[str, str]
     noise: frozenset[str]
+    users: tuple[type, ...]
 
 
 @lru_cache(maxsize=256)
@@ -83,6 +90,7 @@ def plan_of(cls: type) -> Plan:
         off={field: value for field, value in defaults.items() if _is_off(value)},
         aliases=_CALL_NAMES | aliases | dict(provider.aliases),
         noise=noise,
+        users=users_classes(cls),
     )
 
 
@@ -106,18 +114,21 @@ def describe_model(
     Raises:
         NotDescribableError: Something that may change the answer has no canonical form.
     """
-    plan = plan_of(type(model))
+    cls: type = type(model)
+    plan = plan_of(cls)
     values = _merge(model, plan, stop, kwargs)
+    source = _read_users_classes(model, plan, values) if plan.users else ""
     name = _take_name(values)
     parts = []
     for field in sorted(values):
         value = values[field]
         if is_secret(field, value) or _is_switched_off(plan, field, value):
             continue
-        parts.append(f"{dump(field)}:{_parameter(plan, field, value)}")
+        if (text := _parameter(plan, field, value)) is not None:
+            parts.append(f"{dump(field)}:{text}")
     endpoint = _endpoint(model, plan)
     description = (
-        f'{plan.head % schema}{dump(name)},"endpoint":{dump(endpoint)},'
+        f'{plan.head % schema}{dump(name)},"endpoint":{dump(endpoint)},{source}'
         f'"parameters":{{{",".join(parts)}}}}}'
     )
     return _label(plan, name), description
@@ -145,6 +156,26 @@ def _merge(
     return {name: value for name, value in values.items() if value is not None}
 
 
+def _read_users_classes(model: Any, plan: Plan, values: dict[str, Any]) -> str:
+    """Return the part of the description for the source of the user's classes, and adapt ``values``
+    to how these use the fields.
+    """
+    try:
+        habits = habits_of(plan.users)
+        digest = source_digest(plan.users, _canon.plain)
+    except IndescribableError as error:
+        raise NotDescribableError(str(error)) from error
+    for name in habits.keeps_count:
+        values.pop(name, None)
+    for name in _READABLE_NOISE & habits.reads:
+        value = model.__dict__.get(name)
+        if isinstance(value, dict):
+            value = {key: item for key, item in value.items() if key != "lc_versions"}
+        if value:
+            values[name] = value
+    return f'"source":"{digest}",'
+
+
 def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) -> None:
     for name, value in arguments.items():
         field = plan.aliases.get(name, name)
@@ -153,8 +184,9 @@ def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) 
         if name in CALL_NOISE or field in plan.noise or is_credential_name(field):
             continue
         if name in _CALL_NAMES and isinstance(value, Mapping):
-            value = {**(values.get(field) or {}), **value}
-        values[field] = value
+            values[field] = {**(values.get(field) or {}), **value}
+        else:
+            values[field] = value
 
 
 def _take_name(values: dict[str, Any]) -> str | None:
@@ -168,17 +200,25 @@ def _is_switched_off(plan: Plan, field: str, value: Any) -> bool:
     return not value and field in plan.off and value == plan.off[field]
 
 
-def _parameter(plan: Plan, field: str, value: Any) -> str:
+def _parameter(plan: Plan, field: str, value: Any) -> str | None:
+    """Return the JSON text of one parameter; None where nothing is left of it."""
     try:
         if field in _TOOL_LISTS and isinstance(value, (list, tuple)):
             return _tools(value)
         if field in plan.provider.client_fields and isinstance(value, Mapping):
             value = {name: value[name] for name in ("headers", "params") if name in value}
+            return _nonempty(_canon.text(field, value))
+        if field in _CALL_NAMES.values():
+            return _nonempty(_canon.text(field, value))
         return _canon.text(field, value)
-    except Indescribable as error:
+    except IndescribableError as error:
         raise NotDescribableError(f"{error} in {field}") from error
     except RecursionError as error:
         raise NotDescribableError(f"{field} is nested too deeply") from error
+
+
+def _nonempty(text: str) -> str | None:
+    return None if text == "{}" else text
 
 
 def _tools(tools: Iterable[Any]) -> str:
@@ -201,15 +241,14 @@ def _label(plan: Plan, name: str | None) -> str:
 def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
     """Return ``provider:name``, or the class's name in kebab form. Never raises."""
     try:
-        plan = plan_of(type(model))
+        cls: type = type(model)
+        plan = plan_of(cls)
         return _label(plan, _take_name(_merge(model, plan, None, kwargs or {})))
     except Exception:  # noqa: BLE001  # a label must not cost anybody a call
         return kebab(type(model).__name__)
 
 
 def _describe_nested(model: Any) -> Any:
-    import json  # noqa: PLC0415
-
     return json.loads(describe_model(model, None, {}, 0)[1])
 
 

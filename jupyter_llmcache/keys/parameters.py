@@ -6,6 +6,7 @@ import dataclasses
 import marshal
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import FunctionType
 from typing import Any, is_typeddict
 
 from langchain_core.language_models import BaseLanguageModel
@@ -14,9 +15,10 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter
 
-from .canonical import Canon, Indescribable, dump, sorted_items
+from .canonical import TAG, Canon, IndescribableError, dump, sorted_items
 from .messages import describe_messages
 from .secrets import clean_headers, clean_query, hide, is_credential_name
+from .source import function_digest
 
 #: Names of entries that hold HTTP headers or a URL's query.
 _HEADER_NAMES = frozenset({"additional_headers", "default_headers", "extra_headers", "headers"})
@@ -25,7 +27,7 @@ _QUERY_NAMES = frozenset({"default_query", "extra_query"})
 #: Values larger than this are not remembered, so that the memory stays small.
 _REMEMBERED_BYTES = 200_000
 
-_ITERATORS = (type(iter([])), type(iter(())))
+_ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
 
 
 class ParameterCanon(Canon):
@@ -42,7 +44,7 @@ class ParameterCanon(Canon):
         """Return the canonical JSON text of the value of the parameter ``name``.
 
         Raises:
-            Indescribable: The value, or something in it, has no canonical form.
+            IndescribableError: The value, or something in it, has no canonical form.
         """
         kind = type(value)
         if kind is str:
@@ -56,28 +58,27 @@ class ParameterCanon(Canon):
             else:
                 if len(raw) <= _REMEMBERED_BYTES:
                     return _remembered_text(raw)
-        return dump(self._named(name, value))
+        return dump(self.member(name, value))
 
     def from_dict(self, value: Mapping[Any, Any]) -> Any:
         """Return ``value`` in canonical order, without entries that hold credentials."""
-        return {
-            name: item if name == "properties" else self._named(name, item)
-            for name, item in (
-                (name, self._member(name, item) if name == "properties" else item)
-                for name, item in sorted_items(value)
-            )
+        members = (
+            (name, self.member(name, item))
+            for name, item in sorted_items(value)
             if not is_secret(name, item)
-        }
+        )
+        return {name: item for name, item in members if item or name not in _HEADER_NAMES}
 
-    def _named(self, name: str, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            if name in _HEADER_NAMES:
-                return clean_headers(value)
+    def member(self, name: str, item: Any) -> Any:
+        """Return the value of the entry ``name``."""
+        if type(item) is str:
+            return hide(name, item)
+        if isinstance(item, Mapping):
+            if name in _HEADER_NAMES and _is_flat(item):
+                return clean_headers(item)
             if name in _QUERY_NAMES:
-                return clean_query(value)
-        if type(value) is str:
-            return hide(name, value)
-        return self.plain(value)
+                return clean_query(item)
+        return super().member(name, item)
 
     def other(self, value: Any) -> Any:
         """Return tools, schemas, messages, models and plain records by what they say."""
@@ -89,9 +90,14 @@ class ParameterCanon(Canon):
             return self.plain(convert_to_openai_tool(value))
         if isinstance(value, type):
             return self._schema(value)
+        return self._record(value)
+
+    def _record(self, value: Any) -> Any:
         if isinstance(value, _ITERATORS):
             # A canned list counts as a whole, however far it was read.
             return self.plain(value.__reduce__()[1][0])
+        if isinstance(value, FunctionType):
+            return {TAG + "function": function_digest(value, self.plain)}
         if isinstance(value, BaseModel) and not hasattr(value, "invoke"):
             return self.from_dict(_set_fields(value.__dict__))
         if dataclasses.is_dataclass(value):
@@ -104,16 +110,18 @@ class ParameterCanon(Canon):
             try:
                 return self.plain(convert_to_openai_tool(value))
             except Exception as error:
-                raise Indescribable("a tool without a schema") from error
+                raise IndescribableError("a tool without a schema") from error
         return self.plain(value)
 
     def _schema(self, cls: type) -> Any:
         if not (issubclass(cls, BaseModel) or dataclasses.is_dataclass(cls) or is_typeddict(cls)):
-            raise Indescribable(f"the class {cls.__name__}")
+            raise IndescribableError(f"the class {cls.__name__}")
         try:
             schema = TypeAdapter(cls).json_schema()
         except Exception as error:
-            raise Indescribable(f"the class {cls.__name__}, which has no JSON schema,") from error
+            raise IndescribableError(
+                f"the class {cls.__name__}, which has no JSON schema,"
+            ) from error
         return {"name": cls.__name__, "schema": self.plain(schema)}
 
 
@@ -122,6 +130,10 @@ def is_secret(name: str, value: Any) -> bool:
     if hasattr(value, "get_secret_value"):
         return True
     return (isinstance(value, (str, bytes)) or callable(value)) and is_credential_name(name)
+
+
+def _is_flat(headers: Mapping[Any, Any]) -> bool:
+    return all(isinstance(value, (str, bytes)) for value in headers.values())
 
 
 def _set_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

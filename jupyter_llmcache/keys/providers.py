@@ -1,4 +1,4 @@
-"""What is known of the classes of models: where they send, and which fields cannot change an answer.
+"""What is known of classes of models: where they send, and what cannot change an answer.
 
 A field that no table names counts. So a table can only be too short, which costs a needless miss,
 and every name in it was read in the code of its class.
@@ -93,7 +93,7 @@ class Provider:
         aliases: Arguments of a call by the field that means the same.
         endpoint: Reads the address from the live model; None where there is none.
         endpoint_fields: Fields that hold the address; they count as the endpoint only.
-        client_fields: Fields with arguments for an HTTP client; of these only headers and query count.
+        client_fields: Fields with arguments for an HTTP client: headers and query count.
         merges_model_kwargs: Whether ``model_kwargs`` are sent beside the other parameters.
         stop_field: The field that holds default stop sequences.
     """
@@ -227,5 +227,5 @@ def provider_name(cls: type) -> str:
 
 
 def kebab(name: str) -> str:
-    """Return a class's name in lower case with hyphens: ``FakeListChatModel`` -> ``fake-list-...``."""
+    """Return a class's name in lower case with hyphens, as in ``fake-list-chat-model``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).strip("_").lower()

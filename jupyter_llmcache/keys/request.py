@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from ..errors import NotDescribableError
-from .canonical import Indescribable, dump, text_digest
+from .canonical import IndescribableError, dump, text_digest
 from .messages import describe_messages, shorten, title_of
 from .models import describe_model
 
@@ -88,7 +88,7 @@ def describe(
     try:
         content = prompt if isinstance(prompt, str) else describe_messages(prompt)
         return Request(_key(description, content), label, description, content)
-    except Indescribable as error:
+    except IndescribableError as error:
         raise NotDescribableError(f"{error} in the messages") from error
     except RecursionError as error:
         raise NotDescribableError("the messages are nested too deeply") from error

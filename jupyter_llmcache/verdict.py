@@ -1,0 +1,198 @@
+"""Whether an answer is good enough to keep, from what its provider says of how it ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, Generation
+
+CUT_NOTE = "cut at max_tokens"
+
+#: Where providers say how an answer ended: OpenAI's chat completions and most others; Anthropic;
+#: Bedrock; Ollama; OpenAI's responses.
+_FINISH_FIELDS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
+
+#: Providers, by LangChain's ``model_provider``, that always say how an answer ended. Where they do
+#: not, a stream was cut.
+_ALWAYS_TELL = frozenset(
+    {
+        "anthropic",
+        "bedrock_converse",
+        "deepseek",
+        "google_genai",
+        "google_vertexai",
+        "groq",
+        "mistralai",
+        "ollama",
+        "openai",
+        "xai",
+    }
+)
+
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
+_FILTERED = frozenset(
+    {
+        "blocklist",
+        "content_filter",
+        "content_filtered",
+        "error_toxic",
+        "guardrail_intervened",
+        "image_prohibited_content",
+        "image_recitation",
+        "image_safety",
+        "language",
+        "prohibited_content",
+        "recitation",
+        "refusal",
+        "safety",
+        "sensitive",
+        "spii",
+    }
+)
+_BROKEN_OFF = frozenset(
+    {
+        "abort",
+        "cancelled",
+        "error",
+        "error_limit",
+        "failed",
+        "in_progress",
+        "incomplete",
+        "insufficient_system_resource",
+        "load",
+        "malformed_function_call",
+        "malformed_response",
+        "malformed_tool_use",
+        "model_context_window_exceeded",
+        "model_length",
+        "network_error",
+        "not_finished",
+        "other",
+        "queued",
+        "time_limit",
+        "unexpected_tool_call",
+        "unload",
+    }
+)
+
+#: What an answer without text and blocks may still hold in ``additional_kwargs``.
+_OTHER_CONTENT = ("tool_calls", "function_call", "audio")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do with an answer.
+
+    Attributes:
+        reason: Why it must not be stored, in a few words; None for a good answer.
+        note: A mark on a good answer, as in ``cut at max_tokens``.
+    """
+
+    reason: str | None
+    note: str | None
+
+
+def verdict(generations: Sequence[Generation], *, max_tokens_given: bool) -> Verdict:
+    """Judge an answer.
+
+    Args:
+        generations: What the model answered. One bad generation spoils the answer.
+        max_tokens_given: Whether the request itself limits the tokens of its answer.
+    """
+    if not generations:
+        return Verdict("empty answer", None)
+    cut = False
+    for generation in generations:
+        finish = _finish(generation)
+        cut = cut or finish in _CUT
+        reason = _fault(generation, finish, max_tokens_given)
+        if reason is not None:
+            return Verdict(reason, None)
+    return Verdict(None, CUT_NOTE if cut else None)
+
+
+def _fault(generation: Generation, finish: str | None, max_tokens_given: bool) -> str | None:
+    if finish in _FILTERED:
+        return f"filtered answer ({finish})"
+    if _is_refusal(generation):
+        return "refused answer"
+    if finish in _BROKEN_OFF:
+        return f"unfinished answer ({finish})"
+    if finish in _CUT and not max_tokens_given:
+        return f"unfinished answer ({finish})"
+    if finish is None and _should_tell(generation):
+        return "unfinished answer (its end is missing)"
+    if _has_invalid_call(generation):
+        return "a tool call that is no JSON"
+    return "empty answer" if _is_empty(generation) else None
+
+
+def _finish(generation: Generation) -> str | None:
+    """Return in lower case how the provider says the answer ended; None where it does not."""
+    for said in _sayings(generation):
+        blocked = said.get("prompt_feedback")
+        if isinstance(blocked, Mapping) and blocked.get("block_reason"):
+            return "safety"
+        details = said.get("incomplete_details")
+        if isinstance(details, Mapping) and isinstance(details.get("reason"), str):
+            return _word(details["reason"])
+        if said.get("done") is False:
+            return "not_finished"
+        for field in _FINISH_FIELDS:
+            value = said.get(field)
+            if isinstance(value, str) and value:
+                return _word(value)
+    return None
+
+
+def _sayings(generation: Generation) -> Iterator[Mapping[str, Any]]:
+    # LangChain copies the first into the second, but only after the provider's own method.
+    if generation.generation_info:
+        yield generation.generation_info
+    if isinstance(generation, ChatGeneration):
+        yield generation.message.response_metadata
+
+
+def _word(value: str) -> str:
+    """Normalise ``FinishReason.MAX_TOKENS`` and, as merged chunks have it, ``stopstop``."""
+    word = value.rpartition(".")[2].lower()
+    twice = re.fullmatch(r"(.{3,}?)\1+", word)
+    return twice[1] if twice else word
+
+
+def _should_tell(generation: Generation) -> bool:
+    return any(
+        said.get("model_provider") in _ALWAYS_TELL or any(field in said for field in _FINISH_FIELDS)
+        for said in _sayings(generation)
+    )
+
+
+def _is_refusal(generation: Generation) -> bool:
+    if not isinstance(generation, ChatGeneration):
+        return False
+    message = generation.message
+    return bool(message.additional_kwargs.get("refusal")) or any(
+        isinstance(block, dict) and block.get("type") == "refusal" for block in message.content
+    )
+
+
+def _has_invalid_call(generation: Generation) -> bool:
+    message = getattr(generation, "message", None)
+    return isinstance(message, AIMessage) and bool(message.invalid_tool_calls)
+
+
+def _is_empty(generation: Generation) -> bool:
+    if generation.text.strip():
+        return False
+    if not isinstance(generation, ChatGeneration):
+        return True
+    message = generation.message
+    has_block = any(
+        isinstance(block, dict) and block.get("type", "text") != "text" for block in message.content
+    )
+    calls = isinstance(message, AIMessage) and message.tool_calls
+    return not (has_block or calls or any(map(message.additional_kwargs.get, _OTHER_CONTENT)))

@@ -1,0 +1,161 @@
+"""Seeing and managing what is cached: one table of subcommands for the magic and the shell.
+
+The table is read when the extension is loaded, so what does the work is imported with the first use.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from ..grammar import Argument, Subcommand
+from ..quantities import parse_count, parse_duration_s, parse_size_bytes
+
+__all__ = ["SUBCOMMANDS"]
+
+_ROWS = 20
+
+
+def _late(module: str, name: str) -> Callable[[Any, Namespace], Any]:
+    """Return a handler that imports ``module`` of this package when it is called."""
+
+    def handler(session: Any, args: Namespace) -> Any:
+        return getattr(import_module(f".{module}", __name__), name)(session, args)
+
+    return handler
+
+
+_MODEL = Argument(
+    ("-m", "--model"), "only entries of models whose provider:name holds this", "MODEL", "model"
+)
+_GREP = Argument(("-g", "--grep"), "only entries whose prompt holds this text, in any case", "TEXT")
+_NUMBER = ("-n", "--number")
+_YES = Argument(("-y", "--yes"), "do it; without this it only tells what would go")
+_OLDER = Argument(
+    ("--older-than",),
+    "what was recorded longer ago than this, as 30d",
+    "AGE",
+    options={"type": parse_duration_s},
+)
+
+_LIST = Subcommand(
+    "list",
+    "what is kept: prompt, model, age, size, hits, saved time",
+    _late("lists", "list_entries"),
+    (
+        _MODEL,
+        _GREP,
+        Argument(
+            ("--since",),
+            "only entries recorded in this last while, as 7d or 12h",
+            "AGE",
+            options={"type": parse_duration_s},
+        ),
+        Argument(
+            ("--sort",),
+            "what stands first; recent without it",
+            options={"choices": ("recent", "used", "size", "saved"), "default": "recent"},
+        ),
+        Argument(
+            _NUMBER,
+            f"how many to list; {_ROWS} without it",
+            "N",
+            options={"type": parse_count, "default": _ROWS},
+        ),
+    ),
+)
+_SHOW = Subcommand(
+    "show",
+    "one entry: request, answer, when and by what it was recorded",
+    _late("show", "show"),
+    (
+        Argument(
+            ("key",),
+            "the beginning of an entry's key, or last: the last call's; last without it",
+            "KEY",
+            "key",
+            {"nargs": "?", "default": "last"},
+        ),
+    ),
+)
+_EXPLAIN = Subcommand(
+    "explain",
+    "why the last call, or the request of an entry, hit, missed or was not cached",
+    _late("explaining", "explain"),
+    (
+        Argument(
+            ("key",),
+            "the beginning of an entry's key, or last: the last call's; last without it",
+            "KEY",
+            "key",
+            {"nargs": "?", "default": "last"},
+        ),
+    ),
+)
+_HISTORY = Subcommand(
+    "history",
+    "this kernel's calls: cell, model, cached or fresh, times, tokens, saved",
+    _late("lists", "history"),
+    (
+        Argument(_NUMBER, "only the newest N", "N", options={"type": parse_count}),
+        Argument(("--plot",), "a picture of cached and fresh times and of what was saved"),
+    ),
+)
+_STATS = Subcommand(
+    "stats",
+    "totals of this kernel, and of the file since it was made",
+    _late("lists", "stats"),
+)
+_FORGET = Subcommand(
+    "forget",
+    "delete chosen entries; with several conditions, those that fit all",
+    _late("forget", "forget"),
+    (
+        Argument(
+            ("keys",),
+            "beginnings of keys, or last: the last call's",
+            "KEY",
+            "key",
+            {"nargs": "*", "default": []},
+        ),
+        _MODEL,
+        _GREP,
+        _OLDER,
+        _YES,
+    ),
+)
+_CLEAR = Subcommand(
+    "clear",
+    "delete every entry; what LangChain itself wrote stays",
+    _late("forget", "clear"),
+    (_YES,),
+)
+_PRUNE = Subcommand(
+    "prune",
+    "delete what is past these bounds, else past those of the cache, and give the space back",
+    _late("forget", "prune"),
+    (
+        _OLDER,
+        Argument(
+            ("--max-entries",),
+            "keep this many, the last used ones",
+            "N",
+            options={"type": parse_count},
+        ),
+        Argument(
+            ("--max-size",),
+            "keep what fits into this size, as 100MB",
+            "SIZE",
+            options={"type": parse_size_bytes},
+        ),
+        _YES,
+    ),
+)
+
+#: By name, in the order in which help lists them.
+SUBCOMMANDS: dict[str, Subcommand] = {
+    subcommand.name: subcommand
+    for subcommand in (_LIST, _SHOW, _EXPLAIN, _HISTORY, _STATS, _FORGET, _CLEAR, _PRUNE)
+}

@@ -89,6 +89,32 @@ class LifeTotals:
     saved_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a look through a whole store found.
+
+    Attributes:
+        entries: How many entries there are, the damaged ones counted.
+        damaged: Keys of entries that are not what was stored.
+        orphans: Request texts that no entry uses.
+        faults: What is wrong with the structure of the file, one line each.
+        repaired: Whether all of that was put right.
+        kept_at: Where a broken file was put aside, when what could be read of it was saved.
+    """
+
+    entries: int
+    damaged: tuple[bytes, ...] = ()
+    orphans: int = 0
+    faults: tuple[str, ...] = ()
+    repaired: bool = False
+    kept_at: str | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong."""
+        return not (self.damaged or self.orphans or self.faults)
+
+
 class Store(Protocol):
     """A map from keys to entries.
 
@@ -153,7 +179,8 @@ class Store(Protocol):
         """Return lines for a list, the most recent, used, large or saving first.
 
         ``text_contains`` is looked for in prompts, without regard to case; ``request_contains`` in
-        the request text, likewise; ``since`` and ``until`` bound ``created_at`` (Unix time in seconds).
+        the request text, likewise; ``since`` and ``until`` bound ``created_at`` (Unix time in
+        seconds).
         """
 
     def requests(self) -> list[str]:
@@ -165,8 +192,17 @@ class Store(Protocol):
     def life_totals(self) -> LifeTotals:
         """Return what the store has done since it was made."""
 
+    def verify(self, *, repair: bool = False) -> Verification:
+        """Look through everything.
+
+        Args:
+            repair: Delete what is damaged; save what can be read of a broken file.
+        """
+
     def flush(self) -> None:
-        """Write pending bookkeeping where the store has anything to write."""
+        """Put all that was stored where a copy of the file finds it; write pending bookkeeping if
+        anything was stored since the last time.
+        """
 
     def close(self) -> None:
         """Give back the file. Closing twice is no error."""

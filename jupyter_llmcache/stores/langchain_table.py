@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-
 _FIRST_PAGE = "SELECT DISTINCT prompt, llm FROM full_llm_cache ORDER BY prompt, llm LIMIT 200"
 _NEXT_PAGE = """
     SELECT DISTINCT prompt, llm FROM full_llm_cache WHERE (prompt, llm) > (?, ?)

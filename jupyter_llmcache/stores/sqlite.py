@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreError
-from . import langchain_table, sqlite_entries, sqlite_eviction, sqlite_lists
-from .base import Hit, LifeTotals, Record, SortOrder, Summary
+from . import langchain_table, sqlite_entries, sqlite_eviction, sqlite_lists, sqlite_verify
+from .base import Hit, LifeTotals, Record, SortOrder, Summary, Verification
 from .bounds import Bounds
 from .hits import PendingHits
 from .langchain_table import LangChainRows
@@ -218,11 +218,8 @@ class SQLiteStore:
                 if record is not None:
                     yield record
             return
-        place = b""
-        while rows := self._rows_after(place):
-            for row in rows:
-                yield sqlite_entries.record_of(row)
-            place = rows[-1][0]
+        for row in self._all_rows():
+            yield sqlite_entries.record_of(row)
 
     def life_totals(self) -> LifeTotals:
         """Return what the file has seen since it was made, and this session if it stored."""
@@ -234,24 +231,52 @@ class SQLiteStore:
                 totals.hits + self._pending.hits, totals.saved_s + self._pending.saved_s
             )
 
+    def verify(self, *, repair: bool = False) -> Verification:
+        """Look through the whole file: its structure, every checksum, texts that nobody uses.
+
+        Args:
+            repair: Delete what is damaged and unused. Of a file whose structure is broken, save
+                what can be read into a new one in its place, and keep the broken one beside it.
+
+        Raises:
+            StoreError: The file cannot be read; with ``repair``, cannot be written.
+        """
+        with self._file.opened() as connection:
+            faults = tuple(sqlite_verify.faults_of(connection)) if connection else ()
+        if faults:
+            kept_at = str(self._file.swap(sqlite_verify.salvage)) if repair else None
+            entries = self.count() if repair else 0
+            return Verification(entries, faults=faults, repaired=repair, kept_at=kept_at)
+        with self._file.reading() as connection:
+            orphans = sqlite_verify.count_orphans(connection) if connection else 0
+        entries = self.count()
+        damaged = tuple(sqlite_verify.damaged_keys(self._all_rows()))
+        if repair and (damaged or orphans):
+            with self._file.writing() as connection:
+                sqlite_entries.delete(connection, damaged)
+                sqlite_entries.delete_orphans(connection)
+        return Verification(entries, damaged, orphans, repaired=repair)
+
     def flush(self) -> None:
-        """Write pending hits and fold the ``-wal`` into the file, if this session stored anything.
+        """Fold the ``-wal`` into the file and write pending hits, if anything was stored since.
+
+        After it a copy of the file alone is whole, though it is still open here.
 
         Raises:
             StoreError: The file cannot be written.
         """
-        if self._file.wrote and not self._is_empty():
-            if self._pending.hits:
-                with self._file.writing(self._pending.reset) as connection:
-                    sqlite_entries.write_hits(connection, self._pending)
-            self._file.checkpoint()
+        if not self._file.is_folded:
+            self._write_pending()
+            self._file.fold()
 
     def close(self) -> None:
         """Write what is pending and give the file back, in one piece. Closing twice is no error."""
         if not self._file.is_closed:
             _open_stores.discard(self)
             with suppress(StoreError):  # bookkeeping is not worth an error at the end
-                self.flush()
+                if self._file.wrote:
+                    self._write_pending()
+                    self._file.fold()
             self._file.close()
 
     # --- rows that LangChain wrote ---
@@ -292,9 +317,20 @@ class SQLiteStore:
                 return []
             return langchain_table.rows_after(connection, place)
 
+    def _all_rows(self) -> Iterator[sqlite_entries.Row]:
+        place = b""
+        while rows := self._rows_after(place):
+            yield from rows
+            place = rows[-1][0]
+
     def _rows_after(self, key: bytes) -> list[sqlite_entries.Row]:
         with self._file.reading() as connection:
             return sqlite_entries.rows_after(connection, key) if connection else []
+
+    def _write_pending(self) -> None:
+        if self._pending.hits and not self._is_empty():
+            with self._file.writing(self._pending.reset) as connection:
+                sqlite_entries.write_hits(connection, self._pending)
 
     def _is_empty(self) -> bool:
         """Tell whether there is nothing of ours, so that deleting need not make a file."""
@@ -307,7 +343,7 @@ class SQLiteStore:
         while more:
             with self._file.exclusive() as connection:
                 more = sqlite_eviction.give_back(connection, sqlite_eviction.PAGES_A_STEP)
-        self._file.checkpoint()
+        self._file.fold()
 
 
 _open_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()

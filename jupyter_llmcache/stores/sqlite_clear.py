@@ -26,7 +26,9 @@ def clear(connection: sqlite3.Connection, keep_others: bool, busy_timeout_s: flo
         sqlite3.Error: The file cannot be written; it is as it was.
     """
     if keep_others:
-        _delete_rows(connection)
+        with sqlite_schema.transaction(connection):
+            connection.execute("DELETE FROM llmcache_entries")
+            connection.execute("DELETE FROM llmcache_requests")
         return
     totals = connection.execute("SELECT sum(hits), sum(saved_s) FROM llmcache_totals").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
@@ -36,17 +38,6 @@ def clear(connection: sqlite3.Connection, keep_others: bool, busy_timeout_s: flo
         sqlite_schema.migrate(empty, "memory")
         empty.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)
         empty.backup(connection, progress=_patience(busy_timeout_s), sleep=0.01)
-
-
-def _delete_rows(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.execute("DELETE FROM llmcache_entries")
-        connection.execute("DELETE FROM llmcache_requests")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _patience(seconds: float) -> Callable[[int, int, int], None]:

@@ -71,11 +71,21 @@ def record_of(row: Row) -> Record:
     key, created_at, provider_s, digest, answer, title, prompt, request = row
     hit = _hit(key, created_at, provider_s, digest, answer)
     try:
-        texts = [unpack_text(text) for text in (request, prompt, title)]
+        # A request text that is lost is no reason to lose the answer.
+        texts = [unpack_text(text) for text in (request or "", prompt, title)]
     except DamagedEntryError as error:
         raise DamagedEntryError(f"entry {key.hex()} is damaged: {error}") from error
     request, prompt, title = texts
     return Record(key, request, prompt, title, hit.answer, hit.created_at, hit.provider_s)
+
+
+def is_whole(row: Row) -> bool:
+    """Tell whether a row that begins as a whole one, up to its answer, is what was stored."""
+    try:
+        _hit(*row[:5])
+    except DamagedEntryError:
+        return False
+    return True
 
 
 def _hit(key: bytes, created_at: Any, provider_s: Any, digest: Any, answer: Any) -> Hit:

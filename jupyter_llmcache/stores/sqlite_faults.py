@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ..errors import StoreError
 
@@ -20,36 +19,43 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_CORRUPT: ("is damaged", _REPAIR),
     sqlite3.SQLITE_NOTADB: ("is damaged or no SQLite database", _REPAIR),
 }
+_SYSTEM_MEANINGS: dict[int, tuple[str, str]] = {
+    errno.EACCES: ("may not be used", "Check the permissions of file and folder"),
+    errno.EPERM: ("may not be used", "Check the permissions of file and folder"),
+    errno.EROFS: ("cannot be made on a read-only disk", "Choose another folder"),
+    errno.ENOSPC: ("cannot grow: the disk is full", "Free some space"),
+    errno.ENOENT: ("is not there any more", "Put it back or choose another file"),
+}
+_UNKNOWN = ("cannot be used", "")
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-@contextmanager
-def told_as_store_errors(location: str) -> Iterator[None]:
-    """Raise StoreError, with ``location`` in it, for any fault of SQLite or the system inside."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, OverflowError, UnicodeError, MemoryError) as error:
-        raise store_error(location, error) from error
+#: What SQLite and the system raise at a fault of the file, or at values that no file can take.
+FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError, MemoryError)
 
 
-def store_error(location: str, error: Exception) -> StoreError:
+def store_error(location: str, error: BaseException) -> StoreError:
     """Return what ``error`` means for the person, in one line."""
-    what, remedy = _MEANINGS.get(primary_code(error), ("failed", ""))
-    detail = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return StoreError(f"{location} {what} ({detail})", remedy)
+    if isinstance(error, OSError):
+        what, remedy = _SYSTEM_MEANINGS.get(error.errno or 0, _UNKNOWN)
+        detail = error.strerror or str(error)
+    else:
+        what, remedy = _MEANINGS.get(primary_code(error), _UNKNOWN)
+        detail = str(error)
+    return StoreError(f"{location} {what} ({detail or type(error).__name__})", remedy)
 
 
-def primary_code(error: Exception) -> int:
+def primary_code(error: BaseException) -> int:
     """Return SQLite's result code of ``error``; -1 when it has none."""
     code = getattr(error, "sqlite_errorcode", None)
     return -1 if code is None else code & 0xFF
 
 
-def is_busy(error: Exception) -> bool:
+def is_busy(error: BaseException) -> bool:
     """Tell whether ``error`` says that another connection is in the way."""
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def is_damage(error: Exception) -> bool:
+def is_damage(error: BaseException) -> bool:
     """Tell whether ``error`` says that the file itself is broken."""
     return primary_code(error) in _DAMAGED

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from ..errors import StoreError
-from . import forks, sqlite_lists, sqlite_schema
+from . import forks, sqlite_schema
 from .network import network_type
-from .sqlite_faults import is_busy, store_error, told_as_store_errors
-from .sqlite_paths import Header, read_header, resolve, side_file, uri
-from .sqlite_readonly import ReadOnlyOpening, connect
-
-#: How long reads may go on in a file that was deleted or replaced.
-CHECK_EVERY_S = 0.5
-_CACHE_KIB = 16 * 1024
-
-FileId = tuple[int, int]
+from .sqlite_faults import FAULTS, is_busy, is_damage, store_error
+from .sqlite_openings import ApartOpening, LiveOpening, Opening, connect
+from .sqlite_paths import Header, move_with_side_files, read_header, resolve, uri
 
 
 class SQLiteFile:
@@ -36,6 +32,14 @@ class SQLiteFile:
         read_only: Write nothing, whatever happens.
         busy_timeout_s: How long to wait for other programs that write, in seconds.
         on_fork: Called in a forked child.
+
+    Attributes:
+        path: The absolute path.
+        read_only: Also true where the file or its folder cannot be written.
+        network: The type of the network file system that holds the file, or None.
+        has_langchain_table: Whether LangChain's own SQLite cache has its table in the file.
+        wrote: Whether this process has written to the file.
+        is_folded: Whether nothing was written since ``fold``.
 
     Raises:
         StoreError: There is no such file, or it is none of ours.
@@ -51,24 +55,23 @@ class SQLiteFile:
     ) -> None:
         self.location = location
         self.path = resolve(location)
-        self.read_only = read_only
+        self.read_only = self._wants_read_only = read_only
         self.has_langchain_table = False
         self.wrote = False
-        self._wants_read_only = read_only
+        self.is_folded = True
         self._busy_timeout_s = busy_timeout_s
         self._on_fork = on_fork
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._read_only_opening: ReadOnlyOpening | None = None
-        self._file_id: FileId | None = None
-        self._wal_id: FileId | None = None
+        self._opening: Opening | None = None
         self._has_tables = False
+        self._schema_version: int | None = None
         self._is_prepared = False
         self._is_closed = False
-        self._checked_at = 0.0
-        with told_as_store_errors(location):
+        with self._locked():
             self.network = network_type(self.path)
             self._open()
+            if self._opening is None:
+                self._expect_new_file()
         forks.register(self)
 
     # --- what stores use ---
@@ -80,7 +83,8 @@ class SQLiteFile:
         Raises:
             StoreError: The file cannot be read.
         """
-        with self.opened() as connection:
+        with self._locked():
+            connection = self._watch(now=False)
             yield connection if self._has_tables else None
 
     @contextmanager
@@ -90,13 +94,22 @@ class SQLiteFile:
         Raises:
             StoreError: The file cannot be read.
         """
-        with self._lock:
-            try:
-                self._watch()
-                yield self._connection
-            except (sqlite3.Error, OSError, OverflowError, UnicodeError, MemoryError) as error:
-                self._checked_at = 0.0
-                raise store_error(self.location, error) from error
+        with self._locked():
+            yield self._watch(now=False)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection, ready to write, outside any transaction.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        with self._locked():
+            self._watch(now=True)
+            connection = self._prepare()
+            self.is_folded = False
+            yield connection
+            self.wrote = True
 
     @contextmanager
     def writing(self, on_commit: Callable[[], None] = lambda: None) -> Iterator[sqlite3.Connection]:
@@ -109,50 +122,69 @@ class SQLiteFile:
             StoreError: The file cannot be written; nothing of the block was stored.
         """
         with self.exclusive() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with sqlite_schema.transaction(connection):
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
             on_commit()
 
-    @contextmanager
-    def exclusive(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection, ready to write, outside any transaction.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        with self._lock:
-            try:
-                self._checked_at = 0.0
-                self._watch()
-                connection = self._prepare()
-                self.wrote = True
-                yield connection
-            except (sqlite3.Error, OSError, OverflowError, UnicodeError, MemoryError) as error:
-                self._checked_at = 0.0
-                raise store_error(self.location, error) from error
-
-    def checkpoint(self) -> None:
-        """Fold the ``-wal`` into the file, so that the file is whole without it.
+    def fold(self) -> None:
+        """Fold the ``-wal`` into the file, so that a copy of the file alone is whole.
 
         What other connections still read is left for them to fold.
         """
         with self.opened() as connection:
-            if connection and self.wrote:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if connection is None or self.is_folded or self.read_only:
+                return
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self.is_folded = not row[0]
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
+
+    def swap(self, fill: Callable[[sqlite3.Connection, sqlite3.Connection], None]) -> Path:
+        """Put a new file in the place of this one, and keep this one beside it.
+
+        Args:
+            fill: Called with the connections to this file and to the new one, which has our tables.
+
+        Returns:
+            Where the file is kept.
+
+        Raises:
+            StoreError: The new file cannot be made; this one stays in its place.
+        """
+        with self._locked():
+            connection = self._watch(now=True)
+            if connection is None or self.read_only:
+                raise StoreError(f"{self.location} cannot be replaced", _CHOOSE_WRITABLE)
+            fresh = _free_name(self.path, "new")
+            try:
+                _make_private_file(fresh)
+                with closing(connect(uri(fresh, "rw"), self._busy_timeout_s)) as target:
+                    target.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                    sqlite_schema.migrate(target, self.location)
+                    fill(connection, target)
+            except BaseException:
+                fresh.unlink(missing_ok=True)
+                raise
+            with suppress(sqlite3.Error):  # what is broken may not even close well
+                self._disconnect()
+            kept = _free_name(self.path, "broken")
+            move_with_side_files(self.path, kept)
+            fresh.replace(self.path)
+            self.wrote = True
+            return kept
 
     def close(self) -> None:
         """Give the file back; a second call does nothing."""
-        with self._lock, told_as_store_errors(self.location):
+        with self._lock:
             if not self._is_closed:
                 self._is_closed = True
                 forks.forget(self)
-                self._disconnect()
+                try:
+                    self._disconnect()
+                except FAULTS as error:
+                    raise store_error(self.location, error) from error
 
     @property
     def is_closed(self) -> bool:
@@ -164,7 +196,7 @@ class SQLiteFile:
     def before_fork(self) -> None:
         """Close the connection and let no other thread open one."""
         self._lock.acquire()
-        with suppress(sqlite3.Error, OSError):
+        with suppress(*FAULTS):
             self._disconnect()
 
     def after_fork_in_parent(self) -> None:
@@ -177,159 +209,137 @@ class SQLiteFile:
         self.wrote = False
         self._on_fork()
 
-    # --- opening ---
+    # --- inside the lock ---
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except FAULTS as error:
+                raise store_error(self.location, error) from error
+
+    def _watch(self, *, now: bool) -> sqlite3.Connection | None:
+        """Return the connection to the file that is there now, or None where there is none."""
+        if self._is_closed:
+            raise StoreError(f"{self.location} is closed", "Open it again")
+        if self._opening and self._opening.is_stale(now=now):
+            self._disconnect()
+        if self._opening is None:
+            self._open()
+            if self._opening is None:
+                return None
+        if not self._has_tables:
+            self._look(self._opening.connection)
+        return self._opening.connection
 
     def _open(self) -> None:
-        """Connect to the file as it is now; without a file, see that one can be made."""
-        self._checked_at = time.monotonic()
+        """Connect to the file as it is now; do nothing where there is none."""
         try:
             header = read_header(self.path, self.location)
         except FileNotFoundError:
-            self._expect_new_file()
+            if self._wants_read_only:
+                raise StoreError(f"{self.location} does not exist", "Leave out read-only") from None
             return
-        folder = Path(os.path.realpath(self.path)).parent
         self.read_only = self._wants_read_only or not (
-            os.access(self.path, os.W_OK) and os.access(folder, os.W_OK)
+            os.access(self.path, os.W_OK) and os.access(_folder(self.path), os.W_OK)
         )
-        self._refuse_foreign(header)
-        if self.read_only:
-            self._open_to_read(header)
-        else:
-            self._open_to_write()
+        self._adopt(self._open_apart(header) or self._open_live(header))
 
-    def _expect_new_file(self) -> None:
-        if self._wants_read_only:
-            raise StoreError(f"{self.location} does not exist", "Leave read-only out to make it")
-        folder = Path(os.path.realpath(self.path)).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise StoreError(
-                f"{self.location} cannot be made: its folder cannot be written",
-                "Choose another folder",
-            )
-        self.read_only = False
+    def _open_apart(self, header: Header | None) -> ApartOpening | None:
+        """Look whose file it is without a trace in it; go on so where it must not be touched yet.
 
-    def _refuse_foreign(self, header: Header | None) -> None:
-        """Look into a file that does not say whose it is, without a trace in it."""
-        if header is None or header.application_id == sqlite_schema.APPLICATION_ID:
-            return
-        opening = ReadOnlyOpening(self.path, header, self._busy_timeout_s)
+        Raises:
+            StoreError: It belongs to another program, or to a newer release.
+        """
+        opening: ApartOpening | None = None
         try:
-            sqlite_schema.version_of(opening.connection, self.location)
-        finally:
-            opening.close()
+            opening = ApartOpening(self.path, header, self._busy_timeout_s)
+            version = sqlite_schema.version_of(opening.connection, self.location)
+            if 0 < version < sqlite_schema.current_version():
+                opening.close()
+                opening = ApartOpening(self.path, header, self._busy_timeout_s, as_copy=True)
+                sqlite_schema.migrate(opening.connection, self.location)
+                return opening
+        except sqlite3.DatabaseError:
+            if opening:
+                opening.close()
+            if self.read_only:
+                raise
+            return None  # a writer is at work, or was killed at it: only a live opening sees right
+        except BaseException:
+            if opening:
+                opening.close()
+            raise
+        if self.read_only or (self.network and header and header.is_wal):
+            return opening
+        opening.close()
+        return None
 
-    def _open_to_read(self, header: Header | None) -> None:
-        self._read_only_opening = ReadOnlyOpening(self.path, header, self._busy_timeout_s)
-        self._adopt(self._read_only_opening.connection)
-
-    def _open_to_write(self) -> None:
-        connection = connect(uri(self.path, "rw"), self._busy_timeout_s)
-        self._adopt(connection)
-
-    def _adopt(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def _open_live(self, header: Header | None) -> Opening:
         try:
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            sqlite_lists.register(connection)
-            self._file_id = _file_id(self.path)
-            self._look(connection)
+            return LiveOpening(self.path, self._busy_timeout_s)
+        except sqlite3.OperationalError as error:
+            if is_busy(error) or is_damage(error):
+                raise
+            # A full disk has no room for side files; that must not make the answers unreadable.
+            return ApartOpening(self.path, header, self._busy_timeout_s)
+
+    def _adopt(self, opening: Opening) -> None:
+        self._opening = opening
+        try:
+            self._look(opening.connection)
         except BaseException:
             self._disconnect()
             raise
 
     def _look(self, connection: sqlite3.Connection) -> None:
-        """See what tables there are, and remember which ``-wal`` belongs to this file."""
-        version = sqlite_schema.version_of(connection, self.location)
-        self._has_tables = version > 0
-        self.has_langchain_table = sqlite_schema.has_langchain_table(connection)
-        self._wal_id = _file_id(side_file(self.path, "-wal"))
-        if 0 < version < sqlite_schema.current_version():
-            self._upgrade(connection)
-
-    def _upgrade(self, connection: sqlite3.Connection) -> None:
-        """Bring an older file up to date: the one write that does not wait for an answer."""
-        if self.read_only:
-            raise StoreError(
-                f"{self.location} was written by an older release and cannot be upgraded in place",
-                "Copy it to where it can be written and open it there once",
-            )
-        sqlite_schema.migrate(connection, self.location)
-
-    # --- watching ---
-
-    def _watch(self) -> None:
-        """Notice that the file came, went, was replaced or emptied; reopen as needed."""
-        if self._is_closed:
-            raise StoreError(f"{self.location} is closed", "Open it again")
-        now = time.monotonic()
-        if self._connection is None:
-            if self.path.exists():
-                self._open()
-        elif self._read_only_opening:
-            if self._read_only_opening.is_stale():
-                self._disconnect()
-                self._open()
-        elif now - self._checked_at >= CHECK_EVERY_S:
-            self._checked_at = now
-            self._check_file()
-        if self._connection and not self._has_tables:
-            self._look(self._connection)
-
-    def _check_file(self) -> None:
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            self._abandon()
-            return
-        if (status.st_dev, status.st_ino) != self._file_id:
-            self._abandon()
-            self._open()
-        elif status.st_size == 0 and self._has_tables:
-            # Emptied by somebody. Closing would write our -wal into it; an unlinked file is let be.
-            self.path.unlink()
-            self._abandon()
-
-    def _abandon(self) -> None:
-        """Leave a file that is no longer at its path, and take its ``-wal`` from its successor."""
-        wal_id = self._wal_id
-        self._disconnect()
-        if wal_id and wal_id == _file_id(side_file(self.path, "-wal")):
-            for suffix in ("-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    side_file(self.path, suffix).unlink()
+        """See which tables there are, if there can be others than last time."""
+        (schema_version,) = connection.execute("PRAGMA schema_version").fetchone()
+        if schema_version != self._schema_version:
+            version = sqlite_schema.version_of(connection, self.location)
+            self._has_tables = version > 0
+            self.has_langchain_table = sqlite_schema.has_langchain_table(connection)
+            self._schema_version = schema_version
 
     def _disconnect(self) -> None:
-        connection, opening = self._connection, self._read_only_opening
-        self._connection = self._read_only_opening = None
+        opening, self._opening = self._opening, None
         self._has_tables = self._is_prepared = False
-        self._file_id = self._wal_id = None
+        self._schema_version = None
         if opening:
             opening.close()
-        elif connection:
-            connection.close()
 
     # --- the first write ---
 
+    def _expect_new_file(self) -> None:
+        """See that a file could be made here."""
+        folder = _folder(self.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(
+                f"{self.location} cannot be made: its folder cannot be written", _CHOOSE_WRITABLE
+            )
+
     def _prepare(self) -> sqlite3.Connection:
         """Return a connection to a file with our tables, made or extended as needed."""
-        if self.read_only:
-            raise StoreError(f"{self.location} is read-only", "Choose a file that can be written")
-        if self._connection is None:
+        if self._opening is None:
             _make_private_file(self.path)
             self._open()
-        connection = self._connection
-        if connection is None:
-            raise StoreError(f"{self.location} vanished while it was opened", "Try again")
+        if self.read_only:
+            raise StoreError(f"{self.location} is read-only", _CHOOSE_WRITABLE)
+        if not isinstance(self._opening, LiveOpening):
+            self._disconnect()
+            self._adopt(LiveOpening(self.path, self._busy_timeout_s))
+        opening = cast("LiveOpening", self._opening)
         if not self._is_prepared:
             # Without effect on a file that holds anything.
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            sqlite_schema.migrate(connection, self.location)
-            self._choose_journal(connection)
-            self._look(connection)
+            opening.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            sqlite_schema.migrate(opening.connection, self.location)
+            self._choose_journal(opening.connection)
+            self._look(opening.connection)
+            opening.notice_content()
             self._is_prepared = True
-        return connection
+        return opening.connection
 
     def _choose_journal(self, connection: sqlite3.Connection) -> None:
         """Switch to WAL where that is safe.
@@ -339,29 +349,41 @@ class SQLiteFile:
         """
         wanted = "delete" if self.network else "wal"
         deadline = time.monotonic() + self._busy_timeout_s
-        mode = ""
-        while mode != wanted:
-            try:
-                (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    raise
-            if mode != wanted:
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads processes
+        while (mode := _switch_journal(connection, wanted)) != wanted:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads processes
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+
+
+_CHOOSE_WRITABLE = "Choose a file and a folder that can be written"
+
+
+def _switch_journal(connection: sqlite3.Connection, wanted: str) -> str:
+    try:
+        (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
+def _folder(path: Path) -> Path:
+    return Path(os.path.realpath(path)).parent
 
 
 def _make_private_file(path: Path) -> None:
     """Make an empty file for the user alone; SQLite gives its side files the same mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _folder(path).mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _file_id(path: Path) -> FileId | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino)
+def _free_name(path: Path, word: str) -> Path:
+    """Return a path beside ``path`` that nothing has yet."""
+    path = Path(os.path.realpath(path))
+    for number in itertools.count(1):
+        name = path.with_name(f"{path.name}.{word}{number}")
+        if not name.exists():
+            break
+    return name

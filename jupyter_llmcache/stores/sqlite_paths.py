@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,15 @@ def uri(path: Path, access: Access, *, immutable: bool = False) -> str:
 def side_file(path: Path, suffix: Literal["-wal", "-shm"]) -> Path:
     """Return the path of SQLite's file beside ``path``; SQLite follows links first."""
     return Path(os.path.realpath(path) + suffix)
+
+
+def move_with_side_files(path: Path, target: Path) -> None:
+    """Rename a database that nobody here has open, and what SQLite left beside it."""
+    real = Path(os.path.realpath(path))
+    real.replace(target)
+    for suffix in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(f"{real}{suffix}").replace(f"{target}{suffix}")
 
 
 def size_of(path: Path) -> int:

@@ -1,0 +1,125 @@
+"""Looking through a whole cache file, and saving what can be read of a broken one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..errors import DamagedEntryError
+from . import sqlite_entries, sqlite_schema
+from .sqlite_entries import Row
+
+_MAX_FAULTS = 20
+
+
+def faults_of(connection: sqlite3.Connection) -> list[str]:
+    """Return what is wrong with the structure of the file, in SQLite's words; at most 20 lines."""
+    try:
+        rows = connection.execute(f"PRAGMA integrity_check({_MAX_FAULTS})").fetchall()
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [line for (line,) in rows if line != "ok"]
+
+
+def damaged_keys(rows: Iterable[Row]) -> Iterator[bytes]:
+    """Yield the keys of whole rows that are not what was stored."""
+    for row in rows:
+        try:
+            sqlite_entries.record_of(row)
+        except DamagedEntryError:
+            yield row[0]
+
+
+def count_orphans(connection: sqlite3.Connection) -> int:
+    """Return how many request texts no entry uses."""
+    (orphans,) = connection.execute(
+        "SELECT count(*) FROM llmcache_requests"
+        " WHERE id NOT IN (SELECT request_id FROM llmcache_entries)"
+    ).fetchone()
+    return int(orphans)
+
+
+def salvage(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copy every row that can be read and is whole, LangChain's table included."""
+    with sqlite_schema.transaction(target):
+        for row in _readable(broken, _REQUESTS):
+            target.execute("INSERT OR IGNORE INTO llmcache_requests VALUES (?, ?)", row)
+        for row in _readable(broken, _ENTRIES):
+            if sqlite_entries.is_whole(row):
+                target.execute(_INSERT_ENTRY, row)
+        with suppress(sqlite3.DatabaseError):
+            totals = broken.execute("SELECT hits, saved_s FROM llmcache_totals").fetchone()
+            target.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)
+        if sqlite_schema.has_langchain_table(broken):
+            _salvage_langchain(broken, target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A table to read from a broken file.
+
+    Attributes:
+        scans: Queries for row numbers, each through another tree of pages.
+        row: The query for the row of a number.
+    """
+
+    scans: tuple[str, ...]
+    row: str
+
+
+_REQUESTS = _Source(
+    ("SELECT id FROM llmcache_requests ORDER BY id",),
+    "SELECT id, text FROM llmcache_requests WHERE id = ?",
+)
+_ENTRIES = _Source(
+    (
+        "SELECT id FROM llmcache_entries NOT INDEXED ORDER BY id",
+        "SELECT id FROM llmcache_entries ORDER BY key",
+        "SELECT id FROM llmcache_entries ORDER BY used_at",
+    ),
+    """
+        SELECT key, created_at, provider_s, checksum, answer, request_id, used_at, hits,
+            size_bytes, title, prompt
+        FROM llmcache_entries NOT INDEXED WHERE id = ?
+    """,
+)
+_LANGCHAIN = _Source(
+    (
+        "SELECT rowid FROM full_llm_cache NOT INDEXED ORDER BY rowid",
+        "SELECT rowid FROM full_llm_cache ORDER BY prompt, llm, idx",
+    ),
+    "SELECT prompt, llm, idx, response FROM full_llm_cache NOT INDEXED WHERE rowid = ?",
+)
+_INSERT_ENTRY = """
+    INSERT OR IGNORE INTO llmcache_entries
+        (key, created_at, provider_s, checksum, answer, request_id, used_at, hits,
+        size_bytes, title, prompt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def _salvage_langchain(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    (statement,) = broken.execute(
+        "SELECT sql FROM sqlite_master WHERE name = ?", (sqlite_schema.LANGCHAIN_TABLE,)
+    ).fetchone()
+    target.execute(statement)
+    for row in _readable(broken, _LANGCHAIN):
+        target.execute("INSERT OR IGNORE INTO full_llm_cache VALUES (?, ?, ?, ?)", row)
+
+
+def _readable(broken: sqlite3.Connection, source: _Source) -> Iterator[Row]:
+    """Yield all rows that can be read.
+
+    Their numbers are looked for from both ends of the table and of its indexes, so that a broken
+    page costs the rows on it and no others.
+    """
+    numbers: set[int] = set()
+    for scan in source.scans:
+        for order in ("ASC", "DESC"):
+            with suppress(sqlite3.DatabaseError):
+                numbers.update(number for (number,) in broken.execute(f"{scan} {order}"))
+    for number in sorted(numbers):
+        with suppress(sqlite3.DatabaseError):
+            yield from broken.execute(source.row, (number,)).fetchall()

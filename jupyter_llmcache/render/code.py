@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: Longer code is drawn without colours, in characters: lexers take about 1 us each.
 MAX_COLOURED_CHARS = 50_000
 
+_STYLE = "white-space:pre-wrap;word-break:normal;margin:0 0 1em"
+
 #: Lexers are regular expressions over foreign text; only common, well-tried ones are used.
 _COMMON = (
     "bash c c# c++ console cpp cs csharp css diff docker dockerfile go golang haskell html ini "
@@ -48,11 +50,8 @@ _COLOURS = {
 
 def code_html(code: str, language: str = "") -> str:
     """Return ``code`` as a block; ``language`` is a name as after a Markdown fence."""
-    lines = code.removesuffix("\n")
-    return (
-        '<div class="highlight"><pre dir="ltr" tabindex="0" role="group" aria-label="code" '
-        f'style="overflow-x:auto">{"".join(_spans(lines, language))}\n</pre></div>'
-    )
+    drawn = "".join(_spans(code.removesuffix("\n"), language))
+    return f'<div class="highlight"><pre dir="ltr" style="{_STYLE}">{drawn}\n</pre></div>'
 
 
 def _spans(code: str, language: str) -> Iterator[str]:

@@ -19,8 +19,9 @@ MAX_FORMULA_CHARS = 4_000
 _MAX_BRACES = 60
 
 _ENVIRONMENTS = (
-    "align|alignat|aligned|alignedat|array|Bmatrix|bmatrix|cases|equation|gather|gathered|matrix|"
-    "multline|pmatrix|smallmatrix|split|Vmatrix|vmatrix"
+    "align|alignat|aligned|alignedat|array|Bmatrix|bmatrix|cases|CD|dcases|eqnarray|equation|"
+    "flalign|gather|gathered|matrix|multline|pmatrix|rcases|smallmatrix|split|subarray|Vmatrix|"
+    "vmatrix"
 )
 _BEGIN = re.compile(rf"\\begin\{{((?:{_ENVIRONMENTS})\*?)\}}")
 #: An opening $ has no space after it; a closing one no space before and no digit after it.
@@ -28,24 +29,31 @@ _DOLLAR = re.compile(r"\$(?=[^\s$])(?:[^\\$]|\\.){0,1000}?(?<!\s)\$(?!\d)", re.D
 _LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
 _TAG = re.compile(r"\\tag\s*\*?\s*\{([^{}]*)\}")
 
-#: Macros that link, style, name, fetch, define or load, and those that paint outside their place.
-_ACTING = re.compile(
-    r"\\(?:href|url|style|class|cssId|data|html\w*|include\w*|input|require|unicode|mmlToken|"
-    r"texttip|mathtip|tooltip|toggle|mathtoggle|action\w*|bbox|f?colorbox|ref|eqref|label|tag|"
-    r"[gex]?def|let|(?:re)?new\w+|provide\w+|Declare\w+|Newextarrow|csname|catcode|char|special|"
-    r"write|read|open\w*|loop|rule|Rule|Space|kern|[hvm]skip|mkern|mspace|vspace|raise|lower|"
-    r"raisebox|move(?:left|right)|smash|[lrc]lap|math[lrc]lap|verb|enclose|cancelto|"
-    r"begingroup|endgroup|sandbox|begin\s*\{(?!(?:" + _ENVIRONMENTS + r")\*?\}))(?![a-zA-Z])"
-    r"|\\begin\s*\{(?!(?:" + _ENVIRONMENTS + r")\*?\})"
-    r"|\\hspace(?!\*?\{\d(?:\.\d+)?\s*(?:em|ex|cm|mm|pt)\})"
-    r"|\\\\\s*\*?\s*\[(?!\s*\d(?:\.\d+)?\s*(?:em|ex|cm|mm|pt)\s*\])"
+# Macros that link, style, name, show on hover, fetch, load or define ...
+_ACTING = (
+    r"href|url|style|class|cssId|data|html\w*|texttip|mathtip|tooltip|(?:math)?toggle|action\w*|"
+    r"mmlToken|unicode|bbox|enclose|f?colorbox|(?:eq)?ref|label|tag|includegraphics|input|require|"
+    r"[gex]?def|let|csname|(?:re)?new\w+|provide\w+|Declare\w+|Newextarrow|sandbox|begingroup"
+)
+# ... and those that paint outside their place, over what others say.
+_STRAYING = (
+    r"[Rr]ule|Space|[hvm]skip|[mv]space|m?kern|raise(?:box)?|lower|move(?:left|right)|smash|"
+    r"(?:math)?[lrc]lap"
+)
+_LENGTH = r"\s*\d{1,2}(?:\.\d+)?\s*(?:em|ex|cm|mm|pt)\s*"
+_UNWANTED = re.compile(
+    rf"\\(?:{_ACTING}|{_STRAYING})(?![a-zA-Z])"
+    rf"|\\begin(?!\s*\{{(?:{_ENVIRONMENTS})\*?\}})"
+    r"|\\(?:text)?color(?!\s*(?:\[\w+\]\s*)?\{[\w#,. ]*\})(?![a-zA-Z])"
+    rf"|\\hspace(?!\*?\{{{_LENGTH}\}})"
+    rf"|\\\\\*?\s*\[(?!{_LENGTH}\])"
 )
 
 
 def harmless(formula: str) -> str | None:
     """Return ``formula`` fit for MathJax, labels dropped; None where it has to be shown as text."""
     cleaned = _TAG.sub(r"\\qquad(\1)", _LABEL.sub("", formula))
-    if _ACTING.search(cleaned) or cleaned.count("{") > _MAX_BRACES * 10:
+    if _UNWANTED.search(cleaned) or cleaned.count("{") > _MAX_BRACES * 10:
         return None
     return cleaned if _depth(cleaned) <= _MAX_BRACES else None
 

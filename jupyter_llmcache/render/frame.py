@@ -17,7 +17,8 @@ _LINE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;line-hei
 _BADGE = "border:1px solid currentColor;border-radius:8px;padding:0 6px;font-weight:600"
 _DETAILS = "font-size:12px;margin:4px 0 4px 18px;white-space:pre-wrap;overflow-wrap:anywhere"
 _CAPTION = "caption-side:top;text-align:left;font-weight:600"
-_CELL = "text-align:left;vertical-align:top;padding:1px 12px 1px 0;overflow-wrap:anywhere"
+_CELL = "vertical-align:top;padding:1px 12px 1px 0"
+_VALUE = f"{_CELL};text-align:left;overflow-wrap:anywhere"
 
 
 def annotation_html(answer: Answer) -> str:
@@ -50,8 +51,8 @@ def preview_html(messages: Iterable[tuple[str, str]], verdict: str) -> str:
 def rows_html(rows: Iterable[tuple[str, str]]) -> str:
     """Return names and values as a table of two columns."""
     drawn = "".join(
-        f'<tr><th scope="row" style="{_CELL}">{escape(name)}</th>'
-        f'<td style="{_CELL}">{escape(value)}</td></tr>'
+        f'<tr><th scope="row" style="{_VALUE}">{escape(name)}</th>'
+        f'<td style="{_VALUE}">{escape(value)}</td></tr>'
         for name, value in rows
         if value
     )

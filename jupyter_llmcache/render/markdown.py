@@ -27,7 +27,13 @@ MAX_FORMULAS = 300
 _RIGHT_TO_LEFT = ("R", "AL")
 _NOT_IN_URL = r"\s<>\"'`\\|\u3000-\u303f\uff00-\uff60"
 _BARE_URL = re.compile(rf"https?://[^{_NOT_IN_URL}]*[^{_NOT_IN_URL}.,:;!?()\[\]{{}}*_~]")
-_DIRECTED = frozenset(("paragraph_open", "heading_open", "td_open", "th_open"))
+_RIGHT_TO_LEFT_STYLES = {
+    "paragraph_open": "text-align:right",
+    "heading_open": "text-align:right",
+    "bullet_list_open": "padding-left:0;padding-right:2em",
+    "ordered_list_open": "padding-left:0;padding-right:2em",
+}
+_DIRECTED = ("paragraph_open", "heading_open")
 _Env = MutableMapping[str, Any]
 
 
@@ -189,15 +195,16 @@ def _anchor(url: str, text: str) -> Iterator[Token]:
 
 
 def _direct(tokens: Sequence[Token]) -> None:
-    """Let every block follow the direction of its own script, lists with their bullets."""
-    for index, token in enumerate(tokens):
-        if token.type in _DIRECTED:
+    """Let every block follow the direction of its own script, against the theme's alignment."""
+    right_to_left = False  # of the first text inside
+    for token in reversed(tokens):
+        if token.type == "inline":
+            right_to_left = _is_right_to_left(token.content)
+        elif right_to_left and token.type in _RIGHT_TO_LEFT_STYLES:
+            token.attrSet("dir", "rtl")
+            token.attrSet("style", _RIGHT_TO_LEFT_STYLES[token.type])
+        elif token.type in _DIRECTED:
             token.attrSet("dir", "auto")
-        elif token.type in ("bullet_list_open", "ordered_list_open"):
-            first = next((t for t in tokens[index:] if t.type == "inline"), None)
-            if first and _is_right_to_left(first.content):
-                token.attrSet("dir", "rtl")
-                token.attrSet("style", "padding-left:0;padding-right:2em")
 
 
 def _is_right_to_left(text: str) -> bool:
@@ -226,7 +233,7 @@ def _draw_formula(tokens: Sequence[Token], index: int, _: object, env: _Env) -> 
 def _draw_table_open(*_: object) -> str:
     return (
         '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="table">'
-        '<table dir="auto" style="margin:0">\n'
+        '<table dir="auto" style="margin:0 0 1em">\n'
     )
 
 

@@ -23,20 +23,20 @@ _TAGS = frozenset(_TAG_NAMES.split())
 _ATTRIBUTES: dict[str, set[str]] = {
     "*": set(),
     "a": {"href"},
-    "ol": {"start"},
+    "ol": {"start", "style"},
     "span": {"style"},
     "table": {"style"},
     "td": {"style"},
     "th": {"style"},
     "div": {"style"},
     "pre": {"style"},
-    "ul": {"style"},
+    **{tag: {"style"} for tag in ("h1", "h2", "h3", "h4", "h5", "h6", "p", "ul")},
     "details": {"open", "style"},
 }
 _DIRECTIONS = {"auto", "ltr", "rtl"}
 _STYLE_NAMES = (
     "color margin overflow-wrap overflow-x padding padding-left padding-right text-align "
-    "white-space"
+    "white-space word-break"
 )
 _STYLES = frozenset(_STYLE_NAMES.split())
 _MATH_CLASSES = {*IGNORE_MATH.split(), *READ_MATH.split()}
@@ -57,11 +57,8 @@ def _cleaner() -> nh3.Cleaner:
         tag: {"dir": _DIRECTIONS} for tag in _TAGS - {"br", "hr"}
     }
     attribute_values["div"]["tabindex"] = {"0"}
-    attribute_values["pre"]["tabindex"] = {"0"}
     attribute_values["div"]["role"] = {"group"}
-    attribute_values["pre"]["role"] = {"group"}
     attribute_values["div"]["aria-label"] = {"table"}
-    attribute_values["pre"]["aria-label"] = {"code"}
     attribute_values["th"]["scope"] = {"col", "row"}
     return nh3.Cleaner(
         tags=set(_TAGS),

@@ -22,20 +22,8 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 
-from .errors import DamagedEntryError
+from ..errors import DamagedEntryError
 from .parsed import PARSED, plain_parsed
-from .verdict import Verdict, verdict
-
-__all__ = [
-    "MAX_ANSWER_BYTES",
-    "NotStorableError",
-    "Verdict",
-    "decode",
-    "encode",
-    "recorded_versions",
-    "usage_of",
-    "verdict",
-]
 
 #: Version of the form below.
 FORMAT = 1

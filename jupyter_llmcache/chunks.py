@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk
@@ -15,35 +16,59 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 
+Chunk = TypeVar("Chunk", ChatGenerationChunk, GenerationChunk)
+
 #: A replay comes in about this many pieces, so that code which draws tokens has something to draw.
 _PIECES = 16
+#: Tells LangChain how to read the content, so that every piece needs it.
+_PROVIDER = "model_provider"
+#: What a structured answer was read into; there is none before the answer's end.
+_PARSED = "parsed"
+#: The parts of a message that are lists or dicts.
+_CONTAINERS = (
+    "content",
+    "additional_kwargs",
+    "response_metadata",
+    "tool_calls",
+    "invalid_tool_calls",
+    "tool_call_chunks",
+    "usage_metadata",
+)
 
 
-def chat_chunks(generation: Generation) -> Iterator[ChatGenerationChunk]:
-    """Yield ``generation`` (a ChatGeneration) in pieces: text first, then everything else.
+def chat_chunks(generation: ChatGeneration) -> Iterator[ChatGenerationChunk]:
+    """Yield ``generation``, which holds an AIMessage, in pieces.
 
-    Text comes in pieces; tool calls, blocks, usage and metadata come whole, since only strings
-    can be cut anywhere.
+    Text comes in pieces. Everything else comes whole, since only strings can be cut anywhere: what
+    was said beside the text (as reasoning) with the first piece, what is known in the end (tool
+    calls, usage, metadata) with the last.
     """
-    assert isinstance(generation, ChatGeneration)
-    message = generation.message
-    assert isinstance(message, AIMessage)
-    rest: Any = message.content
+    message = cast("AIMessage", generation.message)
+    contents: list[Any] = [message.content]
     if isinstance(message.content, str):
-        *pieces, rest = _pieces(message.content)
-        for piece in pieces:
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-    yield ChatGenerationChunk(
-        message=AIMessageChunk(
-            content=rest,
-            name=message.name,
-            additional_kwargs=message.additional_kwargs,
-            response_metadata=message.response_metadata,
-            tool_call_chunks=_tool_call_chunks(message),
-            usage_metadata=message.usage_metadata,
-        ),
-        generation_info=generation.generation_info,
+        contents = _pieces(message.content)
+    metadata = message.response_metadata
+    provider = {_PROVIDER: metadata[_PROVIDER]} if _PROVIDER in metadata else {}
+    chunks = [
+        AIMessageChunk(content=piece, response_metadata=provider.copy()) for piece in contents
+    ]
+    first, last = chunks[0], chunks[-1]
+    beside = message.additional_kwargs
+    first.name = message.name
+    first.additional_kwargs = {k: v for k, v in beside.items() if k != _PARSED}
+    if _PARSED in beside:
+        last.additional_kwargs[_PARSED] = beside[_PARSED]
+    end = AIMessageChunk(
+        content=last.content,
+        name=last.name,
+        additional_kwargs=last.additional_kwargs,
+        response_metadata=metadata,
+        tool_call_chunks=_tool_call_chunks(message),
+        usage_metadata=message.usage_metadata,
     )
+    for chunk in chunks[:-1]:
+        yield ChatGenerationChunk(message=chunk)
+    yield ChatGenerationChunk(message=end, generation_info=generation.generation_info)
 
 
 def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
@@ -52,6 +77,22 @@ def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
     for piece in pieces:
         yield GenerationChunk(text=piece)
     yield GenerationChunk(text=rest, generation_info=generation.generation_info)
+
+
+def snapshot(chunk: Chunk) -> Chunk:
+    """Copy a chunk on its way out: LangChain and the caller may change the one they get."""
+    kept = chunk.model_copy()
+    if kept.generation_info:
+        kept.generation_info = copy.deepcopy(kept.generation_info)
+    if isinstance(kept, ChatGenerationChunk):
+        message = kept.message.model_copy()
+        fields = message.__dict__
+        for name in _CONTAINERS:
+            value = fields.get(name)
+            if value and not isinstance(value, str):
+                fields[name] = copy.deepcopy(value)
+        kept.message = message
+    return kept
 
 
 def _pieces(text: str) -> list[str]:
@@ -68,8 +109,11 @@ def _pieces(text: str) -> list[str]:
 
 
 def _tool_call_chunks(message: AIMessage) -> list[ToolCallChunk]:
-    calls = [(c["name"], json.dumps(c["args"], ensure_ascii=False), c["id"]) for c in message.tool_calls]
-    calls += [(c["name"], c["args"], c["id"]) for c in message.invalid_tool_calls]
+    calls: list[tuple[str | None, str | None, str | None]] = [
+        (call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"])
+        for call in message.tool_calls
+    ]
+    calls += [(call["name"], call["args"], call["id"]) for call in message.invalid_tool_calls]
     return [
         ToolCallChunk(name=name, args=args, id=call_id, index=index, type="tool_call_chunk")
         for index, (name, args, call_id) in enumerate(calls)

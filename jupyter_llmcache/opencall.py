@@ -7,11 +7,12 @@ raises before the call.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from langchain_core.language_models import BaseLanguageModel
@@ -20,7 +21,7 @@ from langchain_core.outputs import Generation
 
 from . import entry, keys, modes
 from .errors import NotDescribableError, ReplayMissError, StoreError
-from .flights import Flight, Flights
+from .flights import MAX_WAIT_S, PAUSE_LIMIT_S, Flight, Flights
 from .ledger import Call, Kind
 from .stores.base import Hit
 from .versions import recording_versions
@@ -28,6 +29,12 @@ from .versions import recording_versions
 Prompt = str | Sequence[BaseMessage]
 
 RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
+
+#: After so many leaders without an answer a call pays for itself: equal requests to a provider that
+#: is down would otherwise fail one after the other.
+_PATIENCE = 2
+#: Exceptions that are the caller's doing, not the provider's.
+_LEFT = (KeyboardInterrupt, asyncio.CancelledError)
 
 #: Set by ``--keep``: store the answer whatever the verdict on it is.
 _keeping: ContextVar[bool] = ContextVar("llmcache_keeping", default=False)
@@ -43,7 +50,7 @@ def keeping() -> Iterator[None]:
         _keeping.reset(token)
 
 
-class Previewed(BaseException):  # noqa: N818  # no error, and no chain's retry may catch it
+class Previewed(BaseException):  # no error, and no chain's retry may catch it
     """Raised instead of the first model call inside ``previewing``; carries it out of a chain."""
 
     def __init__(self, call: OpenCall) -> None:
@@ -81,14 +88,27 @@ class AnswerPlace(Protocol):
     flights: Flights[Hit]
 
     @property
-    def read_only(self) -> bool: ...
+    def read_only(self) -> bool:
+        """Whether nothing can be kept."""
+
     @property
-    def location(self) -> str: ...
-    def find(self, call: OpenCall, request: keys.Request) -> Found | None: ...
-    def holds(self, request: keys.Request) -> bool: ...
-    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None: ...
-    def recorded_requests(self) -> Iterable[str]: ...
-    def nearest(self, request: keys.Request) -> str | None: ...
+    def location(self) -> str:
+        """What a person calls this place."""
+
+    def find(self, call: OpenCall, request: keys.Request) -> Found | None:
+        """Return what is kept for ``request``; a StoreError is a fault of the place."""
+
+    def holds(self, request: keys.Request) -> bool:
+        """Return whether ``request`` would be answered, without counting a hit."""
+
+    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
+        """Keep ``hit`` as the answer; a StoreError is a fault of the place."""
+
+    def recorded_requests(self) -> Iterable[str]:
+        """Return the request texts of all that is kept."""
+
+    def nearest(self, request: keys.Request) -> str | None:
+        """Return in words what is recorded that is nearest to ``request``."""
 
 
 class OpenCall:
@@ -118,11 +138,17 @@ class OpenCall:
         self.request: keys.Request | None = None
         self._found: Found | None = None
         self._flight: Flight[Hit] | None = None
+        self._follows = False
+        self._patience = _PATIENCE
+        self._waited_s = 0.0
+        self._paused_at = 0.0
+        self._paused_s = 0.0
         self._lookup_s = 0.0
         self._provider_s: float | None = None
         self._usage: Mapping[str, Any] | None = None
         self._stored = False
         self._failed = False
+        self._left = False
         self._reason: str | None = None
         self._note: str | None = None
         self._warning: str | None = None
@@ -141,30 +167,41 @@ class OpenCall:
 
         Args:
             may_wait: False for a caller that leads other flights meanwhile: two such callers
-                could wait for each other.
+                could wait for each other. See ``follows``.
 
         Raises:
             ReplayMissError: Replay is in force and nothing recorded answers this request.
         """
-        while (flight := self._look()) is not None:
-            if not (may_wait and flight.wait()) or self._take_over(flight):
+        while (flight := self._look()) is not None and may_wait:
+            began = time.monotonic()
+            landed = flight.wait(self._wait_until(began))
+            if self._is_decided(flight, landed, began):
                 break
         return self._recalled()
 
     async def arecall(self, *, may_wait: bool = True) -> list[Generation] | None:
         """Like ``recall``, without blocking the running event loop while another call pays."""
-        while (flight := self._look()) is not None:
-            if not (may_wait and await flight.await_landing()) or self._take_over(flight):
+        while (flight := self._look()) is not None and may_wait:
+            began = time.monotonic()
+            landed = await flight.await_landing(self._wait_until(began))
+            if self._is_decided(flight, landed, began):
                 break
         return self._recalled()
 
+    @property
+    def follows(self) -> bool:
+        """Whether another call is just getting the answer, after a ``recall`` without waiting."""
+        return self._follows
+
     def _look(self) -> Flight[Hit] | None:
-        """Look for the answer once; return a flight to wait for, or None when all is decided."""
+        """Look for the answer; return a flight to wait for, or None when all is decided."""
         if _previewing.get():
             self.is_preview = True
             raise Previewed(self)
+        self._follows = False
         if self.mode == "bypass":
             return None
+        landings = self.place.flights.landings
         if self.mode in ("auto", "replay") and self.request is not None:
             self._found = self._find(self.request)
         if self.mode == "replay":
@@ -174,20 +211,44 @@ class OpenCall:
         if self.mode != "auto" or self._found is not None or self.request is None:
             return None
         flight, leads = self.place.flights.join(self.request.key)
-        if leads:
-            self._flight = flight
-            return None
-        return flight
+        if not leads:
+            self._follows = True
+            return flight
+        self._flight = flight
+        if landings != self.place.flights.landings:
+            # The answer may have come between the look and the join.
+            self._found = self._find(self.request)
+            if self._found is not None:
+                flight.land(self._found.hit)
+        return None
 
-    def _take_over(self, flight: Flight[Hit]) -> bool:
-        """Take a landed flight's answer; False when it brought none."""
-        if flight.answer is None:
-            return False
-        self._found = Found(flight.answer, entry.decode(flight.answer.answer))
-        return True
+    def _wait_until(self, now: float) -> float:
+        return now + MAX_WAIT_S - self._waited_s
+
+    def _is_decided(self, flight: Flight[Hit], landed: bool, began: float) -> bool:
+        """Whether this call has an answer or has to pay, after it waited for ``flight``."""
+        self._waited_s += time.monotonic() - began
+        self._follows = False
+        if not landed:
+            self._flight = self.place.flights.take_over(flight)
+            return self._flight is not None
+        if flight.answer is not None:
+            return self._take(flight.answer)
+        self._patience -= flight.failed
+        return self._patience == 0
+
+    def _take(self, hit: Hit) -> bool:
+        """Take a leader's answer; what was waited for it was not saved."""
+        if hit.provider_s is not None:
+            hit = replace(hit, provider_s=max(0.0, hit.provider_s - self._waited_s))
+        try:
+            self._found = Found(hit, entry.decode(hit.answer))
+        except StoreError as error:
+            self._warning = str(error)
+        return self._found is not None
 
     def _recalled(self) -> list[Generation] | None:
-        self._lookup_s = time.perf_counter() - self._began
+        self._lookup_s = time.perf_counter() - self._began - self._waited_s
         if self._found is None:
             return None
         self._usage = entry.usage_of(self._found.generations)
@@ -222,32 +283,54 @@ class OpenCall:
     # --- the provider, and after it ---
 
     @contextmanager
-    def paying(self) -> Iterator[None]:
-        """Time the provider; an exception in the block makes this call an error."""
+    def paying(self, shared_by: int = 1) -> Iterator[None]:
+        """Time the provider; an exception in the block makes this call an error.
+
+        Args:
+            shared_by: How many calls the provider answers at once; its time is parted among them.
+        """
         began = time.perf_counter()
         try:
             yield
         except GeneratorExit:
+            self._left = True
             self._reason = "the stream was left before its end"
             raise
         except BaseException as error:
             self._failed = True
             self._reason = type(error).__name__
+            self._left = isinstance(error, _LEFT)
             raise
         finally:
-            self._provider_s = time.perf_counter() - began
+            self._provider_s = (time.perf_counter() - began - self._paused_s) / shared_by
 
-    def show_life(self) -> None:
-        """Tell whoever waits for this answer that it is still growing."""
+    def pause(self) -> None:
+        """Note that the reader of a stream has its next piece."""
+        self._paused_at = time.perf_counter()
         if self._flight is not None:
-            self._flight.show_life()
+            self._flight.pause()
 
-    def settle(self, generations: Sequence[Generation]) -> None:
-        """Keep what the provider answered, if it is a good answer. Never raises."""
+    def resume(self) -> None:
+        """Note that the reader of a stream wants more. A long pause is not the provider's time."""
+        pause_s = time.perf_counter() - self._paused_at
+        if pause_s > PAUSE_LIMIT_S:
+            self._paused_s += pause_s
+        if self._flight is not None:
+            self._flight.resume()
+
+    def settle(self, answer: Callable[[], Sequence[Generation]]) -> None:
+        """Keep what the provider answered, if it is a good answer. Never raises.
+
+        Args:
+            answer: Puts the answer together from what came.
+        """
         try:
+            generations = answer()
             self._usage = entry.usage_of(generations)
             if self.request is not None and self.mode in ("auto", "refresh"):
                 self._keep(self.request, generations)
+        except entry.NotStorableError as error:
+            self._reason = error.reason
         except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
             self._warning = str(error)
 
@@ -261,7 +344,8 @@ class OpenCall:
         answer = entry.encode(generations, versions=recording_versions(package))
         hit = Hit(answer, time.time(), self._provider_s)
         if self._flight is not None:
-            self.place.flights.land(request.key, self._flight, hit)
+            # Followers need not wait for the store; newcomers still find the flight.
+            self._flight.land(hit)
         if self.place.read_only:
             self._reason = f"{self.place.location} is read-only"
             return
@@ -269,9 +353,10 @@ class OpenCall:
         self._stored = True
 
     def close(self) -> None:
-        """Free whoever waits for this call. Call it once, in every case."""
-        if self._flight is not None and self.request is not None:
-            self.place.flights.land(self.request.key, self._flight, self._flight.answer)
+        """Free whoever waits for this call. Call it in every case; once is enough."""
+        if self._flight is not None:
+            self.place.flights.end(self._flight, failed=not self._left)
+            self._flight = None
 
     # --- what it was ---
 
@@ -297,7 +382,12 @@ class OpenCall:
         }
 
     def event(self, cell: int | None, wall_s: float) -> Call:
-        """Return the event that tells of this call, which took ``wall_s`` seconds for the caller."""
+        """Return the event that tells of this call.
+
+        Args:
+            cell: The cell that made it.
+            wall_s: How long its caller waited, in seconds.
+        """
         hit = self._found.hit if self._found else None
         return Call(
             cell=cell,

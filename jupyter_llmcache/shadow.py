@@ -8,16 +8,15 @@ real model, so that its state stays where it is.
 
 from __future__ import annotations
 
-import copy
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from pydantic import BaseModel
 
 from .doors import ChatDoor, TextDoor
 from .ledger import LEDGER
@@ -25,18 +24,18 @@ from .ledger import LEDGER
 if TYPE_CHECKING:
     from .opencall import OpenCall, Prompt
 
-_MARK = "_llmcache_shadow"
-_NOTHING_USED = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+_SHADOW_MARK = "_llmcache_shadow"
 
 
 def is_shadow(model: BaseLanguageModel[Any]) -> bool:
     """Whether ``model`` is a shadow, whose calls are watched already."""
-    return _MARK in model.__dict__
+    return _SHADOW_MARK in model.__dict__
 
 
-class CallCache(Protocol):
-    """What a cache offers to be asked at the provider's door instead of by LangChain's strings."""
+class CallCache(ABC):
+    """A cache that is asked at the provider's door instead of by LangChain's two strings."""
 
+    @abstractmethod
     def open(
         self,
         model: BaseLanguageModel[Any],
@@ -52,6 +51,9 @@ class Watch:
     """One public call of one model: its shadow, the requests it made, and the events it leaves.
 
     Use it as a context manager around the call.
+
+    Raises:
+        Exception: The model cannot be copied.
     """
 
     def __init__(
@@ -61,13 +63,12 @@ class Watch:
         self._cell = LEDGER.cell
         self._cache = cache
         self._bypass_reason = bypass_reason
-        self._calls: list[OpenCall] = []
-        self._usages: dict[int, Any] = {}
+        self._ended: list[tuple[OpenCall, float]] = []
         self._detached = False
         self.model = model
         self.shadow = _shadow(model, self)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -76,7 +77,12 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._tell()
+        ended, self._ended = self._ended, []
+        if len(ended) == 1:
+            # What LangChain did around the only request is part of the caller's wait.
+            ended = [(ended[0][0], time.perf_counter() - self._began)]
+        for call, wall_s in ended:
+            LEDGER.record(call.event(self._cell, wall_s))
 
     def detach(self) -> None:
         """Let each request tell of itself when it ends, because the public call returns before."""
@@ -84,69 +90,39 @@ class Watch:
 
     @contextmanager
     def request(
-        self, prompt: Prompt, stop: list[str] | None, kwargs: Mapping[str, Any]
+        self,
+        prompt: Prompt,
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        bypass_reason: str | None = None,
     ) -> Iterator[OpenCall]:
         """Take one request of this call in hand; leave the block when its answer is complete."""
-        call = self._cache.open(self.model, prompt, stop, kwargs, self._bypass_reason)
-        self._calls.append(call)
+        began = time.perf_counter()
+        reason = self._bypass_reason or bypass_reason
+        call = self._cache.open(self.model, prompt, stop, kwargs, reason)
         try:
             yield call
         finally:
             call.close()
-            if self._detached:
-                self._tell()
-
-    def _tell(self) -> None:
-        wall_s = time.perf_counter() - self._began
-        calls, self._calls = self._calls, []
-        for call in calls:
+            wall_s = time.perf_counter() - began
             if call.is_preview:
-                continue
-            LEDGER.record(call.event(self._cell, wall_s))
-
-    # --- a hit costs nothing: callbacks see no tokens, the caller sees the original usage ---
-
-    def as_hit(self, generations: list[Generation], call: OpenCall) -> list[Any]:
-        """Mark recalled generations as a hit, with their usage put aside until callbacks ended."""
-        for generation in generations:
-            message = getattr(generation, "message", None)
-            if isinstance(message, AIMessage):
-                message.response_metadata["llm_cache"] = call.hit_mark
-                if message.usage_metadata is not None:
-                    self._usages[id(generation)] = message.usage_metadata
-                    message.usage_metadata = _NOTHING_USED.copy()  # type: ignore[assignment]  # a plain dict of its keys
-        return generations
-
-    def restore_usage(self, result: LLMResult) -> LLMResult:
-        """Give the messages of a finished call their original usage back."""
-        if self._usages:
-            for generations in result.generations:
-                for generation in generations:
-                    usage = self._usages.get(id(generation))
-                    if usage is not None and isinstance(generation, ChatGeneration):
-                        generation.message = _with_usage(generation.message, usage)
-        return result
-
-    def restore_chunk_usage(self, chunk: Any) -> Any:
-        """The same for a chunk on its way to the caller."""
-        if self._usages and getattr(chunk, "usage_metadata", None) is not None:
-            return _with_usage(chunk, next(iter(self._usages.values())))
-        return chunk
-
-
-def _with_usage(message: BaseMessage, usage: Any) -> BaseMessage:
-    return message.model_copy(update={"usage_metadata": usage})
+                pass
+            elif self._detached:
+                LEDGER.record(call.event(self._cell, wall_s))
+            else:
+                self._ended.append((call, wall_s))
 
 
 def _shadow(model: BaseLanguageModel[Any], watch: Watch) -> BaseLanguageModel[Any]:
-    # LangChain keeps this on the instance; asked here, it is computed once a model, not once a call.
+    # LangChain keeps this on the instance; asked here, it is made once a model, not once a call.
     getattr(model, "_serialized", None)
-    shadow = copy.copy(model)
+    # Pydantic's own way to copy: a class may have a way of its own, for its own purposes.
+    shadow = BaseModel.__copy__(model)
     door = ChatDoor(model, watch) if isinstance(model, BaseChatModel) else TextDoor(model, watch)
     # Past pydantic on purpose: these are no fields, and the class must keep its own methods.
     shadow.__dict__.update(
         {
-            _MARK: True,
+            _SHADOW_MARK: True,
             "cache": False,
             "rate_limiter": None,
             "_generate": door.generate,

@@ -23,8 +23,19 @@ IPYTHON_ROOMS = {
 }
 #: Rooms that may import LangChain when they are imported themselves.
 LANGCHAIN_ROOMS = {
-    *("asking", "cache", "chunks", "course", "doors", "entry", "foreign", "interop", "keys"),
-    *("models", "opencall", "shadow", "streams"),
+    *(
+        "asking",
+        "cache",
+        "chunks",
+        "course",
+        "doors",
+        "entry",
+        "foreign",
+        "hits",
+        "interop",
+        "keys",
+    ),
+    *("models", "opencall", "selfcheck", "shadow", "streams"),
 }
 #: Rooms that may import LangChain inside a function, when it is needed.
 LATE_LANGCHAIN_ROOMS = LANGCHAIN_ROOMS | {"session"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import network
+from tests.local_model import local_model
 from tests.servers.ollama import OllamaServer
 from tests.servers.openai import OpenAIServer
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
 
     from tests.shells import RecordingShell
+
+__all__ = ["local_model"]
 
 #: What could lead a test to a real provider, or change what the package does.
 _FOREIGN_VARIABLES = (
@@ -51,19 +55,19 @@ def new_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def _reset() -> None:
-    from langchain_core.globals import set_llm_cache
-
-    from jupyter_llmcache import modes, streams
-    from jupyter_llmcache.ledger import LEDGER, Totals
-
-    set_llm_cache(None)
-    for owner in list(streams._owners):
-        streams.uninstall(owner)
-    modes.set_session_mode(None)
-    modes._replay_blocks = 0
-    LEDGER._events.clear()
-    LEDGER.totals = Totals()
-    LEDGER.cell = None
+    """Put back what the process shares, as far as the test imported it."""
+    if globals_ := sys.modules.get("langchain_core.globals"):
+        globals_.set_llm_cache(None)
+    if streams := sys.modules.get("jupyter_llmcache.streams"):
+        for owner in list(streams._owners):
+            streams.uninstall(owner)
+    if modes := sys.modules.get("jupyter_llmcache.modes"):
+        modes.set_session_mode(None)
+        modes._replay_blocks = 0
+    if ledger := sys.modules.get("jupyter_llmcache.ledger"):
+        ledger.LEDGER._events.clear()
+        ledger.LEDGER.totals = ledger.Totals()
+        ledger.LEDGER.cell = None
 
 
 @pytest.fixture

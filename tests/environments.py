@@ -48,8 +48,8 @@ def environment(langchain: str = "newest", *more: str, python: str = CURRENT) ->
     name = hashlib.sha256(repr((python, requirements)).encode()).hexdigest()[:12]
     folder = _cache_folder() / f"{python}-{langchain}-{name}"
     if not folder.exists():
-        _make(folder, interpreter(python), requirements)
-    return _python_in(folder)
+        make(folder, interpreter(python), requirements)
+    return python_in(folder)
 
 
 def run(python: Path, code: str, *arguments: str, **options: Any) -> str:
@@ -106,21 +106,25 @@ def _works(name: str) -> bool:
     )
 
 
-def _make(folder: Path, base: Path, requirements: Sequence[str]) -> None:
-    """Make the environment beside its place and move it there, as others may make the same one."""
+def make(folder: Path, base: Path, requirements: Sequence[str]) -> Path:
+    """Make an environment in ``folder`` with the interpreter ``base``; return its interpreter.
+
+    It is made beside its place and moved there, as another process may make the same one.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as scratch:
         new = Path(scratch, "venv")
         subprocess.run([base, "-m", "venv", "--without-pip", new], check=True)
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python"]
         subprocess.run(
-            [*pip, _python_in(new), "install", "-qq", "--no-compile", *requirements], check=True
+            [*pip, python_in(new), "install", "-qq", "--no-compile", *requirements], check=True
         )
         try:
             new.rename(folder)
         except OSError:
             if not folder.exists():
                 raise
+    return python_in(folder)
 
 
 def _cache_folder() -> Path:
@@ -130,5 +134,6 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "jupyter_llmcache-tests")
 
 
-def _python_in(folder: Path) -> Path:
+def python_in(folder: Path) -> Path:
+    """Return the interpreter of the environment in ``folder``."""
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

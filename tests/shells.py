@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from IPython.core import async_helpers
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
@@ -132,6 +133,14 @@ def open_shell(folder: Path, config: Config | None = None) -> Iterator[Recording
         shell.reset(new_session=False)
         shell.restore_sys_module_state()
         _forget_instance()
+        _close_loop()
+
+
+def _close_loop() -> None:
+    """Close the event loop that IPython keeps for cells that await; it makes a new one."""
+    loop = getattr(async_helpers, "_asyncio_event_loop", None)
+    if loop is not None and not loop.is_closed():
+        loop.close()
 
 
 def _forget_instance() -> None:

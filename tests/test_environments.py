@@ -29,7 +29,7 @@ def test_environment_is_made_once(monkeypatch, tmp_path):
     """A second request for the same environment installs nothing."""
     monkeypatch.setenv("LLMCACHE_TEST_ENVIRONMENTS", str(tmp_path))
     made = []
-    monkeypatch.setattr(environments, "_make", lambda folder, *rest: made.append(folder.mkdir()))
+    monkeypatch.setattr(environments, "make", lambda folder, *rest: made.append(folder.mkdir()))
     assert environments.environment("1.0") == environments.environment("1.0")
     assert len(made) == 1
 

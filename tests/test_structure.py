@@ -35,7 +35,7 @@ LANGCHAIN_ROOMS = {
         "interop",
         "keys",
     ),
-    *("models", "opencall", "selfcheck", "shadow", "streams"),
+    *("models", "opencall", "probe", "selfcheck", "shadow", "streams"),
 }
 #: Rooms that may import LangChain inside a function, when it is needed.
 LATE_LANGCHAIN_ROOMS = LANGCHAIN_ROOMS | {"session"}

@@ -9,6 +9,7 @@ kernel. ``--save`` writes the outputs into the notebook. The exit status is 1 if
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import tempfile
 from pathlib import Path
@@ -31,23 +32,21 @@ def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
         timeout=300,
         kernel_name="python3",
         record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],
         resources={"metadata": {"path": str(folder)}},
     )
-    with client.setup_kernel():
-        for index, cell in enumerate(notebook.cells):
-            if "restart" in cell.metadata.get("tags", []):
-                _restart(client)
-            if cell.cell_type == "code":
-                client.execute_cell(cell, index, execution_count=None)
+    asyncio.run(_run_cells(client))
     return notebook
 
 
-def _restart(client: NotebookClient) -> None:
-    """Shut the kernel down in an orderly way and start a new one, as a front end does."""
-    client.km.shutdown_kernel(now=False)
-    client.kc.stop_channels()
-    client.start_new_kernel(cwd=client.resources["metadata"]["path"])
-    client.start_new_kernel_client()
+async def _run_cells(client: NotebookClient) -> None:
+    async with client.async_setup_kernel():
+        for index, cell in enumerate(client.nb.cells):
+            if "restart" in cell.metadata.get("tags", []):
+                await client.km.restart_kernel(now=False)
+                await client.kc.wait_for_ready(timeout=60)
+            if cell.cell_type == "code":
+                await client.async_execute_cell(cell, index)
 
 
 def text_of(output: Any) -> str:

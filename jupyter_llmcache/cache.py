@@ -21,7 +21,8 @@ from langchain_core.outputs import Generation
 from . import entry, keys, modes, streams
 from .errors import NotDescribableError, ReplayMissError, StoreError
 from .flights import Flights
-from .opencall import RECORD_FIRST, Found, OpenCall, Prompt
+from .opencall import RECORD_FIRST, OpenCall, Prompt
+from .places import Found
 from .stores import MemoryStore, SQLiteStore
 from .stores.base import Hit, Record, Store
 from .versions import recording_versions

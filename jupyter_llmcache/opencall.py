@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
@@ -21,8 +21,9 @@ from langchain_core.outputs import Generation
 
 from . import entry, keys, modes
 from .errors import NotDescribableError, ReplayMissError, StoreError
-from .flights import MAX_WAIT_S, PAUSE_LIMIT_S, Flight, Flights
+from .flights import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
 from .ledger import Call, Kind
+from .places import AnswerPlace, Found
 from .stores.base import Hit
 from .versions import recording_versions
 
@@ -69,46 +70,6 @@ def previewing() -> Iterator[None]:
         yield
     finally:
         _previewing.reset(token)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An answer that is kept: fresh generations, and the entry they came from.
-
-    ``hit`` is None where the entry is none of ours and tells neither when nor how long.
-    """
-
-    hit: Hit | None
-    generations: list[Generation]
-
-
-class AnswerPlace(Protocol):
-    """Where an open call finds and keeps answers."""
-
-    flights: Flights[Hit]
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing can be kept."""
-
-    @property
-    def location(self) -> str:
-        """What a person calls this place."""
-
-    def find(self, call: OpenCall, request: keys.Request) -> Found | None:
-        """Return what is kept for ``request``; a StoreError is a fault of the place."""
-
-    def holds(self, request: keys.Request) -> bool:
-        """Return whether ``request`` would be answered, without counting a hit."""
-
-    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
-        """Keep ``hit`` as the answer; a StoreError is a fault of the place."""
-
-    def recorded_requests(self) -> Iterable[str]:
-        """Return the request texts of all that is kept."""
-
-    def nearest(self, request: keys.Request) -> str | None:
-        """Return in words what is recorded that is nearest to ``request``."""
 
 
 class OpenCall:

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from .canonical import TAG, Canon, IndescribableError
+from .canonical import TAG, Canon, IndescribableError, dump
 
 #: Longer strings, in characters, enter the key as a digest, which is faster than escaping them.
 LONG_CHARS = 1000
@@ -45,6 +45,9 @@ _STREAM_TRACES = frozenset({"index", "sub_index", "partial_json"})
 #: Content blocks that say again what ``tool_calls`` says.
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call"})
 
+#: Classes without further fields that a provider is sent.
+_PLAIN_CLASSES = frozenset({AIMessage, HumanMessage, SystemMessage})
+
 _canon = Canon()
 
 
@@ -58,8 +61,10 @@ def describe_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 
 
 def _describe(message: BaseMessage) -> dict[str, Any]:
-    is_answer = isinstance(message, AIMessage)
     fields = message.__dict__
+    if type(message) in _PLAIN_CLASSES and not message.__pydantic_extra__ and _is_plain(fields):
+        return {"content": fields["content"], "type": fields["type"]}
+    is_answer = isinstance(message, AIMessage)
     calls = _tool_calls(fields) if is_answer else []
     described = {
         "type": message.type.removesuffix("MessageChunk").lower(),
@@ -72,6 +77,18 @@ def _describe(message: BaseMessage) -> dict[str, Any]:
         if value is not None and name not in _UNSENT_FIELDS:
             described[name] = _canon.plain(value)
     return {name: value for name, value in sorted(described.items()) if not _is_empty(value)}
+
+
+def _is_plain(fields: Mapping[str, Any]) -> bool:
+    """Whether a message is nothing but its text. Most are, and to see this is quick."""
+    return not (
+        type(fields["content"]) is not str
+        or not fields["content"]
+        or fields.get("name")
+        or fields.get("additional_kwargs")
+        or fields.get("tool_calls")
+        or fields.get("invalid_tool_calls")
+    )
 
 
 def _is_empty(value: Any) -> bool:
@@ -136,22 +153,36 @@ def _shorten_blobs(value: Any) -> Any:
     if isinstance(value, list):
         return [_shorten_blobs(item) for item in value]
     if isinstance(value, str) and len(value) > LONG_CHARS and " " not in value:
-        return {TAG + "data": _long_digest(value)}
+        return {TAG + "data": long_digest(value)}
     return value
 
 
-def shorten(value: Any) -> Any:
-    """Return what enters the key for ``value``: the same, with long strings as digests."""
+def keyed_text(content: Any) -> str:
+    """Return what enters the key for messages or a text: JSON with long strings as digests."""
+    if type(content) is list:
+        content = [item if _is_short(item) else _shorten(item) for item in content]
+    else:
+        content = _shorten(content)
+    return dump(content)
+
+
+def _is_short(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    return len(message) == 2 and type(content) is str and len(content) <= LONG_CHARS
+
+
+def _shorten(value: Any) -> Any:
     if isinstance(value, str):
-        return {TAG + "text": _long_digest(value)} if len(value) > LONG_CHARS else value
+        return {TAG + "text": long_digest(value)} if len(value) > LONG_CHARS else value
     if isinstance(value, list):
-        return [shorten(item) for item in value]
+        return [_shorten(item) for item in value]
     if isinstance(value, dict):
-        return {name: shorten(item) for name, item in value.items()}
+        return {name: _shorten(item) for name, item in value.items()}
     return value
 
 
-def _long_digest(text: str) -> str:
+def long_digest(text: str) -> str:
+    """Return the hexadecimal digits that stand for a long text; SHA-256 is quickest for these."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

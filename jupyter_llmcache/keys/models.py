@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
 from .canonical import IndescribableError, dump
+from .messages import LONG_CHARS, long_digest
 from .parameters import ParameterCanon, is_secret
 from .providers import (
     BASE_NOISE,
@@ -41,7 +42,7 @@ class Plan:
     """What is read of every model of one class.
 
     Attributes:
-        head: The beginning of the description, up to the model's name.
+        top: The beginning of the description, up to the model's name.
         label: The label of a model without a name.
         provider: What is known of the class.
         provider_name: The provider's name.
@@ -53,7 +54,7 @@ class Plan:
         users: Those of its classes that a user wrote.
     """
 
-    head: str
+    top: str
     label: str
     provider: Provider
     provider_name: str
@@ -63,6 +64,20 @@ class Plan:
     aliases: Mapping[str, str]
     noise: frozenset[str]
     users: tuple[type, ...]
+
+
+class Description(NamedTuple):
+    """A model with its parameters.
+
+    Attributes:
+        label: ``provider:name``.
+        text: All of it as canonical JSON.
+        keyed: What enters the key: the same, with long parameters as digests.
+    """
+
+    label: str
+    text: str
+    keyed: str
 
 
 @lru_cache(maxsize=256)
@@ -81,7 +96,7 @@ def plan_of(cls: type) -> Plan:
     }
     defaults = {field: _default(info) for field, info in model_fields.items()}
     return Plan(
-        head=f'{{"schema":%d,"class":{dump(class_name(cls))},"provider":{dump(name)},"model":',
+        top=f'"class":{dump(class_name(cls))},"provider":{dump(name)},"model":',
         label=kebab(cls.__name__),
         provider=provider,
         provider_name=name,
@@ -108,8 +123,8 @@ def _is_off(value: Any) -> bool:
 
 def describe_model(
     model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
-) -> tuple[str, str]:
-    """Return the label and the description (canonical JSON) of ``model`` as it is now.
+) -> Description:
+    """Return the description of ``model`` as it is now.
 
     Raises:
         NotDescribableError: Something that may change the answer has no canonical form.
@@ -119,19 +134,49 @@ def describe_model(
     values = _merge(model, plan, stop, kwargs)
     source = _read_users_classes(model, plan, values) if plan.users else ""
     name = _take_name(values)
-    parts = []
+    parameters = {}
     for field in sorted(values):
         value = values[field]
         if is_secret(field, value) or _is_switched_off(plan, field, value):
             continue
         if (text := _parameter(plan, field, value)) is not None:
-            parts.append(f"{dump(field)}:{text}")
-    endpoint = _endpoint(model, plan)
-    description = (
-        f'{plan.head % schema}{dump(name)},"endpoint":{dump(endpoint)},{source}'
-        f'"parameters":{{{",".join(parts)}}}}}'
-    )
-    return _label(plan, name), description
+            parameters[field] = text
+    endpoint = dump(_endpoint(model, plan))
+    top = f'"schema":{schema},{plan.top}{dump(name)},"endpoint":{endpoint}{source}'
+    return assemble(_label(plan, name), top, parameters)
+
+
+def assemble(label: str, top: str, parameters: Mapping[str, str]) -> Description:
+    """Return a description of its pieces.
+
+    Args:
+        label: ``provider:name``.
+        top: JSON text of all but the parameters, without the braces.
+        parameters: JSON text by name, in the order of the names.
+    """
+    keyed = text = _join(top, parameters.items())
+    if len(text) > LONG_CHARS:
+        shortened = (
+            (name, value if len(value) <= LONG_CHARS else _remembered_digest(value))
+            for name, value in parameters.items()
+        )
+        keyed = _join(top, shortened)
+    return Description(label, text, keyed)
+
+
+def _join(top: str, parameters: Iterable[tuple[str, str]]) -> str:
+    inner = ",".join([f"{_quoted(name)}:{text}" for name, text in parameters])
+    return f'{{{top},"parameters":{{{inner}}}}}'
+
+
+@lru_cache(maxsize=1024)
+def _quoted(name: str) -> str:
+    return dump(name)
+
+
+@lru_cache(maxsize=128)
+def _remembered_digest(text: str) -> str:
+    return long_digest(text)
 
 
 def _merge(
@@ -173,7 +218,7 @@ def _read_users_classes(model: Any, plan: Plan, values: dict[str, Any]) -> str:
             value = {key: item for key, item in value.items() if key != "lc_versions"}
         if value:
             values[name] = value
-    return f'"source":"{digest}",'
+    return f',"source":"{digest}"'
 
 
 def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) -> None:
@@ -249,7 +294,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
 
 
 def _describe_nested(model: Any) -> Any:
-    return json.loads(describe_model(model, None, {}, 0)[1])
+    return json.loads(describe_model(model, None, {}, 0).text)
 
 
 _canon = ParameterCanon(_describe_nested)

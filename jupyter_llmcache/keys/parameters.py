@@ -52,7 +52,7 @@ class ParameterCanon(Canon):
         if kind in (dict, list, tuple) and name not in _QUERY_NAMES | _HEADER_NAMES:
             # What equal bytes were made from is equal, so that a text may be remembered by them.
             try:
-                raw = marshal.dumps(value, 2)
+                raw = marshal.dumps(value)
             except ValueError:
                 pass
             else:

@@ -14,8 +14,8 @@ from langchain_core.messages import BaseMessage
 
 from ..errors import NotDescribableError
 from .canonical import IndescribableError, dump, text_digest
-from .messages import describe_messages, shorten, title_of
-from .models import describe_model
+from .messages import describe_messages, keyed_text, title_of
+from .models import Description, assemble, describe_model
 
 #: Changes with every change of what a key is made of.
 KEY_SCHEMA = 1
@@ -63,8 +63,10 @@ class Request:
 
     def with_endpoint(self, endpoint: str | None) -> Request:
         """Return the same request to another address."""
-        description = dump(json.loads(self.description) | {"endpoint": endpoint})
-        return replace(self, description=description, key=_key(description, self.content))
+        fields = json.loads(self.description) | {"endpoint": endpoint}
+        described = _reassemble(self.model, fields)
+        key = _key(described.keyed, self.content)
+        return replace(self, description=described.text, key=key)
 
 
 def describe(
@@ -84,10 +86,10 @@ def describe(
     Raises:
         NotDescribableError: Something that may change the answer has no canonical form.
     """
-    label, description = describe_model(model, stop, kwargs, KEY_SCHEMA)
+    label, description, keyed = describe_model(model, stop, kwargs, KEY_SCHEMA)
     try:
         content = prompt if isinstance(prompt, str) else describe_messages(prompt)
-        return Request(_key(description, content), label, description, content)
+        return Request(_key(keyed, content), label, description, content)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in the messages") from error
     except RecursionError as error:
@@ -112,8 +114,8 @@ def describe_strings(prompt: str, llm_string: str) -> Request:
         "endpoint": None,
         "parameters": {"llm_string": text_digest(llm_string)},
     }
-    description = dump(fields)
-    return Request(_key(description, prompt), f"langchain:{named[1]}", description, prompt)
+    described = _reassemble(f"langchain:{named[1]}", fields)
+    return Request(_key(described.keyed, prompt), described.label, described.text, prompt)
 
 
 def former_keys(request: Request) -> Iterator[bytes]:
@@ -140,7 +142,12 @@ def limits_tokens(request: Request) -> bool:
     return not _TOKEN_LIMITS.isdisjoint(json.loads(request.description)["parameters"])
 
 
-def _key(description: str, content: Any) -> bytes:
+def _reassemble(label: str, fields: dict[str, Any]) -> Description:
+    parameters = {name: dump(value) for name, value in fields.pop("parameters").items()}
+    return assemble(label, dump(fields)[1:-1], parameters)
+
+
+def _key(keyed_description: str, content: Any) -> bytes:
     # No JSON text holds a line break, so that the two parts cannot be cut in another way.
-    text = f"{description}\n{dump(shorten(content))}"
+    text = f"{keyed_description}\n{keyed_text(content)}"
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()

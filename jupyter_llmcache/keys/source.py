@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from .canonical import IndescribableError, dump, text_digest
 from .codefacts import CodeFacts, facts_of, is_users_module
+from .providers import class_name
 
 #: Methods that LangChain calls for an answer.
 _ANSWERING = (
@@ -158,7 +159,7 @@ class _Reader:
     def read_class(self, cls: type) -> Any:
         """Return what ``cls`` says by itself, without its base classes."""
         if not is_users_module(cls.__module__):
-            return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
+            return class_name(cls)
         if cls in self._seen:
             return cls.__qualname__
         self._seen.add(cls)
@@ -169,7 +170,11 @@ class _Reader:
             for name, value in sorted(vars(cls).items())
             if name not in skipped and (not _is_dunder(name) or _is_written(value))
         }
-        return {"name": cls.__qualname__, "says": said}
+        return {
+            "name": cls.__qualname__,
+            "bases": [class_name(base) for base in cls.__bases__],
+            "says": said,
+        }
 
     def _read_attribute(self, name: str, value: Any) -> Any:
         functions = _functions_in(value)
@@ -177,23 +182,27 @@ class _Reader:
             return [self.read_function(function) for function in functions]
         return self._read_value(name, value)
 
+    def _read_wrapped(self, function: FunctionType) -> list[Any]:
+        """Return what the functions say that ``function``, a wrapper of a library's, calls."""
+        inner = (value for _, value in _open_cells(function) if isinstance(value, FunctionType))
+        return [self.read_function(f) for f in inner if is_users_module(f.__module__)]
+
     def read_function(self, function: FunctionType) -> Any:
         """Return what ``function`` says: its source, its defaults, and what its code reads."""
         if function in self._seen:
             return function.__qualname__
         self._seen.add(function)
-        closure = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))
         if not is_users_module(function.__module__):
-            wrapped = [
-                value for _, value in _open_cells(closure) if isinstance(value, FunctionType)
-            ]
-            return [function.__qualname__, *map(self.read_function, wrapped)]
+            wrapped = self._read_wrapped(function)
+            # Releases of pydantic wrap this one in different ways.
+            generated = function.__name__.endswith(("model_post_init", "init_private_attributes"))
+            return wrapped if generated else [function.__qualname__, *wrapped]
         facts = facts_of(function.__code__)
         unread = facts.rebinds | facts.gathers
         around = {
             name: function.__globals__[name] for name in facts.reads if name in function.__globals__
         }
-        around |= dict(_open_cells(closure))
+        around |= dict(_open_cells(function))
         said = {
             name: self._read_value(name, around[name])
             for name in sorted(around)
@@ -217,8 +226,9 @@ class _Reader:
             raise IndescribableError(f"{error} in {name}") from error
 
 
-def _open_cells(closure: dict[str, CellType]) -> Iterator[tuple[str, Any]]:
-    for name, cell in closure.items():
+def _open_cells(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the variables around ``function`` that it uses."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
         except ValueError:  # not assigned yet

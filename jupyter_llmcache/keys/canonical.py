@@ -132,6 +132,12 @@ def _number(value: float) -> Any:
     return int(value) if value.is_integer() else float(value)
 
 
+def _real(value: Any) -> Any:
+    if math.isfinite(value) and float(value) != value:
+        raise IndescribableError(f"an object of class {type(value).__name__}")
+    return _number(float(value))
+
+
 def _sorted_set(canon: Canon, value: AbstractSet[Any]) -> list[Any]:
     return sorted((canon.plain(item) for item in value), key=dump)
 
@@ -147,5 +153,5 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
     (PurePath, lambda _, value: value.as_posix()),
     ((UUID, Decimal), lambda _, value: str(value)),
     (numbers.Integral, lambda _, value: int(value)),
-    ((float, numbers.Real), lambda _, value: _number(float(value))),
+    (numbers.Real, lambda _, value: _real(value)),
 )

@@ -30,4 +30,4 @@ def keys() -> dict[str, str]:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     sys.path.insert(0, str(ROOT))
-    print(json.dumps(keys(), indent=0))
+    json.dump(keys(), sys.stdout)

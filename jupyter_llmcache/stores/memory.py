@@ -223,4 +223,4 @@ def _summary(entry: _Entry) -> Summary:
 
 
 def _contains(text: str, part: str | None) -> bool:
-    return part is None or part.casefold() in text.casefold()
+    return part is None or part.lower() in text.lower()

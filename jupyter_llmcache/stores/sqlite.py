@@ -154,7 +154,7 @@ class SQLiteStore:
         """Delete every entry of ours, and give the space back. Raises as ``put``."""
         if not self._is_empty():
             with self._file.exclusive() as connection:
-                clear(connection, self._file.has_langchain_table, self._busy_timeout_s)
+                clear(connection, self._busy_timeout_s)
                 self._pending.reset()
             self._evictor.forget()
             self._give_back()
@@ -339,11 +339,14 @@ class SQLiteStore:
 
     def _give_back(self) -> None:
         """Cut free pages off the file, step by step, so that others can write in between."""
-        more = True
-        while more:
+        with suppress(StoreError):  # what was asked for is done; free pages are used again
             with self._file.exclusive() as connection:
-                more = sqlite_eviction.give_back(connection, sqlite_eviction.PAGES_A_STEP)
-        self._file.fold()
+                sqlite_eviction.compact(connection)
+            more = True
+            while more:
+                with self._file.writing() as connection:
+                    more = sqlite_eviction.give_back(connection, sqlite_eviction.PAGES_A_STEP)
+            self._file.fold()
 
 
 _open_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()

@@ -10,7 +10,7 @@ from contextlib import closing
 from . import sqlite_schema
 
 
-def clear(connection: sqlite3.Connection, keep_others: bool, busy_timeout_s: float) -> None:
+def clear(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
     """Delete every entry of ours; the life totals stay.
 
     Dropping a table visits each of its pages, ten seconds of work at a million entries. Where the
@@ -19,13 +19,12 @@ def clear(connection: sqlite3.Connection, keep_others: bool, busy_timeout_s: flo
 
     Args:
         connection: Outside any transaction.
-        keep_others: There are tables that are not ours.
         busy_timeout_s: How long to wait for other programs that write, in seconds.
 
     Raises:
         sqlite3.Error: The file cannot be written; it is as it was.
     """
-    if keep_others:
+    if sqlite_schema.foreign_tables(connection):
         with sqlite_schema.transaction(connection):
             connection.execute("DELETE FROM llmcache_entries")
             connection.execute("DELETE FROM llmcache_requests")

@@ -13,6 +13,8 @@ _BATCH = 1000
 _PAGES_A_PUT = 64
 #: Pages given back in one transaction of ``prune``, so that others can write in between.
 PAGES_A_STEP = 2000
+#: SQLite writes a file anew through memory here (temp_store).
+_MAX_COMPACTED_BYTES = 1 << 28
 
 
 @dataclass(slots=True)
@@ -122,16 +124,28 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def give_back(connection: sqlite3.Connection, pages: int) -> bool:
-    """Cut up to ``pages`` free pages off the file; tell whether there are more.
-
-    A file that LangChain made does not keep what this needs: there free pages wait for new entries.
-    """
+    """Cut up to ``pages`` free pages off the file; tell whether there are more."""
     (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     if not mode or not free:
         return False
-    connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    for _ in range(min(free, pages)):
+        # However many pages it names, Python steps this statement once, which frees one.
+        connection.execute("PRAGMA incremental_vacuum(1)")
     return bool(free > pages)
+
+
+def compact(connection: sqlite3.Connection) -> None:
+    """Make a file able to give space back: LangChain makes files that are not.
+
+    That writes the file anew, so it is done outside any transaction, and only where more is won
+    than is written.
+    """
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    used = used_bytes(connection)
+    if not mode and used < _MAX_COMPACTED_BYTES and used < file_bytes(connection) / 2:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("VACUUM")
 
 
 def prune(connection: sqlite3.Connection, bounds: Bounds, now: float) -> int:

@@ -42,16 +42,19 @@ class Filter:
             conditions.append(
                 "request_id IN (SELECT id FROM llmcache_requests WHERE llmcache_contains(text, ?))"
             )
-            values.append(self.request_contains.casefold())
+            values.append(self.request_contains.lower())
         if self.text_contains is not None:
-            # LIKE is several times as fast, but knows only ASCII letters and plain texts.
-            like = "WHEN typeof(prompt) = 'text' THEN prompt LIKE ? ESCAPE '\\'"
-            if self.text_contains.isascii():
-                values.append(f"%{_escape(self.text_contains)}%")
+            part = self.text_contains
+            if _has_only_ascii_case(part):
+                # LIKE is several times as fast.
+                conditions.append(
+                    "CASE typeof(prompt) WHEN 'text' THEN prompt LIKE ? ESCAPE '\\'"
+                    " ELSE llmcache_contains(prompt, ?) END"
+                )
+                values.append(f"%{_escape(part)}%")
             else:
-                like = "WHEN 0 THEN 0"
-            conditions.append(f"CASE {like} ELSE llmcache_contains(prompt, ?) END")
-            values.append(self.text_contains.casefold())
+                conditions.append("llmcache_contains(prompt, ?)")
+            values.append(part.lower())
         return " AND ".join(conditions), values
 
 
@@ -129,7 +132,7 @@ def _show(connection: sqlite3.Connection, pending: PendingHits) -> None:
 
 def _contains(packed: object, part: str) -> bool:
     try:
-        return part in unpack_text(packed).casefold()
+        return part in unpack_text(packed).lower()
     except DamagedEntryError:
         return False
 
@@ -142,6 +145,11 @@ def _text_of(packed: object, known: dict[object, str]) -> str:
         except DamagedEntryError:
             known[packed] = ""
     return known[packed]
+
+
+def _has_only_ascii_case(text: str) -> bool:
+    """Tell whether LIKE, to which only ASCII letters have two cases, finds ``text`` in any case."""
+    return all(letter.isascii() or letter.lower() == letter.upper() for letter in text)
 
 
 def _escape(text: str) -> str:

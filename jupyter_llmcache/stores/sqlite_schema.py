@@ -14,7 +14,8 @@ from ..errors import StoreError
 
 #: In the file's header: "LLMC".
 APPLICATION_ID = 0x4C4C4D43
-LANGCHAIN_TABLE = "full_llm_cache"
+#: What langchain-community's SQLite cache makes, whichever of the two it uses.
+_LANGCHAIN_TABLES = {"full_llm_cache", "full_md5_llm_cache"}
 
 #: Each step takes a file from the version of its place to the next one, in one transaction.
 #: Never change a step that was released; add one.
@@ -65,20 +66,20 @@ def version_of(connection: sqlite3.Connection, location: str) -> int:
                 "Upgrade jupyter_llmcache or choose another file",
             )
         return int(version)
-    tables = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'"
-    )
-    if application_id or any(name != LANGCHAIN_TABLE for (name,) in tables):
+    if application_id or not set(foreign_tables(connection)) <= _LANGCHAIN_TABLES:
         raise StoreError(f"{location} is the database of another program", "Choose another file")
     return 0
 
 
 def has_langchain_table(connection: sqlite3.Connection) -> bool:
     """Tell whether LangChain's SQLite cache has its table in the file."""
-    found = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (LANGCHAIN_TABLE,)
-    )
-    return found.fetchone() is not None
+    return "full_llm_cache" in foreign_tables(connection)
+
+
+def foreign_tables(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the tables that are neither ours nor SQLite's own."""
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    return [name for (name,) in rows if not name.startswith(("llmcache_", "sqlite_"))]
 
 
 def migrate(connection: sqlite3.Connection, location: str) -> None:

@@ -52,8 +52,8 @@ def salvage(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
         with suppress(sqlite3.DatabaseError):
             totals = broken.execute("SELECT hits, saved_s FROM llmcache_totals").fetchone()
             target.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)
-        if sqlite_schema.has_langchain_table(broken):
-            _salvage_langchain(broken, target)
+        for table in sqlite_schema.foreign_tables(broken):
+            _salvage_foreign(broken, target, table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,6 @@ _ENTRIES = _Source(
         FROM llmcache_entries NOT INDEXED WHERE id = ?
     """,
 )
-_LANGCHAIN = _Source(
-    (
-        "SELECT rowid FROM full_llm_cache NOT INDEXED ORDER BY rowid",
-        "SELECT rowid FROM full_llm_cache ORDER BY prompt, llm, idx",
-    ),
-    "SELECT prompt, llm, idx, response FROM full_llm_cache NOT INDEXED WHERE rowid = ?",
-)
 _INSERT_ENTRY = """
     INSERT OR IGNORE INTO llmcache_entries
         (key, created_at, provider_s, checksum, answer, request_id, used_at, hits,
@@ -100,13 +93,22 @@ _INSERT_ENTRY = """
 """
 
 
-def _salvage_langchain(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    (statement,) = broken.execute(
-        "SELECT sql FROM sqlite_master WHERE name = ?", (sqlite_schema.LANGCHAIN_TABLE,)
-    ).fetchone()
-    target.execute(statement)
-    for row in _readable(broken, _LANGCHAIN):
-        target.execute("INSERT OR IGNORE INTO full_llm_cache VALUES (?, ?, ?, ?)", row)
+def _salvage_foreign(broken: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
+    """Copy a table that LangChain made, with its indexes."""
+    statements = broken.execute(
+        "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql NOT NULL ORDER BY type DESC",
+        (table,),
+    ).fetchall()
+    for (statement,) in statements:
+        target.execute(statement)
+    name = '"' + table.replace('"', '""') + '"'
+    source = _Source(
+        (f"SELECT rowid FROM {name} NOT INDEXED ORDER BY rowid",),  # noqa: S608  # quoted above
+        f"SELECT * FROM {name} NOT INDEXED WHERE rowid = ?",  # noqa: S608  # quoted above
+    )
+    for row in _readable(broken, source):
+        marks = ", ".join("?" * len(row))
+        target.execute(f"INSERT OR IGNORE INTO {name} VALUES ({marks})", row)  # noqa: S608  # as above
 
 
 def _readable(broken: sqlite3.Connection, source: _Source) -> Iterator[Row]:

@@ -14,22 +14,26 @@ from typing import Protocol
 
 from .differences import Difference, description_differences, differences, shared_part
 from .errors import StoreError
-from .stores.base import Record, Store, Summary
+from .stores import SQLiteStore, sqlite_titles
+from .stores.base import Record, Store
+from .stores.sqlite_titles import Titled
 
-#: The newest entries of a store are looked at; older ones beyond this many are not.
-MAX_SCANNED = 200_000
+#: Entries with titles most like the wanted one; no others are looked at.
+_MAX_TITLES = 10_000
+#: Different titles that are compared as texts; the others count as wholly different.
+_MAX_COMPARED_TITLES = 2_000
 #: Different request texts that are compared field by field.
 _MAX_DESCRIPTIONS = 300
-#: Entries whose titles are compared as texts.
-_MAX_TITLES = 3_000
+#: Of more, those of a like length are compared as texts first.
+_MAX_LENGTHS = 3_000
 #: Entries that are read; more where title and request text do not tell the best of them apart.
 _MAX_READ, _MAX_READ_TIES = 500, 10_000
 #: Characters of prompts that are read at most.
 _MAX_READ_CHARS = 20_000_000
 #: Entries that are compared field by field.
 _MAX_COMPARED = 40
-#: How many pieces of a title are searched for; the sum in ``_pieces_found`` is written for them.
-_PIECES = 6
+#: How many pieces of a title are searched for.
+_PIECES = 4
 #: What a title without anything in common puts between two requests.
 _TITLE_COST = 4.0
 
@@ -95,12 +99,30 @@ def nearest(store: Store, request: Wanted, n: int = 3) -> list[Near]:
     Raises:
         StoreError: The store is at fault. A damaged entry is passed over.
     """
-    summaries = [entry for entry in store.summaries(limit=MAX_SCANNED) if entry.key != request.key]
-    costs = _description_costs(request.description, {entry.request for entry in summaries})
-    promising = _promising(summaries, request.title, costs)
+    titled = [entry for entry in _titled_like(store, request.title) if entry.key != request.key]
+    costs = _description_costs(request.description, {entry.request for entry in titled})
+    promising = _promising(titled, request.title, costs)
     records = _most_alike(list(_read(store, promising)), request, costs)
     found = [_near(record, request) for record in records]
     return heapq.nsmallest(n, found, key=lambda near: (near.cost, near.record.key))
+
+
+def _titled_like(store: Store, title: str) -> list[Titled]:
+    """Return the entries whose titles have most in common with ``title``."""
+    pieces = _pieces(title)
+    if isinstance(store, SQLiteStore):
+        return sqlite_titles.like(store, pieces, _MAX_TITLES)
+    entries = [Titled(entry.key, entry.request, entry.title) for entry in store.summaries()]
+    return heapq.nlargest(
+        _MAX_TITLES, entries, key=lambda entry: sum(piece in entry.title for piece in pieces)
+    )
+
+
+def _pieces(title: str) -> list[str]:
+    """Return parts of ``title``, evenly spread; a change leaves most of them whole."""
+    length = max(3, min(8, len(title) // _PIECES))
+    step = max(0, len(title) - length) / (_PIECES - 1)
+    return [title[round(step * index) :][:length] for index in range(_PIECES)]
 
 
 def _near(record: Record, request: Wanted) -> Near:
@@ -113,7 +135,7 @@ def _description_costs(wanted: str, texts: set[str]) -> dict[str, float]:
     likely: Sequence[str] = list(texts)
     if len(likely) > _MAX_DESCRIPTIONS:
         size = len(wanted)
-        close = heapq.nsmallest(_MAX_TITLES, texts, key=lambda text: abs(len(text) - size))
+        close = heapq.nsmallest(_MAX_LENGTHS, texts, key=lambda text: abs(len(text) - size))
         likely = heapq.nlargest(
             _MAX_DESCRIPTIONS, close, key=lambda text: shared_part(text, wanted)
         )
@@ -123,40 +145,22 @@ def _description_costs(wanted: str, texts: set[str]) -> dict[str, float]:
     }
 
 
-def _promising(entries: Sequence[Summary], title: str, costs: dict[str, float]) -> list[Summary]:
+def _promising(entries: Sequence[Titled], title: str, costs: dict[str, float]) -> list[Titled]:
     """Return entries in the order in which they are worth reading."""
     far = max(costs.values(), default=0.0) + 1
-    found = _pieces_found([entry.title for entry in entries], _pieces(title))
-    rough = [
-        costs.get(entry.request, far) + _TITLE_COST * (1 - hits / _PIECES)
-        for entry, hits in zip(entries, found, strict=True)
-    ]
+    apart: dict[str, float] = {}
+    rough = []
+    for entry in entries:
+        if entry.title not in apart and len(apart) < _MAX_COMPARED_TITLES:
+            apart[entry.title] = _TITLE_COST * (1 - shared_part(entry.title, title))
+        rough.append(costs.get(entry.request, far) + apart.get(entry.title, _TITLE_COST))
     best = min(rough, default=0.0)
     ties = [place for place, cost in enumerate(rough) if cost == best][:_MAX_READ_TIES]
-    likely = heapq.nsmallest(_MAX_TITLES, range(len(rough)), key=rough.__getitem__)
-
-    def fine(place: int) -> float:
-        apart = 1 - shared_part(entries[place].title, title)
-        return costs.get(entries[place].request, far) + _TITLE_COST * apart
-
-    chosen = [*heapq.nsmallest(_MAX_READ, likely, key=fine), *ties]
-    return [entries[place] for place in dict.fromkeys(chosen)]
+    chosen = heapq.nsmallest(_MAX_READ, range(len(rough)), key=rough.__getitem__)
+    return [entries[place] for place in dict.fromkeys([*chosen, *ties])]
 
 
-def _pieces(title: str) -> list[str]:
-    """Return ``_PIECES`` parts of ``title``, evenly spread; a change leaves most of them whole."""
-    length = max(3, min(8, len(title) // _PIECES))
-    step = max(0, len(title) - length) / (_PIECES - 1)
-    return [title[round(step * index) :][:length] for index in range(_PIECES)]
-
-
-def _pieces_found(titles: Sequence[str], pieces: Sequence[str]) -> list[int]:
-    # Written out because this line runs once for every entry of the store.
-    a, b, c, d, e, f = pieces
-    return [(a in t) + (b in t) + (c in t) + (d in t) + (e in t) + (f in t) for t in titles]
-
-
-def _read(store: Store, entries: Sequence[Summary]) -> Iterator[Record]:
+def _read(store: Store, entries: Sequence[Titled]) -> Iterator[Record]:
     chars = 0
     for entry in entries:
         try:

@@ -83,7 +83,7 @@ def _tokens(usage: Mapping[str, Any] | None) -> tuple[tuple[str, int], ...]:
 
 @lru_cache(maxsize=4096)
 def _price_usd(provider: str, name: str, tokens: tuple[tuple[str, int], ...]) -> Decimal | None:
-    from genai_prices import Usage, calc_price  # noqa: PLC0415  # see the top
+    from genai_prices import Usage, calc_price
 
     try:
         return Decimal(calc_price(Usage(**dict(tokens)), name, provider_id=provider).total_price)

@@ -1,6 +1,6 @@
 """Seeing and managing what is cached: one table of subcommands for the magic and the shell.
 
-The table is read when the extension is loaded, so what does the work is imported with the first use.
+The table is read when the extension is loaded; what does the work is imported when it is used.
 """
 
 from __future__ import annotations
@@ -153,9 +153,15 @@ _PRUNE = Subcommand(
         _YES,
     ),
 )
+_VERIFY = Subcommand(
+    "verify",
+    "look through the whole file: structure, checksums, key schemas, orphans",
+    _late("verify", "verify"),
+    (Argument(("--repair",), "delete what is damaged; save what can be read of a broken file"),),
+)
 
 #: By name, in the order in which help lists them.
 SUBCOMMANDS: dict[str, Subcommand] = {
     subcommand.name: subcommand
-    for subcommand in (_LIST, _SHOW, _EXPLAIN, _HISTORY, _STATS, _FORGET, _CLEAR, _PRUNE)
+    for subcommand in (_LIST, _SHOW, _EXPLAIN, _HISTORY, _STATS, _FORGET, _CLEAR, _PRUNE, _VERIFY)
 }

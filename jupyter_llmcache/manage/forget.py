@@ -35,7 +35,7 @@ def _chosen(session: Managed, store: Store, args: Namespace) -> list[Summary]:
     given = {name: value for name, value in conditions.items() if value is not None}
     if not args.keys and not given:
         raise LLMCacheError(
-            "forget: which entries?", "Give keys, last, --grep, --model or --older-than"
+            "forget: no entry is named", "Give keys, last, --grep, --model or --older-than"
         )
     if "until" in given:
         given["until"] = ago(args.older_than)

@@ -13,6 +13,7 @@ from ..ledger import LEDGER, Call, Totals
 from ..render.annotation import SEPARATOR
 from ..render.numbers import format_age, format_bytes, format_count, format_seconds, token_counts
 from ..render.tables import Table
+from ..render.terminal import one_line
 from .entries import Managed, ago, model_of, models_of, select, short_keys, store_of
 from .report import Report
 
@@ -22,6 +23,9 @@ _SORTS = {
     "size": "the largest first",
     "saved": "the most saving first",
 }
+
+#: Of a title, so that a line fits a terminal.
+_TITLE_CHARS = 50
 
 
 def list_entries(session: Managed, args: Namespace) -> Table:
@@ -36,7 +40,7 @@ def list_entries(session: Managed, args: Namespace) -> Table:
     rows = [
         (
             keys[entry.key],
-            entry.title,
+            one_line(entry.title, _TITLE_CHARS),
             model_of(entry.request),
             format_age(now - entry.created_at),
             entry.size_bytes,

@@ -1,0 +1,137 @@
+"""What seeing and managing costs at 100,000 entries: milliseconds, against a plain SQLite scan.
+
+Run: python benchmarks/manage.py [ENTRIES]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import resource
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from jupyter_llmcache.manage import SUBCOMMANDS
+from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.base import Record
+
+_WORDS = (
+    "explain why the energy of a moving particle grows list three causes for loops in python "
+    "tell joke about numbers prime translate following sentence german summarise article cells "
+    "write function that sorts names given dictionary what difference between mean median mode"
+).split()
+_GOALS_MS = {"list": 300, "show": 300, "explain": 300, "forget": 300, "stats": 50, "status": 50}
+
+
+def records(count: int) -> Iterator[Record]:
+    """Yield made-up entries of about 1 KB each: 20 models' settings, prompts of 5 to 60 words."""
+    chance = random.Random(7)
+    for index in range(count):
+        question = " ".join(chance.choices(_WORDS, k=chance.randrange(5, 60)))
+        request = json.dumps(
+            {
+                "schema": 1,
+                "class": "langchain_openai.ChatOpenAI",
+                "provider": "openai",
+                "model": f"gpt-{chance.randrange(4)}",
+                "endpoint": "https://api.openai.com/v1",
+                "parameters": {"temperature": chance.randrange(5) / 10},
+            },
+            separators=(",", ":"),
+        )
+        prompt = json.dumps(
+            [
+                {"content": "You are a patient teacher.", "role": "system"},
+                {"content": f"{question} ({index})", "role": "human"},
+            ],
+            separators=(",", ":"),
+        )
+        answer = json.dumps(
+            {
+                "format": 1,
+                "versions": {"langchain-core": "1.8.3"},
+                "generations": [{"text": " ".join(chance.choices(_WORDS, k=100))}],
+            }
+        )
+        key = hashlib.blake2b((request + prompt).encode(), digest_size=16).digest()
+        created_at = 1.7e9 + index
+        yield Record(key, request, prompt, question[:120], answer.encode(), created_at, 0.8)
+
+
+def median_ms(action: Callable[[], Any], rounds: int = 5) -> float:
+    """Return the median time of ``action`` in milliseconds, without its first, cold run."""
+    action()
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+def actions(store: SQLiteStore) -> dict[str, Callable[[], Any]]:
+    """Return what is measured, by name."""
+    session: Any = SimpleNamespace(cache=SimpleNamespace(store=store), last_call=lambda: None)
+    some = store.summaries(limit=3, sort="size")
+    key = some[0].key.hex()[:8]
+    listing = {"model": None, "grep": None, "since": None, "sort": "recent", "number": 20}
+    forgetting = {"keys": [], "model": None, "grep": None, "older_than": None, "yes": False}
+
+    def run(name: str, **options: Any) -> Callable[[], Any]:
+        return lambda: SUBCOMMANDS[name].handler(session, Namespace(**options))
+
+    return {
+        "list": run("list", **listing),
+        "list --sort saved": run("list", **listing | {"sort": "saved"}),
+        "list --grep prime": run("list", **listing | {"grep": "prime mean"}),
+        "list --model gpt-2": run("list", **listing | {"model": "gpt-2"}),
+        "show": run("show", key=key),
+        "explain": run("explain", key=key),
+        "forget KEY": run("forget", **forgetting | {"keys": [key]}),
+        "forget --grep": run("forget", **forgetting | {"grep": "prime mean median"}),
+        "forget --model": run("forget", **forgetting | {"model": "gpt-2"}),
+        "stats": run("stats"),
+        "status": lambda: (store.count(), store.size_bytes()),
+    }
+
+
+def scan_ms(path: Path) -> float:
+    """Return what reading keys and titles with bare sqlite3 takes, in milliseconds."""
+    with sqlite3.connect(path) as connection:
+        return median_ms(connection.execute("SELECT key, title FROM llmcache_entries").fetchall)
+
+
+def main() -> None:
+    """Print the table."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "many.db"
+        store = SQLiteStore(path)
+        store.put_many(list(records(count)))
+        store.flush()
+        base_ms = scan_ms(path)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"{count:,} entries, {path.stat().st_size / 1e6:.0f} MB; bare scan {base_ms:.0f} ms")
+        for name, action in actions(store).items():
+            took_ms = median_ms(action)
+            goal = _GOALS_MS[name.split()[0]]
+            verdict = "ok" if took_ms < goal else "OVER"
+            print(
+                f"{name:<20} {took_ms:8.1f} ms  {took_ms / base_ms:6.2f} x scan  goal {goal} {verdict}"
+            )
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print(f"memory grew by {grown / 1024:.0f} MB at most")
+        store.close()
+
+
+if __name__ == "__main__":
+    main()

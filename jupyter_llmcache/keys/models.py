@@ -24,7 +24,7 @@ from .providers import (
     provider_of,
 )
 from .secrets import clean_url, is_credential_name
-from .source import habits_of, source_digest, users_classes
+from .source import habits_of, is_silent, source_digest, users_classes
 
 #: Call arguments that say per call what a field of another name says for every call.
 _CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
@@ -207,11 +207,11 @@ def _read_users_classes(model: Any, plan: Plan, values: dict[str, Any]) -> str:
     """
     try:
         habits = habits_of(plan.users)
-        digest = source_digest(plan.users, _canon.plain)
+        digest = source_digest(plan.users, habits, _canon.plain)
     except IndescribableError as error:
         raise NotDescribableError(str(error)) from error
-    for name in habits.keeps_count:
-        values.pop(name, None)
+    for name in [n for n, value in values.items() if n in habits.keeps_count or is_silent(value)]:
+        del values[name]
     for name in _READABLE_NOISE & habits.reads:
         value = model.__dict__.get(name)
         if isinstance(value, dict):

@@ -63,18 +63,24 @@ def users_classes(cls: type) -> tuple[type, ...]:
     return tuple(base for base in cls.__mro__ if is_users_module(base.__module__))
 
 
-def source_digest(classes: tuple[type, ...], plain: Callable[[Any], Any]) -> str:
+def is_silent(value: Any) -> bool:
+    """Whether ``value`` guards or tells, as a lock does, and so cannot change an answer."""
+    return isinstance(value, _SILENT)
+
+
+def source_digest(classes: tuple[type, ...], habits: Habits, plain: Callable[[Any], Any]) -> str:
     """Return a digest of all that ``classes`` say now.
 
     Args:
         classes: As ``users_classes`` returns them.
+        habits: How they use their objects' attributes.
         plain: Gives the canonical form of a value.
 
     Raises:
         IndescribableError: A method has no source, or a value has no canonical form.
     """
     reader = _Reader(plain)
-    return text_digest(dump([reader.read_class(cls) for cls in classes]))
+    return text_digest(dump([reader.read_class(cls, habits) for cls in classes]))
 
 
 def function_digest(function: FunctionType, plain: Callable[[Any], Any]) -> str:
@@ -156,14 +162,14 @@ class _Reader:
         self._plain = plain
         self._seen: set[Any] = set()
 
-    def read_class(self, cls: type) -> Any:
+    def read_class(self, cls: type, habits: Habits | None = None) -> Any:
         """Return what ``cls`` says by itself, without its base classes."""
         if not is_users_module(cls.__module__):
             return class_name(cls)
         if cls in self._seen:
             return cls.__qualname__
         self._seen.add(cls)
-        skipped = _MACHINERY | habits_of((cls,)).keeps_count
+        skipped = _MACHINERY | (habits or habits_of((cls,))).keeps_count
         skipped |= set(getattr(cls, "model_fields", ()))
         said = {
             name: self._read_attribute(f"{cls.__name__}.{name}", value)
@@ -218,7 +224,7 @@ class _Reader:
             return [self.read_function(f) for f in _functions_in(value.__func__)]
         if isinstance(value, type):
             return self.read_class(value)
-        if isinstance(value, _SILENT) or _is_library_object(value):
+        if is_silent(value) or _is_library_object(value):
             return None
         try:
             return self._plain(value)

@@ -158,7 +158,8 @@ class LLMCacheMagics(Magics):
         if word is None:
             return self.session.status()
         if word.text in _HELP:
-            return _help(_parser(type(self).llm_cache))
+            _print_help(_parser(type(self).llm_cache))
+            return None
         if word.text not in SUBCOMMANDS:
             raise LLMCacheError(
                 f"%llm_cache has no subcommand {word.text!r}",
@@ -179,7 +180,8 @@ class LLMCacheMagics(Magics):
     ) -> Answer | PromptPreview | None:
         """Ask a model: the rest of the line, or the whole cell below the flags, is the prompt."""
         if line.strip() in _HELP:
-            return _help(_parser(type(self).llm))
+            _print_help(_parser(type(self).llm))
+            return None
         vector, rest = split_flags(line, ASKING, "%llm" if cell is None else "%%llm")
         args = _parser(type(self).llm).parse_args(vector)
         variable = _variable_name(args.output)
@@ -220,7 +222,8 @@ class LLMCacheMagics(Magics):
         for each in subcommand.arguments:
             parser.add_argument(*each.names, **each.keywords())
         if rest in _HELP:
-            return _help(parser)
+            _print_help(parser)
+            return None
         if subcommand.reads == "expression":
             args = Namespace(value=self._value_of(rest, owner))
         else:
@@ -289,6 +292,5 @@ def _parser(magic: Any) -> MagicArgumentParser:
     return parser
 
 
-def _help(parser: MagicArgumentParser) -> Any:
-    """Print the help, and return nothing to draw."""
+def _print_help(parser: MagicArgumentParser) -> None:
     print(parser.format_help().removeprefix("::\n\n"))  # noqa: T201  # what was asked for

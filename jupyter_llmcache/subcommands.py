@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
+from . import manage
 from .grammar import Argument, Subcommand
 from .modes import MODES, Mode
 from .quantities import parse_count, parse_duration_s, parse_size_bytes
@@ -63,7 +64,7 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-SUBCOMMANDS: dict[str, Subcommand] = {
+_CHOOSING: dict[str, Subcommand] = {
     subcommand.name: subcommand
     for subcommand in (
         Subcommand("memory", "a cache that ends with the kernel", _memory, (_MAX_ENTRIES, _TTL)),
@@ -127,3 +128,6 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         ),
     )
 }
+
+#: By name, in the order in which help lists them.
+SUBCOMMANDS: dict[str, Subcommand] = {**_CHOOSING, **manage.SUBCOMMANDS}

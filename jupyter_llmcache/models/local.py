@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ _files: dict[str, Path] = {}
 _loaded: dict[str, Any] = {}
 #: llama.cpp computes one answer at a time.
 _lock = threading.Lock()
+#: How long a call waits for its turn, in seconds.
+_PATIENCE_S = 600.0
+#: Prompt and answer together; a larger window takes more memory whether it is used or not.
+_CONTEXT_TOKENS = 4096
+_PARAMETERS = ("temperature", "max_tokens", "top_p", "top_k", "seed")
 
 
 class Local(BaseChatModel):
@@ -60,15 +66,15 @@ class Local(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain's signature
         **kwargs: Any,
     ) -> ChatResult:
-        with _lock:
-            answer = self._ask(messages, stop, kwargs, stream=False)
-        choice = answer["choices"][0]
+        with _turn():
+            answer = self._ask(_weights(self), messages, stop, kwargs, stream=False)
+        choice, usage = answer["choices"][0], answer["usage"]
         message = AIMessage(
             choice["message"]["content"] or "",
-            usage_metadata=_usage(answer["usage"]),
+            usage_metadata=_usage(usage["prompt_tokens"], usage["completion_tokens"]),
             response_metadata=self._metadata(choice["finish_reason"]),
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -80,38 +86,48 @@ class Local(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with _lock:
-            for event in self._ask(messages, stop, kwargs, stream=True):
-                message = self._chunk(event["choices"][0])
+        with _turn():
+            for message in self._chunks(messages, stop, kwargs):
                 chunk = ChatGenerationChunk(message=message)
                 if run_manager:
                     run_manager.on_llm_new_token(str(message.text), chunk=chunk)
                 yield chunk
 
-    def _chunk(self, choice: Mapping[str, Any]) -> AIMessageChunk:
-        text, finish = choice["delta"].get("content") or "", choice["finish_reason"]
-        if finish is None:
-            return AIMessageChunk(content=text)
-        return AIMessageChunk(
-            content=text, response_metadata=self._metadata(finish), chunk_position="last"
-        )
+    def _chunks(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> Iterator[AIMessageChunk]:
+        weights = _weights(self)
+        given = 0
+        for event in self._ask(weights, messages, stop, kwargs, stream=True):
+            # llama.cpp tells no usage in a stream; at its first event it has read the prompt only.
+            given = given or weights.n_tokens
+            choice = event["choices"][0]
+            text, finish = choice["delta"].get("content") or "", choice["finish_reason"]
+            if finish is None:
+                yield AIMessageChunk(content=text)
+                continue
+            made = weights.n_tokens - given + (finish == "length")  # the last one is not read again
+            yield AIMessageChunk(
+                content=text,
+                usage_metadata=_usage(given, made),
+                response_metadata=self._metadata(finish),
+                chunk_position="last",
+            )
 
     def _metadata(self, finish_reason: str) -> dict[str, Any]:
         return {"model_name": self.model, "finish_reason": finish_reason}
 
     def _ask(
         self,
+        weights: Any,
         messages: Sequence[BaseMessage],
         stop: list[str] | None,
         kwargs: Mapping[str, Any],
         *,
         stream: bool,
     ) -> Any:
-        parameters = {
-            name: getattr(self, name)
-            for name in ("temperature", "max_tokens", "top_p", "top_k", "seed")
-        }
-        return _weights(self.model, self.digest).create_chat_completion(
+        parameters = {name: getattr(self, name) for name in _PARAMETERS}
+        return weights.create_chat_completion(
             messages=convert_to_openai_messages(messages),
             stop=stop or [],
             stream=stream,
@@ -159,25 +175,38 @@ def _digest(file: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _weights(model: str, digest: str) -> Any:
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait until no other answer is being computed; a stream that nobody reads is not waited for
+    for ever.
+    """
+    if not _lock.acquire(timeout=_PATIENCE_S):
+        raise LLMCacheError(
+            "the local model is busy with another answer", "Read or close the stream that it feeds"
+        )
+    try:
+        yield
+    finally:
+        _lock.release()
+
+
+def _weights(local: Local) -> Any:
     """Return the loaded model; the first time takes a while, and says so."""
-    if digest not in _loaded:
+    if local.digest not in _loaded:
         from llama_cpp import Llama
 
-        file = _files[digest]
-        print(f"loading {model} ({format_bytes(file.stat().st_size)}) ...", flush=True)  # noqa: T201  # progress
+        file = _files[local.digest]
+        print(f"loading {local.model} ({format_bytes(file.stat().st_size)}) ...", flush=True)  # noqa: T201  # progress
         try:
-            _loaded[digest] = Llama(model_path=str(file), n_ctx=0, verbose=False)
+            _loaded[local.digest] = Llama(
+                model_path=str(file), n_ctx=_CONTEXT_TOKENS, verbose=False
+            )
         except ValueError as error:
             raise LLMCacheError(
                 f"-m local: {file.name} cannot be loaded: {error}", "Name a GGUF file: local:PATH"
             ) from error
-    return _loaded[digest]
+    return _loaded[local.digest]
 
 
-def _usage(usage: Mapping[str, int]) -> UsageMetadata:
-    return UsageMetadata(
-        input_tokens=usage["prompt_tokens"],
-        output_tokens=usage["completion_tokens"],
-        total_tokens=usage["total_tokens"],
-    )
+def _usage(given: int, made: int) -> UsageMetadata:
+    return UsageMetadata(input_tokens=given, output_tokens=made, total_tokens=given + made)

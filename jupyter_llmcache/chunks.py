@@ -22,8 +22,8 @@ Chunk = TypeVar("Chunk", ChatGenerationChunk, GenerationChunk)
 _PIECES = 16
 #: Tells LangChain how to read the content, so that every piece needs it.
 _PROVIDER = "model_provider"
-#: What a structured answer was read into; there is none before the answer's end.
-_PARSED = "parsed"
+#: Begins the names in ``additional_kwargs`` under which a model thinks before it speaks.
+_REASONING = "reasoning"
 #: The parts of a message that are lists or dicts.
 _CONTAINERS = (
     "content",
@@ -39,36 +39,36 @@ _CONTAINERS = (
 def chat_chunks(generation: ChatGeneration) -> Iterator[ChatGenerationChunk]:
     """Yield ``generation``, which holds an AIMessage, in pieces.
 
-    Text comes in pieces. Everything else comes whole, since only strings can be cut anywhere: what
-    was said beside the text (as reasoning) with the first piece, what is known in the end (tool
-    calls, usage, metadata) with the last.
+    Text comes in pieces, and blocks one by one. The rest comes whole: reasoning beside the text
+    with the first piece, what is known in the end (usage, metadata) with the last.
     """
     message = cast("AIMessage", generation.message)
-    contents: list[Any] = [message.content]
-    if isinstance(message.content, str):
-        contents = _pieces(message.content)
     metadata = message.response_metadata
     provider = {_PROVIDER: metadata[_PROVIDER]} if _PROVIDER in metadata else {}
-    chunks = [
-        AIMessageChunk(content=piece, response_metadata=provider.copy()) for piece in contents
-    ]
-    first, last = chunks[0], chunks[-1]
     beside = message.additional_kwargs
-    first.name = message.name
-    first.additional_kwargs = {k: v for k, v in beside.items() if k != _PARSED}
-    if _PARSED in beside:
-        last.additional_kwargs[_PARSED] = beside[_PARSED]
-    end = AIMessageChunk(
-        content=last.content,
-        name=last.name,
-        additional_kwargs=last.additional_kwargs,
+    early = {name: value for name, value in beside.items() if name.startswith(_REASONING)}
+    late = {name: value for name, value in beside.items() if name not in early}
+    *parts, end = _parts(message)
+    for content, calls in parts:
+        chunk = AIMessageChunk(
+            content=content,
+            name=message.name,
+            additional_kwargs=early,
+            response_metadata=provider.copy(),
+            tool_call_chunks=calls,
+        )
+        yield ChatGenerationChunk(message=chunk)
+        early = {}
+    content, calls = end
+    chunk = AIMessageChunk(
+        content=content,
+        name=message.name,
+        additional_kwargs={**early, **late},
         response_metadata=metadata,
-        tool_call_chunks=_tool_call_chunks(message),
+        tool_call_chunks=calls,
         usage_metadata=message.usage_metadata,
     )
-    for chunk in chunks[:-1]:
-        yield ChatGenerationChunk(message=chunk)
-    yield ChatGenerationChunk(message=end, generation_info=generation.generation_info)
+    yield ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
 
 
 def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
@@ -106,6 +106,54 @@ def _pieces(text: str) -> list[str]:
         pieces.append(text[start:end])
         start = end
     return pieces or [""]
+
+
+def _parts(message: AIMessage) -> list[tuple[Any, list[ToolCallChunk]]]:
+    """Return the content in pieces, each with the tool calls that belong to it."""
+    content, calls = message.content, _tool_call_chunks(message)
+    parts: list[tuple[Any, list[ToolCallChunk]]] = []
+    if isinstance(content, str):
+        parts += [(piece, []) for piece in _pieces(content)]
+    for block in _numbered(content) if isinstance(content, list) else []:
+        parts += [([piece], []) for piece in _block_pieces(block)]
+        own = [call for call in calls if isinstance(block, dict) and call["id"] in _ids(block)]
+        for call in own:
+            # A stream numbers a call as the block that it stands in.
+            parts[-1][1].append(cast("ToolCallChunk", {**call, "index": block["index"]}))
+            calls.remove(call)
+    if calls:
+        # A stream tells them apart from the text, and what reads it may need that.
+        parts.append(("" if isinstance(content, str) else [], calls))
+    return parts[1:] if content == "" and calls else parts or [(content, [])]
+
+
+def _numbered(blocks: list[Any]) -> list[Any]:
+    """Number blocks as a stream does, if they are not; pieces of equal number are added up."""
+    if all(isinstance(block, dict) and "index" in block for block in blocks):
+        return blocks
+    return [
+        {**block, "index": number} if isinstance(block, dict) else block
+        for number, block in enumerate(blocks)
+    ]
+
+
+def _block_pieces(block: Any) -> list[Any]:
+    """Cut a numbered block into pieces of the same number, where its kind can be cut."""
+    if not isinstance(block, dict):
+        return [block]
+    head = {"type": block.get("type"), "index": block["index"]}
+    match block:
+        case {"type": "text", "text": str(text)}:
+            *pieces, rest = _pieces(text)
+            return [*({**head, "text": piece} for piece in pieces), {**block, "text": rest}]
+        case {"type": "reasoning", "summary": [_, *_] as summary}:
+            return [{**block, "summary": []}, {**head, "summary": summary}]
+        case _:
+            return [block]
+
+
+def _ids(block: dict[str, Any]) -> tuple[Any, Any]:
+    return block.get("call_id"), block.get("id")
 
 
 def _tool_call_chunks(message: AIMessage) -> list[ToolCallChunk]:

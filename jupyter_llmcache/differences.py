@@ -159,9 +159,9 @@ def _differences(name: str, one: Any, other: Any) -> Iterator[Difference]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two leaves are one value; True is not 1."""
-    if isinstance(one, (dict, list)) or isinstance(other, (dict, list)):
-        return False
+    """Whether two JSON values are one, the order of their names included; true is not 1."""
+    if isinstance(one, (dict, list)) and isinstance(other, (dict, list)):
+        return _written(one) == _written(other)
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 

@@ -1,0 +1,495 @@
+"""What differs between two requests, and which recorded request is nearest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_ollama import ChatOllama
+from langchain_openai import ChatOpenAI
+
+from jupyter_llmcache import keys
+from jupyter_llmcache.differences import differences
+from jupyter_llmcache.explain import nearest_line
+from jupyter_llmcache.nearest import RecordedRequest, nearest
+from jupyter_llmcache.stores import MemoryStore, SQLiteStore
+from jupyter_llmcache.stores.base import Record, Store
+
+IMAGE = base64.b64encode(bytes(range(256)) * 8).decode()
+OTHER_IMAGE = base64.b64encode(bytes(range(256)) * 7 + bytes(reversed(range(256)))).decode()
+LONG = "You are a patient teacher. " * 20
+
+
+def tool(name: str = "weather", **changes: Any) -> dict[str, Any]:
+    properties = {"city": {"type": "string"}, "days": {"type": "integer"}}
+    function = {
+        "name": name,
+        "description": "Tell the weather",
+        "parameters": {"type": "object", "properties": properties, "required": ["city"]},
+    }
+    return {"type": "function", "function": {**function, **changes}}
+
+
+def parameters(**properties: Any) -> dict[str, Any]:
+    return {
+        "parameters": {"type": "object", "properties": properties, "required": ["city"]},
+    }
+
+
+def openai(settings: dict[str, Any], kwargs: dict[str, Any], messages: list[BaseMessage]) -> Any:
+    model = ChatOpenAI(**{"model": "gpt-x", "api_key": "sk-very-secret", **settings})
+    return keys.describe(model, messages, None, kwargs)
+
+
+def settings(*changes: dict[str, Any]) -> tuple[Any, Any]:
+    one, other = changes
+    return tuple(openai(change, {}, [HumanMessage("hi")]) for change in (one, other))  # type: ignore[return-value]
+
+
+def call(one: dict[str, Any], other: dict[str, Any]) -> tuple[Any, Any]:
+    return tuple(openai({}, kwargs, [HumanMessage("hi")]) for kwargs in (one, other))  # type: ignore[return-value]
+
+
+def chat(one: list[BaseMessage], other: list[BaseMessage]) -> tuple[Any, Any]:
+    return tuple(openai({}, {}, messages) for messages in (one, other))  # type: ignore[return-value]
+
+
+def ollama(one: dict[str, Any], other: dict[str, Any]) -> tuple[Any, Any]:
+    models = (ChatOllama(**{"model": "llama", **change}) for change in (one, other))
+    return tuple(keys.describe(model, [HumanMessage("hi")], None, {}) for model in models)  # type: ignore[return-value]
+
+
+def user(text: Any) -> HumanMessage:
+    return HumanMessage(text)
+
+
+def asked(args: dict[str, Any], name: str = "weather", call_id: str = "c1") -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": name, "args": args, "id": call_id}])
+
+
+def image(data: str, detail: str = "low") -> HumanMessage:
+    url = {"url": f"data:image/png;base64,{data}", "detail": detail}
+    return HumanMessage(
+        [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": url}]
+    )
+
+
+SINGLE_DIFFERENCES: dict[str, tuple[Callable[[], tuple[Any, Any]], str, str]] = {
+    # name: (two requests, the field, a part of the text)
+    "temperature": (
+        lambda: settings({"temperature": 0}, {"temperature": 0.7}),
+        "temperature",
+        "temperature 0 -> 0.7",
+    ),
+    "temperature unset": (
+        lambda: settings({}, {"temperature": 0}),
+        "temperature",
+        "temperature unset -> 0",
+    ),
+    "top_p": (lambda: settings({"top_p": 1}, {"top_p": 0.5}), "top_p", "1 -> 0.5"),
+    "max_tokens": (
+        lambda: settings({"max_tokens": 10}, {"max_tokens": 20}),
+        "max_tokens",
+        "10 -> 20",
+    ),
+    "seed": (lambda: settings({"seed": 1}, {"seed": 2}), "seed", "seed 1 -> 2"),
+    "n": (lambda: settings({"n": 1}, {"n": 2}), "n", "n 1 -> 2"),
+    "presence_penalty": (
+        lambda: settings({"presence_penalty": 0.1}, {"presence_penalty": 0.2}),
+        "presence_penalty",
+        "0.1 -> 0.2",
+    ),
+    "frequency_penalty": (
+        lambda: settings({"frequency_penalty": 0.1}, {}),
+        "frequency_penalty",
+        "0.1 -> unset",
+    ),
+    "logprobs": (lambda: settings({"logprobs": True}, {}), "logprobs", "true -> unset"),
+    "top_logprobs": (
+        lambda: settings({"top_logprobs": 2}, {"top_logprobs": 3}),
+        "top_logprobs",
+        "2 -> 3",
+    ),
+    "logit_bias": (
+        lambda: settings({"logit_bias": {50256: -100}}, {"logit_bias": {50256: 100}}),
+        "logit_bias.50256",
+        "-100 -> 100",
+    ),
+    "reasoning_effort": (
+        lambda: settings({"reasoning_effort": "low"}, {"reasoning_effort": "high"}),
+        "reasoning_effort",
+        "'low' -> 'high'",
+    ),
+    "service_tier": (
+        lambda: settings({"service_tier": "flex"}, {"service_tier": "default"}),
+        "service_tier",
+        "'flex' -> 'default'",
+    ),
+    "model": (lambda: settings({}, {"model": "gpt-y"}), "model", "model 'gpt-x' -> 'gpt-y'"),
+    "endpoint": (
+        lambda: settings({"base_url": "http://a/v1"}, {"base_url": "http://b/v1"}),
+        "endpoint",
+        "'http://a/v1' -> 'http://b/v1'",
+    ),
+    "extra_body": (
+        lambda: settings({"extra_body": {"top_k": 1}}, {"extra_body": {"top_k": 2}}),
+        "extra_body.top_k",
+        "1 -> 2",
+    ),
+    "model_kwargs": (
+        lambda: settings({"model_kwargs": {"user": "a"}}, {"model_kwargs": {"user": "b"}}),
+        "user",
+        "'a' -> 'b'",
+    ),
+    "a header": (
+        lambda: settings(
+            {"default_headers": {"X-Mode": "a"}}, {"default_headers": {"X-Mode": "b"}}
+        ),
+        "default_headers.x-mode",
+        " -> ",
+    ),
+    "responses api": (
+        lambda: settings({}, {"use_responses_api": True}),
+        "use_responses_api",
+        "unset -> true",
+    ),
+    "stop": (lambda: call({"stop": ["a"]}, {"stop": ["a", "b"]}), "stop", '["a"] -> ["a", "b"]'),
+    "tool choice": (
+        lambda: call({"tool_choice": "auto"}, {"tool_choice": "none"}),
+        "tool_choice",
+        "'auto' -> 'none'",
+    ),
+    "tools at all": (lambda: call({}, {"tools": [tool()]}), "tools", "tools unset -> "),
+    "a new tool": (
+        lambda: call({"tools": [tool()]}, {"tools": [tool(), tool("time")]}),
+        "tools[time]",
+        "is new",
+    ),
+    "a tool less": (
+        lambda: call({"tools": [tool(), tool("time")]}, {"tools": [tool()]}),
+        "tools[time]",
+        "is gone",
+    ),
+    "a tool's description": (
+        lambda: call({"tools": [tool()]}, {"tools": [tool(description="Tell the news")]}),
+        "tools[weather].function.description",
+        "'Tell the weather' -> 'Tell the news'",
+    ),
+    "a tool's parameter": (
+        lambda: call(
+            {"tools": [tool()]},
+            {"tools": [tool(**parameters(city={"type": "string"}, days={"type": "number"}))]},
+        ),
+        "tools[weather].function.parameters.properties.days.type",
+        "'integer' -> 'number'",
+    ),
+    "the order of a tool's properties": (
+        lambda: call(
+            {"tools": [tool()]},
+            {"tools": [tool(**parameters(days={"type": "integer"}, city={"type": "string"}))]},
+        ),
+        "tools[weather].function.parameters.properties order",
+        '["city", "days"] -> ["days", "city"]',
+    ),
+    "the order of tools": (
+        lambda: call({"tools": [tool(), tool("time")]}, {"tools": [tool("time"), tool()]}),
+        "tools order",
+        '["weather", "time"] -> ["time", "weather"]',
+    ),
+    "strict": (
+        lambda: call({"tools": [tool()]}, {"tools": [tool(strict=True)]}),
+        "tools[weather].function.strict",
+        "unset -> true",
+    ),
+    "response format": (
+        lambda: call(
+            {"response_format": {"type": "text"}}, {"response_format": {"type": "json_object"}}
+        ),
+        "response_format.type",
+        "'text' -> 'json_object'",
+    ),
+    "human text": (
+        lambda: chat([user("hi")], [user("ho")]),
+        "message 1 (human) text",
+        "'hi' -> 'ho'",
+    ),
+    "a capital letter": (
+        lambda: chat([user("hi")], [user("Hi")]),
+        "message 1 (human) text",
+        "'hi' -> 'Hi'",
+    ),
+    "long system text": (
+        lambda: chat(
+            [SystemMessage(LONG), user("hi")],
+            [SystemMessage(LONG[:122] + "X" + LONG[123:]), user("hi")],
+        ),
+        "system text",
+        "system text differs at character 123: '…",
+    ),
+    "longer system text": (
+        lambda: chat([SystemMessage(LONG), user("hi")], [SystemMessage(LONG + "!"), user("hi")]),
+        "system text",
+        "differs at character 541",
+    ),
+    "Chinese text": (
+        lambda: chat([user("讲一个笑话")], [user("讲两个笑话")]),
+        "message 1 (human) text",
+        "'讲一个笑话' -> '讲两个笑话'",
+    ),
+    "an earlier answer": (
+        lambda: chat(
+            [user("hi"), AIMessage("yes"), user("why")], [user("hi"), AIMessage("no"), user("why")]
+        ),
+        "message 2 (ai) text",
+        "'yes' -> 'no'",
+    ),
+    "a role": (
+        lambda: chat([SystemMessage("hi"), user("a")], [user("hi"), user("a")]),
+        "message 1 role",
+        "system -> human",
+    ),
+    "a name": (
+        lambda: chat([HumanMessage("hi", name="ann")], [HumanMessage("hi", name="bob")]),
+        "message 1 (human) name",
+        "'ann' -> 'bob'",
+    ),
+    "arguments of a tool call": (
+        lambda: chat([user("a"), asked({"city": "Bern"})], [user("a"), asked({"city": "Rome"})]),
+        "message 2 (ai) tool calls[weather].args.city",
+        "'Bern' -> 'Rome'",
+    ),
+    "a tool's result": (
+        lambda: chat(
+            [user("a"), asked({}), ToolMessage("sun", tool_call_id="c1")],
+            [user("a"), asked({}), ToolMessage("rain", tool_call_id="c1")],
+        ),
+        "message 3 (tool) text",
+        "'sun' -> 'rain'",
+    ),
+    "a failed tool": (
+        lambda: chat(
+            [user("a"), asked({}), ToolMessage("x", tool_call_id="c1")],
+            [user("a"), asked({}), ToolMessage("x", tool_call_id="c1", status="error")],
+        ),
+        "message 3 (tool) is error",
+        "unset -> true",
+    ),
+    "the bytes of an image": (
+        lambda: chat([image(IMAGE)], [image(OTHER_IMAGE)]),
+        "message 1 (human) block 2.image_url.url",
+        " -> ",
+    ),
+    "the detail of an image": (
+        lambda: chat([image(IMAGE)], [image(IMAGE, "high")]),
+        "message 1 (human) block 2.image_url.detail",
+        "'low' -> 'high'",
+    ),
+    "num_ctx of another provider": (
+        lambda: ollama({"num_ctx": 1024}, {"num_ctx": 2048}),
+        "num_ctx",
+        "1024 -> 2048",
+    ),
+    "top_k of another provider": (
+        lambda: ollama({"top_k": 10}, {"top_k": 20}),
+        "top_k",
+        "10 -> 20",
+    ),
+    "format of another provider": (
+        lambda: ollama({}, {"format": "json"}),
+        "format",
+        "unset -> 'json'",
+    ),
+    "endpoint of another provider": (
+        lambda: ollama({"base_url": "http://a:1"}, {"base_url": "http://b:1"}),
+        "endpoint",
+        "'http://a:1' -> 'http://b:1'",
+    ),
+}
+
+
+def compare(one: Any, other: Any) -> list[Any]:
+    return differences(one.description, one.prompt, other.description, other.prompt)
+
+
+@pytest.mark.parametrize("name", SINGLE_DIFFERENCES)
+def test_a_single_difference_is_named(name):
+    """Of two requests that differ in one field that field is named in words, and no other."""
+    make, field, text = SINGLE_DIFFERENCES[name]
+    one, other = make()
+    assert one.key != other.key
+    found = compare(one, other)
+    assert [difference.field for difference in found] == [field]
+    assert text in found[0].text
+    assert "very-secret" not in found[0].text
+
+
+def test_equal_requests_do_not_differ():
+    """Nothing differs between a request and itself."""
+    one, other = settings({"temperature": 0}, {"temperature": 0, "timeout": 3})
+    assert compare(one, other) == []
+
+
+def test_true_is_not_one():
+    """A switch and a number are told apart, though Python calls them equal."""
+    found = differences('{"x":1}', '"a"', '{"x":true}', '"a"')
+    assert [difference.text for difference in found] == ["x 1 -> true"]
+
+
+def test_a_longer_conversation_tells_the_new_messages():
+    """A turn more is told as the number of messages and what is new."""
+    one, other = chat([user("hi")], [user("hi"), AIMessage("hello"), user("why")])
+    assert [difference.text for difference in compare(one, other)] == [
+        "1 -> 3 messages",
+        "message 2 (ai) is new: 'hello'",
+        "message 3 (human) is new: 'why'",
+    ]
+
+
+@pytest.mark.parametrize("texts", [("", "x"), ("no json", "{"), ("null", "[]"), ("[[]]", "[1]")])
+def test_any_text_can_be_compared(texts):
+    """A description that is no JSON of ours is compared all the same."""
+    one, other = texts
+    assert differences(one, one, other, other)
+
+
+# --- the nearest ---
+
+
+def record(request: Any, title: str | None = None) -> Record:
+    title = request.title if title is None else title
+    return Record(request.key, request.description, request.prompt, title, b"{}", 1.0, 0.5)
+
+
+def made_up(index: int, chance: random.Random, *, one_title: bool = False) -> Record:
+    words = ["why", "is", "the", "sky", "blue", "explain", "sort", "cats", "in", "python"]
+    text = "the same question" if one_title else " ".join(chance.choices(words, k=14))
+    description = json.dumps(
+        {
+            "schema": 1,
+            "provider": "openai",
+            "model": f"gpt-{chance.randrange(3)}",
+            "parameters": {"temperature": chance.randrange(4) / 4, "seed": chance.randrange(5)},
+        },
+        separators=(",", ":"),
+    )
+    system = " ".join(chance.choices(words, k=30))
+    prompt = json.dumps(
+        [{"content": f"{system} {index}", "role": "system"}, {"content": text, "role": "human"}]
+    )
+    key = hashlib.blake2b((description + prompt).encode(), digest_size=16).digest()
+    return Record(key, description, prompt, text[:120], b"{}", float(index), 0.5)
+
+
+def changed(target: Record, change: str) -> RecordedRequest:
+    description, prompt = json.loads(target.request), json.loads(target.prompt)
+    title = target.title
+    if change == "temperature":
+        description["parameters"]["temperature"] = 0.9
+    elif change == "model":
+        description["model"] = "gpt-new"
+    elif change == "system":
+        prompt[0]["content"] = prompt[0]["content"].replace(" ", " really ", 1)
+    elif change == "question":
+        title = prompt[1]["content"] = prompt[1]["content"].replace(" ", "  ", 3)
+    return RecordedRequest(
+        b"another request!",
+        json.dumps(description, separators=(",", ":")),
+        json.dumps(prompt),
+        title,
+    )
+
+
+@pytest.fixture(scope="module", params=["different titles", "one title"])
+def many(request, tmp_path_factory):
+    chance = random.Random(3)
+    one_title = request.param == "one title"
+    records = [made_up(index, chance, one_title=one_title) for index in range(10_000)]
+    store = SQLiteStore(tmp_path_factory.mktemp("many") / "many.db")
+    store.put_many(records)
+    yield store, records
+    store.close()
+
+
+@pytest.mark.parametrize("change", ["temperature", "model", "system", "question"])
+def test_the_nearest_of_ten_thousand_is_first(many, change):
+    """The entry that differs in one field stands first among 10,000, with that field named."""
+    store, records = many
+    for target in random.Random(change).sample(records, 3):
+        found = nearest(store, changed(target, change), 3)
+        assert found[0].record.key == target.key
+        assert len(found[0].differences) == 1
+        assert change in found[0].differences[0].field or change == "question"
+        assert [near.cost for near in found] == sorted(near.cost for near in found)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path) -> Store:
+    return MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "a.db")
+
+
+def test_the_line_names_key_title_and_difference(store):
+    """The line for a replay miss names the nearest entry's key and prompt, and what differs."""
+    one, other = settings({"temperature": 0}, {"temperature": 0.7})
+    store.put(record(one))
+    assert nearest_line(store, other) == (
+        f"the nearest recorded one is {one.key.hex()[:8]} 'hi': temperature 0 -> 0.7"
+    )
+
+
+def test_the_line_says_that_nothing_is_recorded(store):
+    """Of an empty store the line says that it is empty."""
+    _, other = settings({}, {})
+    assert nearest_line(store, other) == f"{store.location} holds no entry yet"
+
+
+def test_the_line_counts_what_does_not_fit(store):
+    """Of many differences the line tells the first three and counts the others."""
+    one, other = settings({}, {"temperature": 0, "top_p": 0.1, "seed": 1, "max_tokens": 3})
+    store.put(record(one))
+    line = nearest_line(store, other)
+    assert line is not None
+    assert line.count("unset -> ") == 3
+    assert line.endswith("; and 1 more")
+
+
+def test_the_line_shows_no_control_characters(store):
+    """Escape sequences in a prompt are made visible, and the line stays one line."""
+    one, other = chat([user("a\x1b]0;owned\x07\nb")], [user("a\x1b]0;other\x07\nb")])
+    store.put(record(one))
+    line = nearest_line(store, other)
+    assert line is not None
+    assert line.isprintable()
+
+
+def test_a_fault_of_the_store_costs_no_second_error(tmp_path):
+    """A store that cannot be read gives no line, and raises nothing."""
+    store = SQLiteStore(tmp_path / "a.db")
+    one, other = settings({}, {"seed": 1})
+    store.put(record(one))
+    store.close()
+    Path(tmp_path / "a.db").write_bytes(b"no database at all " * 1000)
+    assert nearest_line(store, other) is None
+
+
+def test_a_damaged_entry_is_passed_over(tmp_path):
+    """An entry whose checksum is wrong is not told of; the next one is."""
+    import sqlite3
+
+    store = SQLiteStore(tmp_path / "a.db")
+    one, other = settings({"seed": 1}, {"seed": 2})
+    third = openai({"seed": 3, "top_p": 0.5}, {}, [user("hi")])
+    store.put_many([record(one), record(third)])
+    store.close()
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("UPDATE llmcache_entries SET checksum = x'00' WHERE key = ?", (one.key,))
+    connection.close()
+    again = SQLiteStore(tmp_path / "a.db")
+    assert [near.record.key for near in nearest(again, other, 3)] == [third.key]
+    again.close()

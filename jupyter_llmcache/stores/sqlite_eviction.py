@@ -12,7 +12,7 @@ _BATCH = 1000
 #: Pages given back after a put, so that a put stays cheap.
 _PAGES_A_PUT = 64
 #: Pages given back in one transaction of ``prune``, so that others can write in between.
-PAGES_A_STEP = 2000
+PAGES_A_STEP = 500
 #: SQLite writes a file anew through memory here (temp_store).
 _MAX_COMPACTED_BYTES = 1 << 28
 

@@ -252,29 +252,36 @@ class SQLiteFile:
         Raises:
             StoreError: It belongs to another program, or to a newer release.
         """
-        opening: ApartOpening | None = None
         try:
             opening = ApartOpening(self.path, header, self._busy_timeout_s)
-            version = sqlite_schema.version_of(opening.connection, self.location)
-            if 0 < version < sqlite_schema.current_version():
-                opening.close()
-                opening = ApartOpening(self.path, header, self._busy_timeout_s, as_copy=True)
-                sqlite_schema.migrate(opening.connection, self.location)
-                return opening
+            version = self._version_in(opening)
         except sqlite3.DatabaseError:
-            if opening:
-                opening.close()
             if self.read_only:
                 raise
             return None  # a writer is at work, or was killed at it: only a live opening sees right
-        except BaseException:
-            if opening:
-                opening.close()
-            raise
+        if 0 < version < sqlite_schema.current_version():
+            opening.close()
+            return self._open_upgraded_copy(header)
         if self.read_only or (self.network and header and header.is_wal):
             return opening
         opening.close()
         return None
+
+    def _version_in(self, opening: ApartOpening) -> int:
+        try:
+            return sqlite_schema.version_of(opening.connection, self.location)
+        except BaseException:
+            opening.close()
+            raise
+
+    def _open_upgraded_copy(self, header: Header | None) -> ApartOpening:
+        copy = ApartOpening(self.path, header, self._busy_timeout_s, as_copy=True)
+        try:
+            sqlite_schema.migrate(copy.connection, self.location)
+        except BaseException:
+            copy.close()
+            raise
+        return copy
 
     def _open_live(self, header: Header | None) -> Opening:
         try:

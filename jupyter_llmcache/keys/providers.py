@@ -108,7 +108,8 @@ class Provider:
     stop_field: str = "stop"
 
 
-def _openai_endpoint(model: Any) -> str | None:
+def _client_endpoint(model: Any) -> str | None:
+    """Return where the client in a field sends, as the SDKs of OpenAI's kind tell."""
     fields = model.__dict__
     for name in ("root_client", "client", "root_async_client", "async_client"):
         if (client := fields.get(name)) is not None:
@@ -155,8 +156,14 @@ _OPENAI = Provider(
         }
     ),
     aliases={"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"},
-    endpoint=_openai_endpoint,
-    endpoint_fields=("openai_api_base", "azure_endpoint"),
+    endpoint=_client_endpoint,
+    endpoint_fields=(
+        "openai_api_base",
+        "azure_endpoint",
+        "api_base",
+        "together_api_base",
+        "xai_api_base",
+    ),
     merges_model_kwargs=True,
 )
 
@@ -185,6 +192,43 @@ PROVIDERS: Mapping[str, Provider] = {
     "langchain_huggingface.ChatHuggingFace": Provider(noise=frozenset({"tokenizer"})),
     "langchain_huggingface.HuggingFaceEndpoint": Provider(
         noise=frozenset({"async_client", "client"}),
+    ),
+    "langchain_mistralai.ChatMistralAI": Provider(
+        noise=frozenset({"async_client", "client", "max_concurrent_requests"}),
+        endpoint=_client_endpoint,
+        endpoint_fields=("endpoint",),
+    ),
+    "langchain_groq.ChatGroq": Provider(
+        noise=frozenset(
+            {"async_client", "client", "groq_proxy", "http_async_client", "http_client"}
+        ),
+        endpoint=_client_endpoint,
+        endpoint_fields=("groq_api_base",),
+    ),
+    "langchain_google_genai.ChatGoogleGenerativeAI": Provider(
+        noise=frozenset({"_client_cleanup", "client"}),
+        endpoint_fields=("base_url",),
+        client_fields=frozenset({"client_args"}),
+    ),
+    "langchain_fireworks.ChatFireworks": Provider(
+        noise=frozenset({"_async_sdk_client", "_sdk_client", "async_client", "client"}),
+        endpoint=_client_endpoint,
+        endpoint_fields=("fireworks_api_base",),
+    ),
+    "langchain_perplexity.ChatPerplexity": Provider(
+        noise=frozenset({"async_client", "client"}),
+        endpoint=_client_endpoint,
+    ),
+    "langchain_cohere.BaseCohere": Provider(
+        noise=frozenset({"async_client", "client", "timeout_seconds", "user_agent"}),
+    ),
+    "langchain_openrouter.ChatOpenRouter": Provider(
+        noise=frozenset({"app_categories", "app_title", "app_url", "client", "trace"}),
+        endpoint_fields=("openrouter_api_base",),
+    ),
+    "langchain_aws.ChatBedrockConverse": Provider(
+        noise=frozenset({"bedrock_client", "client", "config", "credentials_profile_name"}),
+        endpoint_fields=("endpoint_url",),
     ),
     "langchain_core.FakeListChatModel": Provider(noise=frozenset({"i", "sleep"})),
     "langchain_core.FakeMessagesListChatModel": Provider(noise=frozenset({"i", "sleep"})),

@@ -25,7 +25,14 @@ _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
 
 
 class Printed:
-    """A value that prints as ``str`` of it where there is no HTML."""
+    """A value that prints as ``str`` of it where there is no HTML.
+
+    A dataclass of this kind is made with ``repr=False``: IPython would take a ``__repr__`` of the
+    class before what it inherits.
+    """
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(str(self))

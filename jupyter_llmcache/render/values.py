@@ -66,7 +66,7 @@ class Answer:
         printer.text(repr(self) if nested else output.terminal_text(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CacheStatus(Printed):
     """What a bare ``%llm_cache`` returns.
 
@@ -120,7 +120,7 @@ class CacheStatus(Printed):
         return rows_html(self.lines())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CellSummary(Printed):
     """One line for the calls of an ordinary cell.
 
@@ -141,7 +141,7 @@ class CellSummary(Printed):
         return summary_html(self.calls, stable=self.stable)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PromptPreview(Printed):
     """What a model would be sent, for ``--show-prompt``.
 

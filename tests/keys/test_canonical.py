@@ -142,7 +142,6 @@ def test_different_values_have_different_texts(one, other):
         (print, "an object of class builtin_function_or_method"),
         (int, "the class int"),
     ],
-    ids=repr,
 )
 def test_what_has_no_form_is_refused_in_a_few_words(value, reason):
     """An object that is not known never enters by its repr."""

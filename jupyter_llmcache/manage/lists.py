@@ -103,10 +103,10 @@ def totals_line(totals: Totals, calls: Sequence[Call]) -> str:
         format_count(totals.calls, "call"),
         *(text for _, text in _counted(totals)),
         format_seconds(totals.wall_s),
-        f"saved {format_seconds(totals.saved_s)}",
+        f"saved {format_seconds(totals.saved_s)}" if totals.saved_s else "",
         *(f"{what} {text}" for what, text in _tokens_and_money(calls)),
     ]
-    return SEPARATOR.join(parts)
+    return SEPARATOR.join(filter(None, parts))
 
 
 def _counted(totals: Totals) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from ..render.terminal import Printed, cut, one_line, visible
 _VALUE_CHARS = 300
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report(Printed):
     """A title, rows of names and values, then longer texts under headings.
 

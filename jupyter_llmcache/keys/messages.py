@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -16,6 +17,9 @@ from .canonical import TAG, Canon, IndescribableError, dump
 
 #: Longer strings, in characters, enter the key as a digest, which is faster than escaping them.
 LONG_CHARS = 1000
+
+#: Digests of texts up to this many characters are remembered.
+_REMEMBERED_CHARS = 250_000
 
 #: Fields of messages that a provider is never sent, or that are read one by one here.
 _UNSENT_FIELDS = frozenset(
@@ -137,13 +141,21 @@ def _block(block: Any, call_ids: set[Any] | None) -> dict[str, Any]:
         call_id = block.get("call_id") or block.get("id")
         if kind in _CALL_BLOCKS and call_id in call_ids:
             return {"id": call_id, "type": kind}
-        fields = {name: value for name, value in fields.items() if name not in _STREAM_TRACES}
+        fields = _without_traces(fields)
         if kind == "text":
             fields.pop("id", None)
+        if kind == "reasoning" and isinstance(fields.get("summary"), list):
+            fields["summary"] = [_without_traces(part) for part in fields["summary"]]
     if kind == "text":
         fields.setdefault("text", "")
         return dict(_canon.from_dict(fields))
     return dict(_shorten_blobs(_canon.from_dict(fields)))
+
+
+def _without_traces(block: Any) -> Any:
+    if not isinstance(block, Mapping):
+        return block
+    return {name: value for name, value in block.items() if name not in _STREAM_TRACES}
 
 
 def _shorten_blobs(value: Any) -> Any:
@@ -152,9 +164,13 @@ def _shorten_blobs(value: Any) -> Any:
         return {name: _shorten_blobs(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_shorten_blobs(item) for item in value]
-    if isinstance(value, str) and len(value) > LONG_CHARS and " " not in value:
+    if isinstance(value, str) and len(value) > LONG_CHARS and _is_data(value):
         return {TAG + "data": long_digest(value)}
     return value
+
+
+def _is_data(text: str) -> bool:
+    return text.isascii() and " " not in text
 
 
 def keyed_text(content: Any) -> str:
@@ -182,8 +198,17 @@ def _shorten(value: Any) -> Any:
 
 
 def long_digest(text: str) -> str:
-    """Return the hexadecimal digits that stand for a long text; SHA-256 is quickest for these."""
+    """Return the hexadecimal digits that stand for a long text."""
+    # The turns of a chat are asked again and again with the same long texts.
+    return _remembered_digest(text) if len(text) <= _REMEMBERED_CHARS else _digest(text)
+
+
+def _digest(text: str) -> str:
+    """SHA-256 is quickest, for processors compute it."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_remembered_digest = lru_cache(maxsize=64)(_digest)
 
 
 def title_of(content: Any, max_chars: int = 120) -> str:

@@ -157,7 +157,7 @@ def assemble(label: str, top: str, parameters: Mapping[str, str]) -> Description
     keyed = text = _join(top, parameters.items())
     if len(text) > LONG_CHARS:
         shortened = (
-            (name, value if len(value) <= LONG_CHARS else _remembered_digest(value))
+            (name, value if len(value) <= LONG_CHARS else long_digest(value))
             for name, value in parameters.items()
         )
         keyed = _join(top, shortened)
@@ -172,11 +172,6 @@ def _join(top: str, parameters: Iterable[tuple[str, str]]) -> str:
 @lru_cache(maxsize=1024)
 def _quoted(name: str) -> str:
     return dump(name)
-
-
-@lru_cache(maxsize=128)
-def _remembered_digest(text: str) -> str:
-    return long_digest(text)
 
 
 def _merge(

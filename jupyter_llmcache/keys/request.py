@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,7 +49,7 @@ class Request:
     key: bytes
     model: str
     description: str
-    content: Any
+    content: Any = field(repr=False, compare=False)
 
     @cached_property
     def prompt(self) -> str:

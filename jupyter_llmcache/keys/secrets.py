@@ -46,6 +46,9 @@ _NOISE_HEADERS = frozenset(
     }
 )
 
+#: How the tokens of well-known services begin.
+_TOKEN = re.compile(r"(?:Bearer |sk-|hf_|gh[ps]_|gsk_|xai-|AIza|eyJ)\S{12,}\Z")
+
 _USER_IN_URL = re.compile(r"(?<=://)[^/?#@]*@")
 _QUERY_IN_URL = re.compile(r"(?<=[?&])([^=&#]+)=([^&#]*)")
 
@@ -58,7 +61,7 @@ def is_credential_name(name: str) -> bool:
 
 def hide(name: str, text: str) -> Any:
     """Return what stands in a description for the text of an entry ``name``: itself if harmless."""
-    if name in _AMBIGUOUS or text.startswith(("Bearer ", "sk-")):
+    if name in _AMBIGUOUS or _TOKEN.match(text):
         return {TAG + "digest": text_digest(text)}
     if "://" in text and " " not in text:
         return _QUERY_IN_URL.sub(_without_credential, _USER_IN_URL.sub("", text))
@@ -100,7 +103,7 @@ def _text(value: Any) -> str:
 def clean_url(url: str) -> str:
     """Return an address in one spelling, without user, password, credentials and last slash."""
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url.strip() if "://" in url else f"//{url.strip()}")
         port = parts.port
     except ValueError:
         return text_digest(url)

@@ -406,6 +406,10 @@ AGREE: list[Pair] = [
                 made("responses", reasoning={"effort": "low"}),
                 bound("responses", reasoning={"effort": "low"}),
             ),
+            "a streamed earlier answer": (
+                made("responses", turns(content=sides.response_blocks("msg_1"))),
+                made("responses", turns(content=sides.response_blocks("msg_2", index=0))),
+            ),
             "max_tokens by its other name": (
                 made("responses", max_tokens=20),
                 bound("responses", max_output_tokens=20),

@@ -279,6 +279,15 @@ def tool_use(given: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
     return [{"type": "text", "text": "I look."} | fields, call | fields]
 
 
+def response_blocks(message_id: str, **traces: int) -> list[dict[str, Any]]:
+    """Return the content that the Responses API leaves, with what a stream adds."""
+    summary = {"type": "summary_text", "text": "It is known."} | traces
+    return [
+        {"type": "reasoning", "id": "rs_1", "summary": [summary]} | traces,
+        {"type": "text", "text": "Paris.", "annotations": [], "id": message_id} | traces,
+    ]
+
+
 def call_extras() -> dict[str, Any]:
     function = {"name": "weather", "arguments": '{"city": "Rome", "day": 1}'}
     return {"tool_calls": [{"id": "call_1", "type": "function", "function": function}]}

@@ -16,6 +16,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from jupyter_llmcache import keys
 from jupyter_llmcache.errors import NotDescribableError
 from jupyter_llmcache.keys import describe, describe_strings, request
+from jupyter_llmcache.keys.canonical import text_digest
+from jupyter_llmcache.keys.secrets import clean_url
 from tests.keys import sides
 from tests.keys.sides import Parrot, anthropic_model, ollama_model, openai_model, weather_tool
 
@@ -182,7 +184,7 @@ def test_credentials_neither_stand_in_a_request_nor_count(build):
         {"tools": [{"type": "mcp", "headers": {"Authorization": SECRET}}]},
         {"tools": [{"type": "mcp", "authorization": SECRET}]},
         {"mcp_servers": [{"authorization_token": SECRET}]},
-        {"user": f"sk-{SECRET}"},
+        {"user": f"sk-{SECRET}{SECRET}"},
     ],
 )
 def test_what_may_be_a_credential_is_never_shown(openai, kwargs):
@@ -204,6 +206,22 @@ def test_a_class_attribute_of_a_users_model_is_not_shown(monkeypatch):
     """What a user's class says counts as a digest."""
     monkeypatch.setattr(Parrot, "STYLE", SECRET)
     assert SECRET not in _text(Parrot())
+
+
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("HTTPS://API.Example.com:443/V1/", "https://api.example.com/V1"),
+        ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("http://ann:pw@host/v1?key=k&api-version=1", "http://host/v1?api-version=1"),
+        ("ann:pw@host:11434", "://host:11434"),
+        ("host/v1?route=a", f"://host/v1?route={text_digest('a')}"),
+        ("http://host:port", text_digest("http://host:port")),
+    ],
+)
+def test_addresses_have_one_spelling_without_credentials(url, clean):
+    """What names the same place is written the same."""
+    assert clean_url(url) == clean
 
 
 # --- refusals ---

@@ -143,7 +143,6 @@ def _check(record: Record, place: str) -> None:
         raise refused(place, "a time is none")
     try:
         entry.decode(record.answer)
-        entry.recorded_versions(record.answer)
     except DamagedEntryError as error:
         raise refused(place, error.what) from error
     if not _is_true_key(record):

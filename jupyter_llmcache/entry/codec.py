@@ -83,9 +83,7 @@ def recorded_versions(answer: bytes) -> dict[str, str]:
     Raises:
         DamagedEntryError: ``answer`` is not what ``encode`` returned.
     """
-    versions = _load(answer).get("versions")
-    if not isinstance(versions, dict) or not all(isinstance(v, str) for v in versions.values()):
-        raise damaged("its versions are wrong")
+    versions: dict[str, str] = _load(answer)["versions"]
     return versions
 
 
@@ -128,6 +126,9 @@ def _load(answer: bytes) -> dict[str, Any]:
             f"an entry of format {data['format']} is newer than this release reads",
             "Upgrade jupyter_llmcache",
         )
+    versions = data.get("versions")
+    if not isinstance(versions, dict) or not all(isinstance(v, str) for v in versions.values()):
+        raise damaged("its versions are wrong")
     return data
 
 

@@ -1,0 +1,231 @@
+"""Which answers are good enough to keep, as real clients hand them over."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_ollama import ChatOllama
+
+from jupyter_llmcache import MemoryCache, calls
+from jupyter_llmcache.entry import Verdict, verdict
+from tests.servers.openai import Reply
+
+GOOD = Verdict(None, None)
+
+
+def judge(content="hello", info=None, *, max_tokens=False, **fields) -> Verdict:
+    message = AIMessage(content=content, **fields)
+    generation = ChatGeneration(message=message, generation_info=info)
+    return verdict([generation], max_tokens_given=max_tokens)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"finish_reason": "stop", "model_provider": "openai"},
+        {"finish_reason": "tool_calls", "model_provider": "openai"},
+        {"finish_reason": "stopstop", "model_provider": "openai"},
+        {"status": "completed", "model_provider": "openai"},
+        {"stop_reason": "end_turn", "model_provider": "anthropic"},
+        {"stop_reason": "stop_sequence", "model_provider": "anthropic"},
+        {"stop_reason": "tool_use", "model_provider": "anthropic"},
+        {"stop_reason": "pause_turn", "model_provider": "anthropic"},
+        {"finish_reason": "STOP", "model_provider": "google_genai"},
+        {"finish_reason": "FinishReason.STOP", "model_provider": "google_genai"},
+        {"done_reason": "stop", "done": True, "model_provider": "ollama"},
+        {"stopReason": "end_turn", "model_provider": "bedrock_converse"},
+        {"finish_reason": "eos_token"},
+        {"finish_reason": "COMPLETE"},
+        {},
+    ],
+)
+def test_complete_answers_are_good(told):
+    """An answer that ended as it should is kept, whoever gave it."""
+    assert judge(response_metadata=told) == GOOD
+    assert judge(info=told) == GOOD
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"finish_reason": "length", "model_provider": "openai"},
+        {
+            "status": "incomplete",
+            "incomplete_details": {"reason": "max_output_tokens"},
+            "model_provider": "openai",
+        },
+        {"stop_reason": "max_tokens", "model_provider": "anthropic"},
+        {"finish_reason": "MAX_TOKENS", "model_provider": "google_genai"},
+        {"finish_reason": "MAX_TOKENSMAX_TOKENS", "model_provider": "google_genai"},
+        {"done_reason": "length", "done": True, "model_provider": "ollama"},
+        {"stopReason": "max_tokens", "model_provider": "bedrock_converse"},
+    ],
+)
+def test_a_cut_answer_is_kept_where_the_request_asked_for_it(told):
+    """An answer cut by the request's own limit is kept and marked, one cut by another is not."""
+    assert judge(response_metadata=told, max_tokens=True) == Verdict(None, "cut at max_tokens")
+    assert judge(response_metadata=told).reason.startswith("unfinished answer (")
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ({"finish_reason": "content_filter", "model_provider": "openai"}, "content_filter"),
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
+            "content_filter",
+        ),
+        ({"stop_reason": "refusal", "model_provider": "anthropic"}, "refusal"),
+        ({"finish_reason": "SAFETY", "model_provider": "google_genai"}, "safety"),
+        ({"finish_reason": "RECITATION", "model_provider": "google_genai"}, "recitation"),
+        ({"prompt_feedback": {"block_reason": 2}, "model_provider": "google_genai"}, "safety"),
+        ({"stopReason": "guardrail_intervened"}, "guardrail_intervened"),
+    ],
+)
+def test_filtered_answers_are_not_kept(told, word):
+    """What a provider's filter stopped is not kept, with or without a token limit."""
+    expected = Verdict(f"filtered answer ({word})", None)
+    assert judge(response_metadata=told) == judge(info=told, max_tokens=True) == expected
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"status": "failed", "model_provider": "openai"},
+        {"status": "in_progress", "model_provider": "openai"},
+        {"stop_reason": "model_context_window_exceeded", "model_provider": "anthropic"},
+        {"finish_reason": "MALFORMED_FUNCTION_CALL", "model_provider": "google_genai"},
+        {"finish_reason": "error"},
+        {"finish_reason": "insufficient_system_resource", "model_provider": "deepseek"},
+        {"done": False, "model_provider": "ollama"},
+        {"done_reason": "load", "done": True, "model_provider": "ollama"},
+        {"model_provider": "openai"},
+        {"model_provider": "anthropic", "stop_reason": None},
+        {"finish_reason": None},
+    ],
+)
+def test_broken_answers_are_not_kept(told):
+    """An answer whose end is missing, or that failed on its way, is not kept."""
+    assert judge(response_metadata=told, max_tokens=True).reason.startswith("unfinished answer (")
+
+
+@pytest.mark.parametrize("content", ["", " \n", [], [{"type": "text", "text": ""}], ["", ""]])
+def test_empty_answers_are_not_kept(content):
+    """An answer without text, call or block is not kept."""
+    assert judge(content) == Verdict("empty answer", None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": [{"type": "image", "url": "x"}]},
+        {"content": [{"type": "reasoning", "summary": []}]},
+        {"tool_calls": [{"name": "f", "args": {}, "id": "1"}]},
+        {"additional_kwargs": {"audio": {"data": "x"}}},
+        {"additional_kwargs": {"function_call": {"name": "f", "arguments": "{}"}}},
+    ],
+)
+def test_an_answer_need_not_be_text(fields):
+    """Calls, images, sounds and other blocks are answers without text."""
+    assert judge(**{"content": "", **fields}) == GOOD
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"additional_kwargs": {"refusal": "I can't"}},
+        {"content": [{"type": "refusal", "refusal": "I can't"}]},
+    ],
+)
+def test_refusals_are_not_kept(fields):
+    """A refusal that the provider marks as one is not kept."""
+    told = {"response_metadata": {"finish_reason": "stop"}}
+    assert judge(**{**told, **fields}) == Verdict("refused answer", None)
+
+
+def test_calls_that_are_no_json_are_not_kept():
+    """A call whose arguments cannot be read is not kept, so that asking again can mend it."""
+    call = {"name": "f", "args": "{", "id": "1", "error": "cut"}
+    assert judge("hi", invalid_tool_calls=[call]).reason == "a tool call that is no JSON"
+
+
+def test_one_bad_generation_spoils_the_answer():
+    """Several generations are kept or refused together, and so is none at all."""
+    good, empty = Generation(text="a"), Generation(text="")
+    assert verdict([good, good], max_tokens_given=False) == GOOD
+    assert verdict([good, empty], max_tokens_given=False).reason == "empty answer"
+    assert verdict([], max_tokens_given=False).reason == "empty answer"
+
+
+# --- through real clients ---
+
+
+@pytest.fixture(params=["chat", "chat stream", "responses", "responses stream"])
+def llm(request, chat_openai):
+    kind = request.param
+    return chat_openai(
+        use_responses_api=kind.startswith("responses"),
+        streaming=kind.endswith("stream"),
+        cache=MemoryCache(),
+    )
+
+
+def ask_twice(llm, **kwargs) -> list[tuple[str, bool, str | None, str | None]]:
+    for _ in range(2):
+        llm.invoke("Well?", **kwargs)
+    return [(call.kind, call.stored, call.reason, call.note) for call in calls()]
+
+
+def test_a_good_answer_is_stored(llm):
+    """A whole answer is stored and hit, by either API, streamed or not."""
+    assert ask_twice(llm) == [("miss", True, None, None), ("hit", False, None, None)]
+
+
+def test_an_answer_cut_by_the_provider_is_not_stored(llm, openai_server):
+    """Without a limit of its own, a request's cut answer is fetched again."""
+    openai_server.reply = lambda body: Reply("half an ans", finish_reason="length")
+    assert [(kind, stored) for kind, stored, _, _ in ask_twice(llm)] == [("miss", False)] * 2
+    assert "unfinished answer" in calls()[0].reason
+
+
+def test_an_answer_cut_by_the_request_is_stored_and_marked(llm, openai_server):
+    """With a limit of its own the cut answer is what was asked for."""
+    openai_server.reply = lambda body: Reply("half an ans", finish_reason="length")
+    first, second = ask_twice(llm, max_tokens=3)
+    assert first == ("miss", True, None, "cut at max_tokens")
+    assert second[0] == "hit"
+
+
+def test_a_filtered_answer_is_not_stored(llm, openai_server):
+    """An answer that the filter cut is fetched again, and the event says why."""
+    openai_server.reply = lambda body: Reply("half", finish_reason="content_filter")
+    assert ask_twice(llm) == [("miss", False, "filtered answer (content_filter)", None)] * 2
+
+
+def test_an_empty_answer_is_not_stored(llm, openai_server):
+    """An empty answer is fetched again, and the event says why."""
+    openai_server.reply = lambda body: ""
+    assert ask_twice(llm) == [("miss", False, "empty answer", None)] * 2
+
+
+@pytest.mark.parametrize("llm", ["chat stream", "responses stream"], indirect=True)
+def test_a_cut_stream_is_not_stored(llm, openai_server):
+    """A stream that ends too early, even politely, is not taken for the answer."""
+    openai_server.cut_after = 4
+    for _ in range(2):
+        llm.invoke("one two three four five six")
+    assert [call.kind for call in calls()] == ["miss", "miss"]
+    assert [call.stored for call in calls()] == [False, False]
+
+
+def test_ollama_tells_how_an_answer_ended(ollama_server):
+    """Ollama's done_reason counts: stop is stored, length is not."""
+    llm = ChatOllama(model="m", base_url=ollama_server.url, cache=MemoryCache())
+    llm.invoke("Well?")
+    ollama_server.reply = lambda body: Reply("half", finish_reason="length")
+    llm.invoke("And now?")
+    assert [(call.stored, call.reason) for call in calls()] == [
+        (True, None),
+        (False, "unfinished answer (length)"),
+    ]

@@ -29,7 +29,7 @@ OK, WRONG, MISUSED = 0, 1, 2
 #: Subcommands that need a kernel.
 _NOT_HERE = ("history",)
 #: Subcommands that change the file.
-_WRITING = ("forget", "clear", "prune", "import", "verify")
+_WRITING = ("forget", "clear", "prune", "import")
 _FILE = Argument(("file",), "the cache file", "FILE")
 _JSON = Argument(("--json",), "print JSON for programs")
 _CHOICE = re.compile(r"argument (\S+): invalid choice: '([^']*)' \(choose from (.*)\)")
@@ -162,7 +162,8 @@ CHECK = Subcommand(
 def _do(command: Subcommand, args: argparse.Namespace) -> int:
     if command.name == "check":
         return _tell(_check(None, args), as_json=args.json)
-    store = _open(command.name, args.file)
+    writes = command.name in _WRITING or getattr(args, "repair", False)
+    store = _open(args.file, writes=writes, may_be_new=command.name == "import")
     try:
         session: Any = _CommandLine(_OpenFile(store))
         value = command.handler(session, args)
@@ -177,14 +178,14 @@ def _do(command: Subcommand, args: argparse.Namespace) -> int:
         store.close()
 
 
-def _open(command: str, path: str) -> Store:
+def _open(path: str, *, writes: bool, may_be_new: bool) -> Store:
     from .stores import SQLiteStore
 
     resolved = Path(path).expanduser()
-    if command != "import" and not resolved.is_file():
+    if not may_be_new and not resolved.is_file():
         near = nearest(resolved.name, _files_beside(resolved))
         raise LLMCacheError(f"there is no file {path}", near)
-    return SQLiteStore(path, read_only=command not in _WRITING)
+    return SQLiteStore(path, read_only=not writes)
 
 
 def _files_beside(path: Path) -> list[str]:

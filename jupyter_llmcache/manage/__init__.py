@@ -159,9 +159,42 @@ _VERIFY = Subcommand(
     _late("verify", "verify"),
     (Argument(("--repair",), "delete what is damaged; save what can be read of a broken file"),),
 )
+_EXPORT = Subcommand(
+    "export",
+    "write a clean file: the same entries give the same bytes",
+    _late("exchange", "export"),
+    (
+        Argument(("path",), "the new file; one that is there is replaced", "PATH", "path"),
+        Argument(("--used",), "only what this kernel hit or stored"),
+        Argument(
+            ("--format",),
+            "sqlite; jsonl: sorted lines to review, as for a PATH with that ending; langchain: "
+            "for LangChain's own SQLiteCache",
+            options={"choices": ("sqlite", "jsonl", "langchain")},
+        ),
+    ),
+)
+_IMPORT = Subcommand(
+    "import",
+    "take the entries of an exported file into the cache; all of them, or none",
+    _late("exchange", "import_"),
+    (Argument(("path",), "the file", "PATH", "path"),),
+)
 
 #: By name, in the order in which help lists them.
 SUBCOMMANDS: dict[str, Subcommand] = {
     subcommand.name: subcommand
-    for subcommand in (_LIST, _SHOW, _EXPLAIN, _HISTORY, _STATS, _FORGET, _CLEAR, _PRUNE, _VERIFY)
+    for subcommand in (
+        _LIST,
+        _SHOW,
+        _EXPLAIN,
+        _HISTORY,
+        _STATS,
+        _FORGET,
+        _CLEAR,
+        _PRUNE,
+        _EXPORT,
+        _IMPORT,
+        _VERIFY,
+    )
 }

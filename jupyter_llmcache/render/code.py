@@ -12,17 +12,22 @@ if TYPE_CHECKING:
 
     from pygments.token import _TokenType  # type: ignore[import-untyped,unused-ignore]
 
-#: Longer code is drawn without colours, in characters: lexers take about 1 us each.
-MAX_COLOURED_CHARS = 50_000
+#: Code that is longer, or has a longer line, is drawn without colours, in characters: lexers take
+#: about 1 us each, and the square of it where somebody has bad intentions.
+MAX_COLOURED_CHARS = 20_000
+MAX_LINE_CHARS = 1_000
+#: These lexers take the third power.
+_SLOW = frozenset(("c#", "cs", "csharp", "java"))
+MAX_SLOW_CHARS = 4_000
 
 _STYLE = "white-space:pre-wrap;word-break:normal;margin:0 0 1em"
 
 #: Lexers are regular expressions over foreign text; only common, well-tried ones are used.
 _COMMON = (
     "bash c c# c++ console cpp cs csharp css diff docker dockerfile go golang haskell html ini "
-    "ipython ipython3 java javascript js json jsx julia kotlin latex lua make makefile markdown "
+    "ipython ipython3 java javascript js json jsx julia kotlin latex lua markdown "
     "matlab md octave perl php postgresql powershell py pycon python python3 r rb rs ruby rust "
-    "scala sh shell sql sqlite3 swift tex toml ts tsx typescript xml yaml yml zsh"
+    "scala sh shell sql swift tex toml ts tsx typescript xml yaml yml zsh"
 )
 _LANGUAGES = frozenset(_COMMON.split())
 
@@ -56,7 +61,7 @@ def code_html(code: str, language: str = "") -> str:
 
 def _spans(code: str, language: str) -> Iterator[str]:
     name = language.strip().lower()
-    if name not in _LANGUAGES or len(code) > MAX_COLOURED_CHARS:
+    if name not in _LANGUAGES or not _is_short(code, name):
         yield escape(code)
         return
     from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped,unused-ignore]
@@ -66,6 +71,11 @@ def _spans(code: str, language: str) -> Iterator[str]:
         text = escape("".join(part for _, part in run))
         opening = _opening_tag(kind)
         yield f"{opening}{text}</span>" if opening else text
+
+
+def _is_short(code: str, name: str) -> bool:
+    limit = MAX_SLOW_CHARS if name in _SLOW else MAX_COLOURED_CHARS
+    return len(code) <= limit and max(map(len, code.split("\n"))) <= MAX_LINE_CHARS
 
 
 @cache

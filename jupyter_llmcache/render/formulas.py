@@ -137,17 +137,15 @@ def _block_rule(state: StateBlock, first: int, last: int, silent: bool) -> bool:
 
 def _closing_line(state: StateBlock, first: int, last: int, opener: str) -> int | None:
     closer = _closer(opener)
-    begin = state.bMarks[first] + state.tShift[first]
-    inside = begin + len(opener)
-    for line in range(first, last):
-        if line > first and not state.isEmpty(line) and state.sCount[line] < state.blkIndent:
+    inside = state.bMarks[first] + state.tShift[first] + len(opener)
+    limit = min(inside + MAX_FORMULA_CHARS, state.eMarks[last - 1])
+    closes = state.src.find(closer, inside, limit)
+    if closes < 0 or not state.src[inside:closes].strip():
+        return None
+    line = first
+    while state.eMarks[line] < closes:
+        line += 1
+        if not state.isEmpty(line) and state.sCount[line] < state.blkIndent:
             return None
-        end = state.eMarks[line]
-        if end - begin > MAX_FORMULA_CHARS:
-            return None
-        text = state.src[max(inside, state.bMarks[line]) : end].rstrip()
-        if text.endswith(closer) and state.src[inside:end].strip() != closer:
-            return line
-        if closer in text:
-            return None
-    return None
+    stands_last = not state.src[closes + len(closer) : state.eMarks[line]].strip()
+    return line if stands_last else None

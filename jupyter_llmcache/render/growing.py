@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .markdown import MAX_MARKDOWN_CHARS, parse, text_html, tokens_html, wrap
+from .markdown import is_short, parse, text_html, tokens_html, wrap
 from .sanitize import sanitize
 from .terminal import settled, visible
 
@@ -25,7 +25,7 @@ class GrowingMarkdown:
 
     def html(self, text: str) -> str:
         """Return ``text``, which begins with the text of the call before, as safe HTML."""
-        if len(text) > MAX_MARKDOWN_CHARS:
+        if not is_short(text):
             return text_html(text)
         source = visible(settled(text))
         if not source.startswith(self._kept_source):

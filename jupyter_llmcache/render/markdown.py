@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 #: Beyond these an answer, or the part that is too much, is drawn as plain text.
-MAX_MARKDOWN_CHARS = 200_000
+MAX_MARKDOWN_CHARS = 100_000
+#: The parser looks from every bracket for the one that closes it.
+MAX_BRACKETS = 10_000
 MAX_DEPTH = 60
 MAX_COLUMNS = 60
 MAX_FORMULAS = 300
@@ -39,7 +41,7 @@ _Env = MutableMapping[str, Any]
 
 def markdown_html(text: str) -> str:
     """Return ``text`` as safe HTML; as plain text where it is too long or nests too deeply."""
-    if len(text) > MAX_MARKDOWN_CHARS:
+    if not is_short(text):
         return text_html(text)
     source = visible(text)
     env: _Env = {}
@@ -47,6 +49,11 @@ def markdown_html(text: str) -> str:
     if any(token.level >= MAX_DEPTH for token in tokens):
         return text_html(text)
     return wrap(sanitize(tokens_html(tokens, source, env)))
+
+
+def is_short(text: str) -> bool:
+    """Return whether ``text`` can be parsed in a reasonable time."""
+    return len(text) <= MAX_MARKDOWN_CHARS and text.count("[") <= MAX_BRACKETS
 
 
 def tokens_html(tokens: Sequence[Token], source: str, env: _Env, *, formulas: bool = True) -> str:
@@ -66,7 +73,7 @@ def tokens_html(tokens: Sequence[Token], source: str, env: _Env, *, formulas: bo
 
 def code_answer_html(text: str) -> str:
     """Return the code of an answer: its fenced blocks, or all of it."""
-    if len(text) > MAX_MARKDOWN_CHARS:
+    if not is_short(text):
         return text_html(text)
     blocks = code_blocks(visible(text))
     return wrap(sanitize("".join(code_html(code, language) for language, code in blocks)))

@@ -8,7 +8,8 @@ tests look for.
 
 from __future__ import annotations
 
-HIT = "top.PWNED=1"
+#: Without quotes, spaces and =, so that it stands in an attribute however that is written.
+HIT = "Reflect.set(top,/PWNED/.source,1)"
 
 _DATA_PAGE = "data:text/html,<script>top.PWNED=1</script>"
 _BASE64_SVG = (

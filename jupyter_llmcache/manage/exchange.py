@@ -12,6 +12,7 @@ from ..ledger import LEDGER, Call
 from ..render.annotation import SEPARATOR
 from ..render.numbers import format_bytes, format_count
 from ..stores.base import Store
+from ..stores.sqlite_paths import resolve
 from .entries import Managed, store_of, writable
 from .report import Report
 
@@ -38,7 +39,7 @@ def export(session: Managed, args: Namespace) -> Report:
 
         write = export_lines if form == "jsonl" else export_database
         count = write(store, args.path, keys)
-    size_bytes = Path(args.path).expanduser().stat().st_size
+    size_bytes = resolve(args.path).stat().st_size
     title = f"exported {format_count(count, 'entry')} to {args.path}{SEPARATOR}"
     data |= {"entries": count, "size_bytes": size_bytes}
     return Report(title + format_bytes(size_bytes), rows, data=data)

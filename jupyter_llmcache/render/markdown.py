@@ -185,8 +185,10 @@ def _with_bare_urls(text: str) -> Iterator[Token]:
     end = 0
     for match in _BARE_URL.finditer(text):
         yield from _anchor("", text[end : match.start()])
-        yield from _anchor(match.group(), match.group())
-        end = match.end()
+        url, end = match.group(), match.end()
+        if url.count("(") > url.count(")") and text.startswith(")", end):
+            url, end = f"{url})", end + 1
+        yield from _anchor(url, url)
     yield from _anchor("", text[end:])
 
 

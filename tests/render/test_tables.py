@@ -1,0 +1,63 @@
+"""Tables are sequences of plain values that draw themselves."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from jupyter_llmcache.render import Table
+from jupyter_llmcache.render.tables import MAX_DRAWN_ROWS
+
+_TABLE = Table(
+    ("key", "title", "size_bytes", "wall_s", "hits"),
+    [("ab12", "漢字", 1234, 0.5, 1204), ("cd34", "a\x1b[2J\n\u202eb", None, None, 1)],
+    "Entries",
+)
+
+
+def test_a_table_is_a_sequence_of_rows() -> None:
+    """Rows are counted, taken, sliced and compared, with their plain values."""
+    assert len(_TABLE) == 2
+    assert _TABLE[0] == ("ab12", "漢字", 1234, 0.5, 1204)
+    assert list(_TABLE[:1]) == [_TABLE[0]]
+    assert pickle.loads(pickle.dumps(_TABLE)) == _TABLE
+
+
+def test_a_table_prints_in_columns() -> None:
+    """The text has titles without units, numbers on the right, wide characters counted twice."""
+    assert str(_TABLE).split("\n") == [
+        "Entries",
+        "key   title              size    wall   hits",
+        "ab12  漢字             1.2 kB  500 ms  1,204",
+        "cd34  a␛[2J ⟨U+202E⟩b                      1",
+    ]
+
+
+def test_a_table_draws_itself() -> None:
+    """The HTML has a caption, headings of columns, and cells with nothing that acts."""
+    html = _TABLE._repr_html_()
+    assert "<caption" in html
+    assert 'scope="col"' in html
+    assert "\x1b" not in html
+    assert "<b>" not in Table(("a",), [("<b>x</b>",)])._repr_html_()
+
+
+def test_a_long_table_counts_what_it_does_not_draw() -> None:
+    """Below the last row drawn stands how many more there are."""
+    table = Table(("n",), [(number,) for number in range(MAX_DRAWN_ROWS + 7)])
+    assert str(table).endswith("… 7 more rows")
+    assert "… 7 more rows" in table._repr_html_()
+
+
+def test_a_table_becomes_a_data_frame() -> None:
+    """``to_pandas`` gives the plain values under the columns' own names."""
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = _TABLE.to_pandas()
+    assert list(frame.columns) == list(_TABLE.columns)
+    assert frame["size_bytes"][0] == 1234
+
+
+def test_an_empty_table_is_a_table() -> None:
+    """No rows are drawn as headings alone."""
+    assert str(Table(("key", "hits"), [])) == "key  hits"

@@ -122,7 +122,7 @@ def split_flags(
     """Return the flags at the beginning of ``line`` as an argument vector, and the rest as typed.
 
     The flags end at the first word that is none, or after ``--``. With ``intermixed`` the whole
-    line is words: flags may stand anywhere, and the others follow in the vector after ``--``.
+    line is words: flags may stand anywhere, and the others follow in the vector.
 
     Args:
         line: What stands behind the magic's or subcommand's name.
@@ -149,7 +149,9 @@ def split_flags(
             place = word.end
         else:
             return vector, line[word.start :]
-    return [*vector, *(["--", *others] if others else [])], ""
+    # argparse drops this mark where an argument wants a value, and shows it where none does.
+    mark = ["--"] if any(other.startswith("-") for other in others) else []
+    return [*vector, *mark, *others], ""
 
 
 def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str) -> tuple[str, int]:
@@ -160,7 +162,8 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
     if name not in flags:
         raise LLMCacheError(
             f"{owner} has no flag {name}",
-            nearest(name, flags) or f"{owner} -h lists them; text that begins so goes after --",
+            nearest(name.lstrip("-"), (flag[2:] for flag in flags if flag.startswith("--")), "--")
+            or f"{owner} -h lists them; text that begins so goes after --",
         )
     argument, end = flags[name], word.end
     if not argument.takes_value:

@@ -73,10 +73,13 @@ def look_up(path: str, namespace: Namespace) -> Any:
     return value
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``Did you mean 'x'?`` for the nearest of ``known``, or nothing."""
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return ``Did you mean 'x'?`` for the nearest of ``known``, or nothing.
+
+    ``prefix`` is put before it, and is no part of what is compared.
+    """
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {near[0]!r}?" if near else ""
+    return f"Did you mean {prefix + near[0]!r}?" if near else ""
 
 
 def _step(value: Any, step: str, reached: str, path: str) -> Any:

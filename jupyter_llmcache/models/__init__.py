@@ -119,7 +119,7 @@ def _made(
         return local_model(name or settings.local_model)
     if colon:
         return build(provider, name, connection, replays=replays)
-    known = [*variables(namespace), *BUILT_IN, *PROVIDERS]
+    known = [*variables(namespace), *BUILT_IN, *PROVIDERS] if prompts.is_path(spec) else []
     raise LLMCacheError(
         f"-m {spec}: there is no variable of this name",
         prompts.nearest(spec, known) or f"A provider goes before a model: openai:{spec}",

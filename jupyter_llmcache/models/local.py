@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -205,6 +206,8 @@ def _weights(local: Local) -> Any:
             raise LLMCacheError(
                 f"-m local: {file.name} cannot be loaded: {error}", "Name a GGUF file: local:PATH"
             ) from error
+        # Left to the interpreter's end, llama.cpp would find half of itself gone.
+        atexit.register(_loaded[local.digest].close)
     return _loaded[local.digest]
 
 

@@ -1,0 +1,291 @@
+"""The magics in a real shell: flags, values, modes, variables, errors."""
+
+from __future__ import annotations
+
+import pytest
+from IPython.core.error import UsageError
+
+from jupyter_llmcache.errors import LLMCacheError, ReplayMissError
+
+
+@pytest.fixture
+def notebook(shell, openai_server, monkeypatch):
+    """The extension in a shell; OpenAI is the test server."""
+    monkeypatch.setenv("OPENAI_BASE_URL", openai_server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "made-up")
+    shell.run("%load_ext jupyter_llmcache")
+    return shell
+
+
+# --- asking ---
+
+
+def test_fresh_then_cached(notebook, openai_server):
+    """The first answer is fresh, the second the same from the cache, with one request."""
+    notebook.run("%llm_cache memory")
+    first = notebook.run("%%llm\nhi").value
+    second = notebook.run("%llm hi").value
+    assert (first.cached, second.cached) == (False, True)
+    assert str(first) == str(second) == "answer 1: hi"
+    assert len(openai_server.requests) == 1
+    assert first.model == "openai:gpt-4o-mini"
+
+
+def test_the_value_is_the_answer(notebook):
+    """The value of a line or a cell is the Answer; -o and _ hold it as well."""
+    notebook.run("x = %llm -o y hi?")
+    assert notebook.user_ns["x"] is notebook.user_ns["y"]
+    assert str(notebook.user_ns["x"]) == "answer 1: hi?"
+    notebook.run("%%llm -o z\nho")
+    assert notebook.run("z is _, _.text").value == (True, "answer 2: ho")
+
+
+def test_flags_reach_the_request(notebook, openai_server):
+    """System text, temperature, parameters and model stand in the request."""
+    notebook.run(
+        """%%llm -m openai:gpt-x -s "You're brief." -t 0.5 -p seed=7 -p 'stop=["a b"]' -p user=me
+hi"""
+    )
+    body = openai_server.bodies[0]
+    assert body["model"] == "gpt-x"
+    assert body["messages"] == [
+        {"content": "You're brief.", "role": "system"},
+        {"content": "hi", "role": "user"},
+    ]
+    assert (body["temperature"], body["seed"], body["user"]) == (0.5, 7, "me")
+    assert body["stop"] == ["a b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("0.5", 0.5),
+        ("true", True),
+        ("False", False),
+        ("None", None),
+        ("high", "high"),
+        ("'\"12\"'", "12"),
+        ('{"type":"json_object"}', {"type": "json_object"}),
+        ("NaN", "NaN"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_parameter_values(notebook, openai_server, text, value):
+    """A parameter's value is JSON where it is JSON, a Python constant, or else text."""
+    notebook.run(f"%llm -p logit_bias={text} hi")
+    body = openai_server.bodies[0]
+    assert body.get("logit_bias") == value
+
+
+def test_interpolation(notebook, openai_server):
+    """Variables of the notebook and of a function stand in prompt and system text; --raw not."""
+    notebook.run("name = 'Ada'\nd = {'k': [1, 2]}")
+    notebook.run("%llm -s 'about {{name}}' {{d['k'][1]}} {name} {{ name }}")
+    messages = openai_server.bodies[-1]["messages"]
+    assert [m["content"] for m in messages] == ["about Ada", "2 {name} Ada"]
+    notebook.run("def ask(name):\n    x = %llm hello {{name}}\n    return x\nr = ask('Bob')")
+    assert openai_server.bodies[-1]["messages"][0]["content"] == "hello Bob"
+    notebook.run("%%llm --raw\n{{nobody}} {{name}}")
+    assert openai_server.bodies[-1]["messages"][0]["content"] == "{{nobody}} {{name}}"
+
+
+def test_an_answer_in_the_next_prompt(notebook, openai_server):
+    """An Answer put into a prompt is its text, and is not looked through again."""
+    notebook.run('x = %llm {{"{{"}}name}}\n%llm say: {{x}}')
+    assert openai_server.bodies[-1]["messages"][0]["content"] == "say: answer 1: {{name}}"
+
+
+def test_a_chain_is_asked(notebook, chat_openai):
+    """A chain gets the prompt, and the result is the Answer's."""
+    from langchain_core.output_parsers import StrOutputParser
+
+    notebook.user_ns["chain"] = chat_openai() | StrOutputParser()
+    answer = notebook.run("%llm -m chain hi").value
+    assert answer.text == answer.result == "answer 1: hi"
+
+
+@pytest.mark.parametrize(
+    ("flag", "requests"), [("--refresh", 2), ("--no-cache", 2), ("", 1), ("--replay", 1)]
+)
+def test_modes_of_one_question(notebook, openai_server, flag, requests):
+    """A flag sets the mode for one question."""
+    notebook.run("%llm_cache memory\n%llm hi")
+    notebook.run(f"%llm {flag} hi")
+    assert len(openai_server.requests) == requests
+
+
+def test_replay_sends_nothing(notebook, openai_server):
+    """A question that was never recorded is an error in replay, and nothing is sent."""
+    notebook.run("%llm_cache memory\n%llm_cache mode replay")
+    run = notebook.run("%%llm\nnever asked", check=False)
+    assert isinstance(run.error, ReplayMissError)
+    assert not openai_server.requests
+
+
+def test_show_prompt_sends_nothing(notebook, openai_server):
+    """--show-prompt shows the messages and whether the cache has them, and sends nothing."""
+    notebook.run("%llm_cache memory\nname = 'Ada'")
+    line = "%llm -s system --show-prompt hi {{name}}"
+    preview = notebook.run(line).value
+    assert [text for _, text in preview.messages] == ["system", "hi Ada"]
+    assert not preview.cached
+    assert not openai_server.requests
+    notebook.run("%llm -s system hi {{name}}")
+    assert notebook.run(line).value.cached
+    assert len(openai_server.requests) == 1
+
+
+def test_settings_act_at_once(notebook, openai_server):
+    """Settings are read when they are needed."""
+    notebook.run("%config LLMCache.openai_model = 'gpt-set'")
+    notebook.run("%llm hi")
+    assert openai_server.bodies[-1]["model"] == "gpt-set"
+    notebook.run("%config LLMCache.model = 'openai:gpt-own'")
+    notebook.run("%config LLMCache.format = 'text'")
+    answer = notebook.run("%llm hi").value
+    assert openai_server.bodies[-1]["model"] == "gpt-own"
+    assert answer.format == "text"
+    assert notebook.run("%llm -f code hi").value.format == "code"
+    assert notebook.run("%llm --stable hi").value.stable
+
+
+# --- choosing a cache ---
+
+
+def test_choosing(notebook, tmp_path):
+    """Memory, a file under any name, any cache object and off are chosen by one line each."""
+    assert notebook.run("%llm_cache memory --max-entries 1_000").value.backend == "memory"
+    for name in [
+        "plain.db",
+        "with blank.db",
+        "we?ird#1%20.db",
+        "O'Brien.db",
+        "文件.db",
+        "{x}$y.db",
+    ]:
+        quote = '"' if " " in name else ""
+        status = notebook.run(f"%llm_cache sqlite {quote}sub/{name}{quote}").value
+        assert (status.backend, status.location) == ("sqlite", f"sub/{name}")
+        notebook.run("%llm hi")
+        assert (tmp_path / "sub" / name).exists(), name
+    assert notebook.run("%llm_cache sqlite").value.location == ".langchain.db"
+    assert notebook.run("%llm_cache sqlite --ttl 7d --max-size 1GB --max-entries 9").value
+    notebook.run("from langchain_core.caches import InMemoryCache")
+    assert notebook.run("%llm_cache use InMemoryCache( maxsize = 5 )").value.backend == "other"
+    assert notebook.run("%llm_cache off").value.backend == "off"
+    assert notebook.run("%llm_cache").value.backend == "off"
+
+
+def test_home_is_expanded(notebook, tmp_path, monkeypatch):
+    """A leading ~ is the person's home."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    notebook.run("%llm_cache sqlite ~/x.db\n%llm hi")
+    assert (tmp_path / "home" / "x.db").exists()
+
+
+def test_mode_and_annotate(notebook):
+    """The mode and the line under ordinary cells are set for the session."""
+    assert notebook.run("%llm_cache mode refresh").value.mode == "refresh"
+    assert notebook.run("%llm_cache").value.mode == "refresh"
+    notebook.run("%llm_cache annotate off")
+    assert notebook.run("%config LLMCache.annotate\nget_ipython().run_line_magic('llm_cache','')")
+    assert not notebook.user_ns["get_ipython"]()._jupyter_llmcache.settings.annotate
+    notebook.run("%llm_cache annotate on")
+    assert notebook.user_ns["get_ipython"]()._jupyter_llmcache.settings.annotate
+
+
+@pytest.mark.parametrize("command", ["%llm -h", "%llm --help", "%llm_cache -h", "%%llm -h\nx"])
+def test_help(notebook, command):
+    """-h prints the help and asks nobody."""
+    run = notebook.run(command)
+    assert run.value is None
+    assert "--show-prompt" in run.stdout or "annotate" in run.stdout
+
+
+def test_help_of_every_subcommand(notebook):
+    """Each subcommand prints its own help by -h, with its flags."""
+    from jupyter_llmcache.subcommands import SUBCOMMANDS
+
+    for name, subcommand in SUBCOMMANDS.items():
+        out = notebook.run(f"%llm_cache {name} -h").stdout
+        assert subcommand.help in " ".join(out.split()), name
+        for argument in subcommand.arguments:
+            shown = (
+                argument.names[-1] if argument.is_flag else argument.metavar or argument.choices[0]
+            )
+            assert shown in out, name
+
+
+# --- errors ---
+
+
+WRONG_USES = [
+    ("%llm --modle x hi", "%llm has no flag --modle. Did you mean '--model'?"),
+    ("%%llm --frmat text\nhi", "%%llm has no flag --frmat. Did you mean '--format'?"),
+    ("%llm -t hot hi", "invalid float value: 'hot'"),
+    ("%llm -f md hi", "invalid choice: 'md'"),
+    ("%llm -p seed hi", "'seed' is not of the form NAME=VALUE"),
+    ("%llm -p 2=x hi", "'2=x' is not of the form NAME=VALUE"),
+    ('%llm -p x={"a": 1} hi', "the value of x begins as JSON does and is none"),
+    ("%llm -s 'open hi", "the quote in 'open is not closed"),
+    ("%llm -o 2x hi", "-o 2x: this is no name for a variable"),
+    ("%llm -o if hi", "-o if: this is no name for a variable"),
+    ("%llm --refresh --replay hi", "--refresh and --replay exclude each other"),
+    ("%llm", "the prompt is empty. Write it behind %llm, or below %%llm"),
+    ("%llm -t 0", "the prompt is empty"),
+    ("%%llm\n  \n", "the prompt is empty"),
+    ("%%llm", "the cell body is empty"),
+    ("%%llm gpt-4o\nhi", "%%llm takes only flags on its first line, and there is 'gpt-4o'"),
+    ("%llm hi {{typo}}", "{{typo}}: there is no variable 'typo'"),
+    ("%llm -m nobody hi", "-m nobody: there is no variable of this name"),
+    ("%llm_cache sqlit", "%llm_cache has no subcommand 'sqlit'. Did you mean 'sqlite'?"),
+    ("%llm_cache zzz", "%llm_cache has no subcommand 'zzz'. It has memory, sqlite"),
+    ("%llm_cache sqlite --readonly", "Did you mean '--read-only'?"),
+    ("%llm_cache sqlite my file.db", "%llm_cache sqlite has no use for file.db"),
+    ("%llm_cache sqlite 'open", "the quote in 'open is not closed"),
+    ("%llm_cache sqlite --ttl 7", "'7' is no duration. Write one such as 30s"),
+    ("%llm_cache sqlite --max-size big", "'big' is no size"),
+    ("%llm_cache memory --max-entries none", "'none' is no whole number over zero"),
+    ("%llm_cache memory file.db", "%llm_cache memory has no use for file.db"),
+    ("%llm_cache mode replya", "invalid choice: 'replya'"),
+    ("%llm_cache mode", "required: mode"),
+    ("%llm_cache annotate maybe", "invalid choice: 'maybe'"),
+    ("%llm_cache use", "%llm_cache use lacks its expression"),
+    ("%llm_cache use nobody", "%llm_cache use: nobody raised NameError"),
+    ("%llm_cache use 3", "a int is no LangChain cache"),
+    ("%llm_cache off now", "%llm_cache off has no use for now"),
+]
+
+
+def test_wrong_use(notebook, openai_server):
+    """A wrong use is one clear line, the cell failed, and nothing was sent."""
+    for cell, message in WRONG_USES:
+        run = notebook.run(cell, check=False)
+        assert isinstance(run.error, LLMCacheError) or type(run.error) is UsageError, cell
+        assert message in str(run.error)
+        shown = [line for line in run.seen.splitlines() if line.strip()]
+        assert len(shown) == 1, run.seen
+    assert not openai_server.requests
+
+
+def test_a_provider_error_is_one_line(notebook, openai_server):
+    """A provider's failure is one line, nothing is kept, and %tb shows the cause."""
+    from tests.servers.openai import server_error
+
+    notebook.run("%llm_cache memory")
+    openai_server.fail(server_error())
+    run = notebook.run("%%llm -p max_retries=0\nhi", check=False)
+    assert "openai:gpt-4o-mini: the provider failed (HTTP 500)" in str(run.error)
+    assert "Traceback" not in run.seen
+    assert "InternalServerError" in notebook.run("%tb", check=False).seen
+    openai_server.recover()
+    assert not notebook.run("%llm -p max_retries=0 hi").value.cached
+
+
+def test_dollar_and_brace_in_a_flag_line(notebook, openai_server):
+    """IPython's own expansion of $x and {x} does not touch the magics' lines."""
+    notebook.run("x = 'expanded'")
+    notebook.run("%llm -s '$x {x}' $x {x}")
+    assert [m["content"] for m in openai_server.bodies[0]["messages"]] == ["$x {x}", "$x {x}"]

@@ -180,6 +180,7 @@ class ForeignStore:
 
     backend = "other"
     read_only = False
+    notice = None
 
     def __init__(self, cache: BaseCache) -> None:
         self._cache = cache

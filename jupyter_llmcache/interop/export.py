@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.caches import BaseCache
-from langchain_core.language_models import BaseLanguageModel
+from langchain_core.runnables import Runnable
 
 from .. import entry
 from ..errors import LLMCacheError
@@ -40,7 +40,7 @@ def export_langchain(
     store: Store,
     path: str | os.PathLike[str],
     keys: Collection[bytes] | None = None,
-    models: Sequence[BaseLanguageModel[Any]] = (),
+    models: Sequence[Runnable[Any, Any]] = (),
 ) -> Exported:
     """Write entries to a new file for langchain-community's ``SQLiteCache``.
 
@@ -48,7 +48,7 @@ def export_langchain(
         store: Where the entries are.
         path: The file; an old one is replaced when the new one is complete.
         keys: Which entries; None: all.
-        models: Live models whose requests may be among the entries.
+        models: Live models, also with bound tools, whose requests may be among the entries.
 
     Raises:
         LLMCacheError: langchain-community is not installed.

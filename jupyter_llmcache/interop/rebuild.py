@@ -13,6 +13,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.runnables import Runnable, RunnableBinding
 
 from .. import keys
 from ..errors import NotDescribableError
@@ -76,12 +77,12 @@ class Rebuilder:
     """Makes calls of records; a model is made once for all records that share its description.
 
     Args:
-        models: Live models of the user, tried first: they know the parameters that LangChain's
-            string holds and ours leaves out.
+        models: Live models of the user, also bound ones, tried first: they know the parameters
+            that LangChain's string holds and ours leaves out.
     """
 
-    def __init__(self, models: Sequence[BaseLanguageModel[Any]] = ()) -> None:
-        self._live: list[_Parts] = [(model, None, {}) for model in models]
+    def __init__(self, models: Sequence[Runnable[Any, Any]] = ()) -> None:
+        self._live = [parts for parts in map(_live_parts, models) if parts is not None]
         self._made: dict[str, _Parts | None] = {}
 
     def call(self, record: Record) -> Call | None:
@@ -97,6 +98,15 @@ class Rebuilder:
                 if _key(model, messages, stop, kwargs) == record.key:
                     return Call(model, messages, stop, kwargs)
         return None
+
+
+def _live_parts(model: Runnable[Any, Any]) -> _Parts | None:
+    if isinstance(model, BaseLanguageModel):
+        return model, None, {}
+    if isinstance(model, RunnableBinding) and isinstance(model.bound, BaseLanguageModel):
+        kwargs = dict(model.kwargs)
+        return model.bound, kwargs.pop("stop", None), kwargs
+    return None
 
 
 def _key(model: Any, messages: Any, stop: Any, kwargs: Any) -> bytes | None:
@@ -140,6 +150,9 @@ def _model(request: str) -> _Parts | None:
     parameters = described["parameters"]
     stop = parameters.pop("stop", None)
     fields = {name for name in parameters if name in model_class.model_fields}
+    kwargs = {name: value for name, value in parameters.items() if name not in fields}
+    if any(isinstance(value, dict | list) for value in kwargs.values()):
+        return None  # LangChain's string has their entries in the order that the user wrote
     arguments = {name: parameters[name] for name in fields}
     if described["endpoint"] != known.usual_endpoint:
         arguments[known.endpoint_argument] = described["endpoint"]
@@ -150,4 +163,4 @@ def _model(request: str) -> _Parts | None:
         return None
     for field in known.personal:
         setattr(model, field, None)
-    return model, stop, {name: parameters[name] for name in parameters if name not in fields}
+    return model, stop, kwargs

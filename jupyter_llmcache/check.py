@@ -161,8 +161,11 @@ def _error(cell: Any) -> str | None:
 
 def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> str:
     """Run ``code`` past the notebook's counter and hooks; return the value of ``expression``."""
+    from nbclient.util import run_sync
+
     kernel: Any = client.kc
-    reply = kernel.execute_interactive(
+    ask: Any = run_sync(kernel.execute_interactive)
+    reply = ask(
         code, silent=True, user_expressions={"value": expression}, output_hook=lambda _: None
     )
     content = reply["content"]

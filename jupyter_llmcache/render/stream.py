@@ -133,7 +133,7 @@ class _Notebook:
             self._stopped = True
             self._news.notify()
         self._thread.join()
-        if failed and self._drawn:
+        if failed and (self._drawn or self._text):
             self._draw_unfinished()
 
     def finish(self, answer: Answer) -> None:

@@ -95,9 +95,6 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
-    def __repr__(self) -> str:
-        return f"<Table {self.title!r}: {format_count(len(self), 'row')}>"
-
     def _lines(self) -> Iterator[str]:
         if self.title:
             yield one_line(self.title)

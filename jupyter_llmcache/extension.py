@@ -61,11 +61,14 @@ class Extension:
         self.shell.events.unregister("pre_run_cell", self._before_cell)
         self._uninstall_raw_text()
         self.shell.configurables.remove(self.settings)
+        self.shell.configurables.remove(self.magics)
         self._restore_magics()
         self.session.close()
 
     def _before_cell(self, info: Any) -> None:  # noqa: ARG002  # IPython passes it
-        self.session.before_cell(self.shell.execution_count)
+        # The cell's own number: newer IPythons have raised execution_count already, and all of
+        # them append to the history later.
+        self.session.before_cell(len(self.shell.history_manager.input_hist_raw))
 
     def _after_cell(self, result: Any) -> None:  # noqa: ARG002  # IPython passes it
         summary = self.session.after_cell()

@@ -100,7 +100,7 @@ def _read(path: str) -> Any:
         import nbformat
     except ImportError as error:
         raise LLMCacheError(
-            f"check needs {error.name}", 'Install it: pip install "jupyter_llmcache[check]"'
+            f"check needs {error.name}", 'Install it: pip install "jupyter_llmcache[notebook]"'
         ) from error
     try:
         return nbformat.read(_existing(path), as_version=4)  # type: ignore[no-untyped-call]

@@ -33,7 +33,7 @@ _MAX_READ_CHARS = 20_000_000
 #: Entries that are compared field by field.
 _MAX_COMPARED = 40
 #: How many pieces of a title are searched for.
-_PIECES = 4
+_PIECES = 3
 #: What a title without anything in common puts between two requests.
 _TITLE_COST = 4.0
 

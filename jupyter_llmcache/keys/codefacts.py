@@ -34,10 +34,13 @@ def is_users_module(name: str) -> bool:
     path = getattr(module, "__file__", None)
     if path is None:
         return not hasattr(module, "__spec__") or module.__spec__ is None
-    parts = path.replace("\\", "/").split("/")
-    return not (
-        {"site-packages", "dist-packages"} & set(parts) or path.startswith(_STANDARD_LIBRARY)
-    )
+    return not _is_installed(path)
+
+
+@lru_cache(maxsize=1024)
+def _is_installed(path: str) -> bool:
+    folders = set(path.replace("\\", "/").split("/"))
+    return bool({"site-packages", "dist-packages"} & folders) or path.startswith(_STANDARD_LIBRARY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,7 +289,8 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
 
 
 def _describe_nested(model: Any) -> Any:
-    return json.loads(describe_model(model, None, {}, 0).text)
+    described = json.loads(describe_model(model, None, {}, 0).text)
+    return {name: value for name, value in described.items() if name != "schema"}
 
 
 _canon = ParameterCanon(_describe_nested)

@@ -162,6 +162,14 @@ DIFFER: list[Pair] = [
                 with_tools("openai", weather_tool("a")),
                 with_tools("openai", weather_tool("b")),
             ),
+            "end of a tool's long description": (
+                with_tools("openai", weather_tool("a" * 3000 + "b")),
+                with_tools("openai", weather_tool("a" * 3000 + "c")),
+            ),
+            "end of a long text": (
+                made("openai", "a " * 3000 + "b"),
+                made("openai", "a " * 3000 + "c"),
+            ),
             "order of a tool's properties": (
                 with_tools("openai", weather_tool("a", "x", "y")),
                 with_tools("openai", weather_tool("a", "y", "x")),
@@ -385,6 +393,10 @@ AGREE: list[Pair] = [
             "profile": made("openai", profile={"max_input_tokens": 9}),
             "response headers": made("openai", include_response_headers=True),
             "tokeniser": made("openai", tiktoken_model_name="gpt-4"),
+            "options of the provider's cache": made(
+                "openai",
+                call={"prompt_cache_key": "a", "prompt_cache_options": {"mode": "b"}},
+            ),
             "key": made("openai", api_key=SecretStr("sk-other")),
             "organisation": made("openai", organization="org-1"),
             "credential headers": made("openai", default_headers={"Authorization": "Bearer x"}),

@@ -33,6 +33,14 @@ def openai():
     return openai_model(ROOT, temperature=0.5)
 
 
+def azure_model():
+    from langchain_openai import AzureChatOpenAI
+
+    return AzureChatOpenAI(
+        azure_deployment="our-gpt", azure_endpoint=ROOT, api_version="2024-06-01", api_key="x"
+    )
+
+
 def _text(model, prompt=HI, stop=None, **kwargs) -> str:
     described = describe(model, prompt, stop, kwargs)
     return described.description + described.prompt
@@ -120,6 +128,7 @@ def test_a_request_is_not_changed_by_what_happens_to_its_messages(openai):
         (lambda: openai_model(ROOT), "openai:gpt-x"),
         (lambda: ollama_model(ROOT, model="llama:1b"), "ollama:llama:1b"),
         (lambda: anthropic_model(ROOT), "anthropic:claude-x"),
+        (azure_model, "azure_openai:our-gpt"),
         (lambda: FakeListChatModel(responses=["a"]), "fake-list-chat-model"),
         (lambda: FakeListLLM(responses=["a"]), "fake-list-llm"),
         (Parrot, "parrot"),

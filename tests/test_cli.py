@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_llmcache import keys
 from jupyter_llmcache.cli import commands, main
 from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.base import Record
@@ -18,13 +19,17 @@ ANSWER = b'{"format":1,"versions":{"langchain-core":"1.0.0"},"generations":[{"te
 
 
 def record(number: int, title: str) -> Record:
-    request = (
-        '{"schema":0,"class":"x.X","provider":"openai","model":"gpt-x","endpoint":null,'
+    description = (
+        '{"schema":1,"class":"x.X","provider":"openai","model":"gpt-x","endpoint":null,'
         f'"parameters":{{"seed":{number}}}}}'
     )
-    prompt = json.dumps([{"content": title, "role": "human"}], separators=(",", ":"))
-    key = bytes([number + 1]) * 16
-    return Record(key, request, prompt, title, ANSWER, 1.7e9 + number, 2.0)
+    content = [{"content": title, "role": "human"}]
+    request = keys.Request(b"", "openai:gpt-x", description, content).with_endpoint(None)
+    texts = (request.description, request.prompt, request.title)
+    return Record(request.key, *texts, ANSWER, 1.7e9 + number, 2.0)
+
+
+CAT, DOG = (record(number, title).key.hex() for number, title in enumerate(["a cat", "a dog"]))
 
 
 @pytest.fixture
@@ -73,8 +78,8 @@ def test_list_as_text_and_as_json(file, run):
 def test_show_and_explain(file, run):
     """Show prints the entry, explain what differs from its neighbours; ``last`` is the newest."""
     assert "blue" in run("show", "a.db", "last")[1]
-    assert json.loads(run("show", "a.db", "0101", "--json")[1])["answers"] == ["blue"]
-    assert "seed" in run("explain", "a.db", "0101")[1]
+    assert json.loads(run("show", "a.db", CAT[:6], "--json")[1])["answers"] == ["blue"]
+    assert "seed" in run("explain", "a.db", CAT[:6])[1]
     near = json.loads(run("explain", "a.db", "--json")[1])["nearest"]
     assert {entry["title"] for entry in near} == {"a cat", "a dog"}
 
@@ -93,7 +98,7 @@ def test_forget_needs_yes(file, run):
     assert "would delete 1 entry" in out
     assert "took 2.0 s to record" in out
     assert titles(file) == {"a cat", "a dog", "a cow"}
-    assert run("forget", "a.db", "0202", "--grep", "dog", "--yes")[0] == 0
+    assert run("forget", "a.db", DOG[:6], "--grep", "dog", "--yes")[0] == 0
     assert titles(file) == {"a cat", "a cow"}
     assert run("clear", "a.db", "--yes")[0] == 0
     assert titles(file) == set()
@@ -162,7 +167,7 @@ WRONG_USES = [
     (("list", "a.db", "--model", "gpt-y"), "Did you mean 'gpt-x'?"),
     (("list", "a.db", "--since", "soon"), "'soon' is no duration"),
     (("show", "a.db", "zz"), "'zz' is no key"),
-    (("show", "a.db", "ff"), "no entry's key begins with ff"),
+    (("show", "a.db", "0" * 32), "no entry's key begins with 0000"),
     (("forget", "a.db"), "Give keys"),
     (("prune", "a.db"), "Give --older-than"),
     (("export", "a.db"), "PATH"),
@@ -214,6 +219,9 @@ def test_as_a_program(file):
     store.close()
     listed = subprocess.run(
         [sys.executable, "-m", "jupyter_llmcache", "list", "a.db"],
-        check=True, timeout=120, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+        check=True,
+        timeout=120,
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
     assert b"????" in listed.stdout

@@ -590,3 +590,48 @@ def test_paths_are_shown_as_they_were_given(notebook):
     """The store is named as the person named it."""
     assert "a.db" in notebook.manage("list").title
     assert Path("a.db").resolve().parent.as_posix() not in notebook.manage("list").title
+
+
+def test_a_person_sees_text(notebook):
+    """What is drawn in a terminal is the text of a report and of a table, not their repr."""
+    notebook.ask("hi")
+    assert "would delete 1 entry" in notebook.shell.run("%llm_cache forget last").seen
+    assert "Report(" not in notebook.shell.run("%llm_cache stats").seen
+    assert "1 of 1 entry in a.db" in notebook.shell.run("%llm_cache list").seen
+
+
+def test_somebody_elses_cache(notebook):
+    """Of a foreign cache clear and the kernel's totals work; what it cannot tell is one line."""
+    notebook.shell.run("from langchain_core.caches import InMemoryCache")
+    notebook.manage("use InMemoryCache()")
+    notebook.ask("hi", "hi")
+    assert notebook.manage("stats").data["session"]["hits"] == 1
+    assert "everything in" in notebook.manage("clear").title
+    assert "InMemoryCache" in notebook.manage("clear --yes").title
+    notebook.ask("hi")
+    assert [row[1] for row in notebook.manage("history")] == ["miss", "hit", "miss"]
+    assert "cannot be listed" in notebook.fail("list")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_tab_offers_every_flag(notebook, name):
+    """TAB behind a dash offers each flag of the subcommand."""
+    from jupyter_llmcache.completion import offers
+
+    session = notebook.shell._jupyter_llmcache.session
+    offered = set(offers([f"%llm_cache {name} -"], {}, session).texts)
+    flags = {n for each in SUBCOMMANDS[name].arguments if each.is_flag for n in each.names}
+    assert flags <= offered
+    assert name in offers([f"%llm_cache {name[:2]}"], {}, session).texts
+
+
+def test_tab_offers_keys(notebook):
+    """TAB behind the beginning of a key offers the keys that begin so."""
+    from jupyter_llmcache.completion import offers
+
+    notebook.ask("hi")
+    key = notebook.manage("list")[0][0]
+    session = notebook.shell._jupyter_llmcache.session
+    for line in ("show ", "forget ", "explain "):
+        offered = offers([f"%llm_cache {line}{key[:2]}"], {}, session).texts
+        assert [text[:8] for text in offered] == [key]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..ledger import Call
 
 LAST = "last"
+#: The backend of caches that are not ours and tell nothing of their entries.
+OTHER = "other"
 #: Hexadecimal digits of a key that are shown, more where they name two entries.
 KEY_DIGITS = 8
 #: More models than this are found in the list itself, not by a query each.

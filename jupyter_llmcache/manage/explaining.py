@@ -66,7 +66,10 @@ def _hit(store: Store, call: Call) -> Report:
     rows = [("key", call.key or ""), ("recorded", format_moment(call.recorded_at))]
     if record is None:
         rows.append(
-            ("found", "under another key: one endpoint is recorded, or an older key schema")
+            (
+                "found",
+                "under another key: the only endpoint's, an older schema's, or LangChain's",
+            )
         )
         return Report(title, rows, data=_call_data(call))
     versions = version_lines(_versions(record))

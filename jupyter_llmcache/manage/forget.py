@@ -14,11 +14,13 @@ from ..render.numbers import format_bytes, format_count, format_seconds
 from ..render.terminal import one_line
 from ..stores.base import Store, Summary
 from ..stores.bounds import Bounds
-from .entries import Managed, ago, find_key, select, short_keys, store_of, writable
+from .entries import OTHER, Managed, ago, find_key, select, short_keys, store_of, writable
 from .report import Report
 
 #: Entries that are named one by one.
 _NAMED = 10
+#: Entries whose sizes and times are added up, so that memory stays bounded.
+_SUMMED = 200_000
 
 
 def forget(session: Managed, args: Namespace) -> Report:
@@ -59,10 +61,21 @@ def _summaries_of(store: Store, keys: set[bytes]) -> list[Summary]:
 def clear(session: Managed, args: Namespace) -> Report:
     """Delete every entry of ours, or tell what they are."""
     store = writable(store_of(session))
-    found = store.summaries()
+    if store.backend == OTHER:
+        return _clear_other(store, done=args.yes)
+    count, some = store.count(), store.summaries(limit=_SUMMED)
     if args.yes:
         store.clear()
-    return _told(store, found, "clear", done=args.yes, named=0)
+    return _told(store, some, "clear", done=args.yes, named=0, count=count)
+
+
+def _clear_other(store: Store, *, done: bool) -> Report:
+    """Clear somebody else's cache, which does not tell what is in it."""
+    if done:
+        store.clear()
+        return Report(f"cleared all of {store.location}", data={"done": True})
+    title = f"clear would delete everything in {store.location}; with --yes it does"
+    return Report(title, data={"done": False}, ok=False)
 
 
 def prune(session: Managed, args: Namespace) -> Report:
@@ -105,26 +118,49 @@ def _fitting(
 
 
 def _told(
-    store: Store, entries: Sequence[Summary], what: str, *, done: bool, named: int = _NAMED
+    store: Store,
+    entries: Sequence[Summary],
+    what: str,
+    *,
+    done: bool,
+    named: int = _NAMED,
+    count: int | None = None,
 ) -> Report:
-    """Return what went or would go, and what it cost to record."""
+    """Return what went or would go, and what it cost to record.
+
+    Args:
+        store: Where it is or was.
+        entries: What it is; of very many, the newest.
+        what: The subcommand.
+        done: Whether it is gone.
+        named: How many are named one by one.
+        count: How many there are where ``entries`` are not all.
+    """
+    number = len(entries) if count is None else count
     size_bytes = sum(entry.size_bytes for entry in entries)
     provider_s = sum(entry.provider_s or 0.0 for entry in entries)
-    parts = [format_count(len(entries), "entry")]
-    if entries:
-        parts += [format_bytes(size_bytes), f"took {format_seconds(provider_s)} to record"]
-    if not entries:
+    more = "over " if number > len(entries) else ""
+    parts = [
+        format_count(number, "entry"),
+        f"{more}{format_bytes(size_bytes)}",
+        f"took {more}{format_seconds(provider_s)} to record",
+    ]
+    if not number:
         title = f"{what}: no such entry, nothing to do"
     elif done:
         title = f"{_DONE[what]} {SEPARATOR.join(parts)}"
     else:
         title = f"{what} would delete {SEPARATOR.join(parts)}; with --yes it does"
-    return Report(
-        title,
-        [*_names(entries, named), *_langchain_rows(store)],
-        data=_data(entries, size_bytes, provider_s, done=done),
-        ok=done or not entries,
-    )
+    data: dict[str, Any] = {
+        "done": done and bool(number),
+        "entries": number,
+        "size_bytes": size_bytes,
+        "provider_s": provider_s,
+    }
+    if named:
+        data["keys"] = [entry.key.hex() for entry in entries]
+    rows = [*_names(entries, named), *_langchain_rows(store)]
+    return Report(title, rows, data=data, ok=done or not number)
 
 
 _DONE = {"forget": "forgot", "clear": "cleared", "prune": "pruned"}
@@ -142,15 +178,3 @@ def _langchain_rows(store: Store) -> list[tuple[str, str]]:
     if not getattr(store, "has_langchain_rows", False):
         return []
     return [("LangChain", "what LangChain's own cache wrote into this file stays")]
-
-
-def _data(
-    entries: Sequence[Summary], size_bytes: int, provider_s: float, *, done: bool
-) -> dict[str, Any]:
-    return {
-        "done": done and bool(entries),
-        "entries": len(entries),
-        "size_bytes": size_bytes,
-        "provider_s": provider_s,
-        "keys": [entry.key.hex() for entry in entries],
-    }

@@ -14,7 +14,8 @@ from ..render.annotation import SEPARATOR
 from ..render.numbers import format_age, format_bytes, format_count, format_seconds, token_counts
 from ..render.tables import Table
 from ..render.terminal import one_line
-from .entries import Managed, ago, model_of, models_of, select, short_keys, store_of
+from ..stores.base import Store
+from .entries import OTHER, Managed, ago, model_of, models_of, select, short_keys, store_of
 from .report import Report
 
 _SORTS = {
@@ -138,30 +139,38 @@ def tokens_of(calls: Iterable[Call]) -> int:
 def stats(session: Managed, args: Namespace) -> Report:  # noqa: ARG001  # it takes no arguments
     """Return the totals of this kernel and of the file's life."""
     store = store_of(session)
-    life = store.life_totals()
-    entries, size_bytes = store.count(), store.size_bytes()
     calls, totals = LEDGER.since(0), LEDGER.totals
-    models = models_of(store)
+    rows, data = ([], {}) if store.backend == OTHER else _file_stats(store)
     rows = [
         ("cache", f"{store.backend}{SEPARATOR}{store.location}"),
-        ("holds", f"{format_count(entries, 'entry')}{SEPARATOR}{format_bytes(size_bytes)}"),
-        ("models", ", ".join(models)),
-        (
-            "its life",
-            f"{format_count(life.hits, 'hit')}{SEPARATOR}saved {format_seconds(life.saved_s)}",
-        ),
+        *rows,
         ("this kernel", totals_line(totals, calls) if totals.calls else ""),
     ]
     data = {
         "backend": store.backend,
         "location": store.location,
+        **data,
+        "session": _session_data(totals, calls),
+    }
+    return Report(f"statistics of {store.location}", rows, data=data)
+
+
+def _file_stats(store: Store) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    life, models = store.life_totals(), models_of(store)
+    entries, size_bytes = store.count(), store.size_bytes()
+    hits, saved = format_count(life.hits, "hit"), f"saved {format_seconds(life.saved_s)}"
+    rows = [
+        ("holds", f"{format_count(entries, 'entry')}{SEPARATOR}{format_bytes(size_bytes)}"),
+        ("models", ", ".join(models)),
+        ("its life", f"{hits}{SEPARATOR}{saved}"),
+    ]
+    data = {
         "entries": entries,
         "size_bytes": size_bytes,
         "models": models,
         "life": {"hits": life.hits, "saved_s": life.saved_s},
-        "session": _session_data(totals, calls),
     }
-    return Report(f"statistics of {store.location}", rows, data=data)
+    return rows, data
 
 
 def _session_data(totals: Totals, calls: Sequence[Call]) -> dict[str, Any]:

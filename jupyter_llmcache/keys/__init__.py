@@ -4,6 +4,7 @@ Two requests share a key exactly when the provider would see the same. What a pr
 or what cannot change its answer, is left out by name; what cannot be described is refused.
 """
 
+from ..errors import NotDescribableError
 from .models import model_label
 from .request import (
     KEY_BYTES,
@@ -19,6 +20,7 @@ from .request import (
 __all__ = [
     "KEY_BYTES",
     "KEY_SCHEMA",
+    "NotDescribableError",
     "Request",
     "describe",
     "describe_strings",

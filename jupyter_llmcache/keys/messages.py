@@ -41,7 +41,7 @@ _UNSENT_FIELDS = frozenset(
 )
 
 #: What integrations leave in ``additional_kwargs`` for the caller and do not send back.
-_UNSENT_EXTRAS = frozenset({"parsed", "response_id", "stop_reason"})
+_UNSENT_EXTRAS = frozenset({"parsed", "stop_reason", "usage"})
 
 #: What a stream leaves in the blocks of an answer: how its pieces were put together.
 _STREAM_TRACES = frozenset({"index", "sub_index", "partial_json"})

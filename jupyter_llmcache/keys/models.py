@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,58 +11,18 @@ from ..errors import NotDescribableError
 from .canonical import IndescribableError, dump
 from .messages import LONG_CHARS, long_digest
 from .parameters import ParameterCanon, is_secret
-from .providers import (
-    BASE_NOISE,
-    CALL_NOISE,
-    MODEL_FIELDS,
-    STANDARD_NOISE,
-    Provider,
-    class_name,
-    kebab,
-    provider_name,
-    provider_of,
-)
+from .plans import CALL_NAMES, Plan, plan_of
+from .providers import CALL_NOISE, MODEL_FIELDS, kebab
 from .secrets import clean_url, is_credential_name
-from .source import habits_of, is_silent, source_digest, users_classes
-
-#: Call arguments that say per call what a field of another name says for every call.
-_CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
+from .source import habits_of, is_silent, source_digest
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
 
 #: Fields of the base classes that a user's class may still make its answer of.
-_READABLE_NOISE = frozenset({"metadata", "name", "tags"})
+_READABLE_NOISE = frozenset({"metadata", "name", "profile", "tags"})
 
-_MISSING = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is read of every model of one class.
-
-    Attributes:
-        top: The beginning of the description, up to the model's name.
-        label: The label of a model without a name.
-        provider: What is known of the class.
-        provider_name: The provider's name.
-        fields: Names of the fields that count.
-        private: Names of the private attributes that count.
-        off: Default values that switch something off, by field.
-        aliases: Arguments of a call by the field that means the same.
-        noise: Names that cannot change an answer.
-        users: Those of its classes that a user wrote.
-    """
-
-    top: str
-    label: str
-    provider: Provider
-    provider_name: str
-    fields: tuple[str, ...]
-    private: tuple[str, ...]
-    off: Mapping[str, Any]
-    aliases: Mapping[str, str]
-    noise: frozenset[str]
-    users: tuple[type, ...]
+#: Begins the name of an argument that may stand beside a field, and not in its place.
+_BESIDE = "call:"
 
 
 class Description(NamedTuple):
@@ -80,47 +39,6 @@ class Description(NamedTuple):
     keyed: str
 
 
-@lru_cache(maxsize=256)
-def plan_of(cls: type) -> Plan:
-    """Return what to read of a model of class ``cls``."""
-    provider = provider_of(cls)
-    name = provider_name(cls)
-    noise = provider.noise | BASE_NOISE | STANDARD_NOISE
-    model_fields: Mapping[str, Any] = cls.model_fields  # type: ignore[attr-defined]  # every LangChain model is pydantic
-    skipped = noise | set(provider.endpoint_fields)
-    aliases = {
-        alias: field
-        for field, info in model_fields.items()
-        for alias in (info.alias, info.validation_alias)
-        if isinstance(alias, str)
-    }
-    defaults = {field: _default(info) for field, info in model_fields.items()}
-    return Plan(
-        top=f'"class":{dump(class_name(cls))},"provider":{dump(name)},"model":',
-        label=kebab(cls.__name__),
-        provider=provider,
-        provider_name=name,
-        fields=tuple(f for f in model_fields if f not in skipped and not is_credential_name(f)),
-        private=tuple(f for f in cls.__private_attributes__ if f not in noise),  # type: ignore[attr-defined]  # as above
-        off={field: value for field, value in defaults.items() if _is_off(value)},
-        aliases=_CALL_NAMES | aliases | dict(provider.aliases),
-        noise=noise,
-        users=users_classes(cls),
-    )
-
-
-def _default(info: Any) -> Any:
-    try:
-        return info.get_default(call_default_factory=True)
-    except Exception:  # noqa: BLE001  # a factory may ask for the other fields; then there is no fixed default
-        return _MISSING
-
-
-def _is_off(value: Any) -> bool:
-    """A release that adds a field adds it switched off; so these values count as nothing."""
-    return value is False or (isinstance(value, (str, list, tuple, dict, set)) and not value)
-
-
 def describe_model(
     model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
 ) -> Description:
@@ -133,7 +51,8 @@ def describe_model(
     plan = plan_of(cls)
     values = _merge(model, plan, stop, kwargs)
     source = _read_users_classes(model, plan, values) if plan.users else ""
-    name = _take_name(values)
+    endpoint = _endpoint(model, plan)
+    name = _take_name(plan, values)
     parameters = {}
     for field in sorted(values):
         value = values[field]
@@ -141,8 +60,7 @@ def describe_model(
             continue
         if (text := _parameter(plan, field, value)) is not None:
             parameters[field] = text
-    endpoint = dump(_endpoint(model, plan))
-    top = f'"schema":{schema},{plan.top}{dump(name)},"endpoint":{endpoint}{source}'
+    top = f'"schema":{schema},{plan.top}{dump(name)},"endpoint":{dump(endpoint)}{source}'
     return assemble(_label(plan, name), top, parameters)
 
 
@@ -184,15 +102,13 @@ def _merge(
     for name in plan.private:
         if private.get(name) is not None:
             values[name] = private[name]
-    values.update(model.__pydantic_extra__ or {})
+    if model.__pydantic_extra__:
+        _override(values, model.__pydantic_extra__, plan)
     if plan.provider.merges_model_kwargs:
         _override(values, values.pop("model_kwargs", {}), plan)
-    _override(values, kwargs, plan)
-    stop_field = plan.provider.stop_field
-    if stop is not None:
-        values[stop_field] = stop
-    if isinstance(values.get(stop_field), str):
-        values[stop_field] = [values[stop_field]]
+    _override(values, kwargs if stop is None else {**kwargs, "stop": stop}, plan)
+    if isinstance(values.get(plan.stop_field), str):
+        values[plan.stop_field] = [values[plan.stop_field]]
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -217,22 +133,39 @@ def _read_users_classes(model: Any, plan: Plan, values: dict[str, Any]) -> str:
 
 
 def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) -> None:
+    """Put ``arguments`` in the place of the fields that they are known to override, or beside."""
     for name, value in arguments.items():
         field = plan.aliases.get(name, name)
-        if field in arguments:
+        if name != field and field in arguments:
             field = name
         if name in CALL_NOISE or field in plan.noise or is_credential_name(field):
             continue
-        if name in _CALL_NAMES and isinstance(value, Mapping):
+        if name in CALL_NAMES and isinstance(value, Mapping):
             values[field] = {**(values.get(field) or {}), **value}
-        else:
+        elif plan.overrides(field) or not _may_stand_beside(values, plan, field):
             values[field] = value
+        else:
+            values[_BESIDE + field] = value
 
 
-def _take_name(values: dict[str, Any]) -> str | None:
+def _may_stand_beside(values: Mapping[str, Any], plan: Plan, field: str) -> bool:
+    return bool(values.get(field)) if field == plan.stop_field else field in plan.fields
+
+
+def _endpoint(model: Any, plan: Plan) -> str | None:
+    url = plan.provider.endpoint(model)
+    if url is None and plan.endpoint_field is not None:
+        url = model.__dict__.get(plan.endpoint_field)
+    return clean_url(str(url)) if url else None
+
+
+def _take_name(plan: Plan, values: dict[str, Any]) -> str | None:
     for field in MODEL_FIELDS:
-        if isinstance(values.get(field), str):
-            return str(values.pop(field))
+        name = values.get(field)
+        if isinstance(name, str):
+            if plan.has_one_name:
+                del values[field]
+            return clean_url(name) if "://" in name else str(name)
     return None
 
 
@@ -248,7 +181,7 @@ def _parameter(plan: Plan, field: str, value: Any) -> str | None:
         if field in plan.provider.client_fields and isinstance(value, Mapping):
             value = {name: value[name] for name in ("headers", "params") if name in value}
             return _nonempty(_canon.text(field, value))
-        if field in _CALL_NAMES.values():
+        if field in CALL_NAMES.values():
             return _nonempty(_canon.text(field, value))
         return _canon.text(field, value)
     except IndescribableError as error:
@@ -266,14 +199,6 @@ def _tools(tools: Iterable[Any]) -> str:
     return _canon.text("tools", plain)
 
 
-def _endpoint(model: Any, plan: Plan) -> str | None:
-    url = plan.provider.endpoint(model)
-    if url is None:
-        fields = model.__dict__
-        url = next((fields[f] for f in plan.provider.endpoint_fields if fields.get(f)), None)
-    return clean_url(str(url)) if url else None
-
-
 def _label(plan: Plan, name: str | None) -> str:
     return f"{plan.provider_name}:{name}" if name else plan.label
 
@@ -283,7 +208,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
     try:
         cls: type = type(model)
         plan = plan_of(cls)
-        return _label(plan, _take_name(_merge(model, plan, None, kwargs or {})))
+        return _label(plan, _take_name(plan, _merge(model, plan, None, kwargs or {})))
     except Exception:  # noqa: BLE001  # a label must not cost anybody a call
         return kebab(type(model).__name__)
 

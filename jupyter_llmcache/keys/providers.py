@@ -61,7 +61,7 @@ CALL_NOISE = frozenset(
     }
 )
 
-#: Fields that hold the address a model of an unknown class sends to, the first one set wins.
+#: Fields that hold the address a model of an unknown class sends to; the first it has counts.
 ENDPOINT_FIELDS = (
     "base_url",
     "api_base",
@@ -88,24 +88,24 @@ class Provider:
     """What is known of one class and those derived from it.
 
     Attributes:
-        name: As in ``init_chat_model``; None: told by the class's package.
         noise: Fields, private attributes and arguments that cannot change an answer.
         aliases: Arguments of a call by the field that means the same.
         endpoint: Reads the address from the live model; None where there is none.
-        endpoint_fields: Fields that hold the address; they count as the endpoint only.
+        endpoint_fields: Fields that hold the address, by rank; they count as the endpoint only.
         client_fields: Fields with arguments for an HTTP client: headers and query count.
         merges_model_kwargs: Whether ``model_kwargs`` are sent beside the other parameters.
-        stop_field: The field that holds default stop sequences.
+        stop_overrides: Whether stop sequences of a call take the place of the model's own.
+        is_known: Whether a table tells all this.
     """
 
-    name: str | None = None
     noise: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
     endpoint: Callable[[Any], str | None] = lambda _: None
     endpoint_fields: tuple[str, ...] = ENDPOINT_FIELDS
     client_fields: frozenset[str] = frozenset()
     merges_model_kwargs: bool = False
-    stop_field: str = "stop"
+    stop_overrides: bool = False
+    is_known: bool = True
 
 
 def _client_endpoint(model: Any) -> str | None:
@@ -165,6 +165,7 @@ _OPENAI = Provider(
         "xai_api_base",
     ),
     merges_model_kwargs=True,
+    stop_overrides=True,
 )
 
 _OLLAMA = Provider(
@@ -172,6 +173,7 @@ _OLLAMA = Provider(
     endpoint=_ollama_endpoint,
     endpoint_fields=("base_url",),
     client_fields=frozenset({"async_client_kwargs", "client_kwargs", "sync_client_kwargs"}),
+    stop_overrides=True,  # it refuses to be told twice
 )
 
 _ANTHROPIC = Provider(
@@ -179,7 +181,7 @@ _ANTHROPIC = Provider(
     endpoint=_anthropic_endpoint,
     endpoint_fields=("anthropic_api_url",),
     merges_model_kwargs=True,
-    stop_field="stop_sequences",
+    stop_overrides=True,
 )
 
 #: By top-level package and class name; the first class of a model's MRO that stands here counts.
@@ -192,6 +194,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "langchain_huggingface.ChatHuggingFace": Provider(noise=frozenset({"tokenizer"})),
     "langchain_huggingface.HuggingFaceEndpoint": Provider(
         noise=frozenset({"async_client", "client"}),
+        endpoint_fields=("endpoint_url",),
     ),
     "langchain_mistralai.ChatMistralAI": Provider(
         noise=frozenset({"async_client", "client", "max_concurrent_requests"}),
@@ -235,7 +238,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "langchain_core.FakeListLLM": Provider(noise=frozenset({"i", "sleep"})),
 }
 
-_UNKNOWN = Provider()
+_UNKNOWN = Provider(is_known=False)
 
 #: Names of providers that are not simply the name of their package.
 _PROVIDER_NAMES = {

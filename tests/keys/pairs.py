@@ -277,6 +277,12 @@ DIFFER: list[Pair] = [
                 lambda _: Side(sides.notebook_class("'b'")()),
             ),
             "argument of the call": made("own", call={"mood": "good"}),
+            "field under an argument of the call": (
+                made("own", call={"phrase": "hi"}),
+                made("own", phrase="bye", call={"phrase": "hi"}),
+            ),
+            "argument beside a field": made("own", call={"phrase": "hello"}),
+            "stop of the call": made("own", call={"stop": ["x"]}),
         },
     ),
 ]
@@ -384,6 +390,9 @@ AGREE: list[Pair] = [
             "a class of a response defined again alike": (
                 structured("openai", city_class("A city.", name=...)),
                 structured("openai", city_class("A city.", name=...)),
+            ),
+            "headers of one call": made(
+                "openai", call={"extra_headers": {"X-Request-Id": "1", "traceparent": "2"}}
             ),
             "timeout": made("openai", timeout=7, call={"timeout": 9}),
             "retries": made("openai", max_retries=7),

@@ -256,6 +256,26 @@ def test_what_the_answer_is_made_of_counts(state):
     assert describe(model, HI, None, {}).key != before
 
 
+TWINS = {
+    "addresses": ("base_url: str = ''\nserver_url: str = ''", "base_url='a'", "server_url='a'"),
+    "second address": (
+        "base_url: str = 'a'\nserver_url: str = ''",
+        "server_url='b'",
+        "server_url='c'",
+    ),
+    "names": ("model: str | None = None\nmodel_id: str | None = None", "model='a'", "model_id='a'"),
+    "types of nothing": ("word: Any = False", "word=False", "word=''"),
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_fields_that_look_alike_are_told_apart(twin):
+    """Which of two fields holds a value counts, for nobody knows what a class makes of it."""
+    fields, one, other = TWINS[twin]
+    cell = mine(fields + "\ndef text(self, m): return 'a'")
+    assert key(cell, f"Mine({one})") != key(cell, f"Mine({other})")
+
+
 def test_a_function_in_a_field_counts_with_its_source():
     """Two models that answer by other functions differ."""
     cell = """

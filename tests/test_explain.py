@@ -374,8 +374,8 @@ def made_up(index: int, chance: random.Random, *, one_title: bool = False) -> Re
         {
             "schema": 1,
             "provider": "openai",
-            "model": f"gpt-{chance.randrange(3)}",
-            "parameters": {"temperature": chance.randrange(4) / 4, "seed": chance.randrange(5)},
+            "model": "gpt" if one_title else f"gpt-{chance.randrange(3)}",
+            "parameters": {"temperature": 0 if one_title else chance.randrange(4) / 4},
         },
         separators=(",", ":"),
     )
@@ -419,7 +419,7 @@ def many(request, tmp_path_factory):
 
 @pytest.mark.parametrize("change", ["temperature", "model", "system", "question"])
 def test_the_nearest_of_ten_thousand_is_first(many, change):
-    """The entry that differs in one field stands first among 10,000, with that field named."""
+    """The entry that differs in one field is first among 10,000, with that field named."""
     store, records = many
     for target in random.Random(change).sample(records, 3):
         found = nearest(store, changed(target, change), 3)

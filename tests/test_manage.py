@@ -291,15 +291,20 @@ def test_verify_finds_an_entry_that_is_no_answer(notebook):
 
 def test_history_lists_every_call(notebook, openai_server):
     """History tells cell, kind, times and tokens of each call, and sums them up."""
-    notebook.ask("hi", "hi")
+    notebook.ask("hi", "hi", "hi")
     notebook.ask("hi", flags="--no-cache")
     openai_server.hang_up = True
     notebook.shell.run("%%llm\nother", check=False)
     table = notebook.manage("history")
-    assert [row[1] for row in table] == ["miss", "hit", "bypass", "error"]
+    assert [row[1] for row in table] == ["miss", "hit", "hit", "bypass", "error"]
     assert all(row[0] for row in table)
-    assert "4 calls · 1 cached · 1 fresh · 1 past the cache · 1 failed" in str(table)
+    assert "5 calls · 2 cached · 1 fresh · 1 past the cache · 1 failed" in str(table)
     assert len(notebook.manage("history -n 2")) == 2
+    tokens = [(call.kind, (call.usage or {}).get("total_tokens", 0)) for call in LEDGER.since(0)]
+    spent = sum(count for kind, count in tokens if kind in ("miss", "bypass"))
+    saved = sum(count for kind, count in tokens if kind == "hit")
+    assert f"spent {spent} tokens · not billed again {saved} tokens" in table.title
+    assert spent == saved > 0
 
 
 @pytest.mark.parametrize("has_matplotlib", [True, False])

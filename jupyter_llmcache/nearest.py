@@ -18,16 +18,15 @@ from .stores import SQLiteStore, sqlite_titles
 from .stores.base import Record, Store
 from .stores.sqlite_titles import Titled
 
-#: Entries with titles most like the wanted one; no others are looked at.
-_MAX_TITLES = 10_000
-#: Different titles that are compared as texts; the others count as wholly different.
-_MAX_COMPARED_TITLES = 2_000
+#: Entries with titles most like the wanted one; no others are looked at. More, where so many titles
+#: are equally like it.
+_MAX_TITLES, _MAX_TITLE_TIES = 2_000, 10_000
 #: Different request texts that are compared field by field.
 _MAX_DESCRIPTIONS = 300
 #: Of more, those of a like length are compared as texts first.
 _MAX_LENGTHS = 3_000
 #: Entries that are read; more where title and request text do not tell the best of them apart.
-_MAX_READ, _MAX_READ_TIES = 500, 10_000
+_MAX_READ, _MAX_READ_TIES = 200, 10_000
 #: Characters of prompts that are read at most.
 _MAX_READ_CHARS = 20_000_000
 #: Entries that are compared field by field.
@@ -111,10 +110,10 @@ def _titled_like(store: Store, title: str) -> list[Titled]:
     """Return the entries whose titles have most in common with ``title``."""
     pieces = _pieces(title)
     if isinstance(store, SQLiteStore):
-        return sqlite_titles.like(store, pieces, _MAX_TITLES)
+        return sqlite_titles.like(store, pieces, _MAX_TITLES, _MAX_TITLE_TIES)
     entries = [Titled(entry.key, entry.request, entry.title) for entry in store.summaries()]
     return heapq.nlargest(
-        _MAX_TITLES, entries, key=lambda entry: sum(piece in entry.title for piece in pieces)
+        _MAX_TITLE_TIES, entries, key=lambda entry: sum(piece in entry.title for piece in pieces)
     )
 
 
@@ -151,7 +150,7 @@ def _promising(entries: Sequence[Titled], title: str, costs: dict[str, float]) -
     apart: dict[str, float] = {}
     rough = []
     for entry in entries:
-        if entry.title not in apart and len(apart) < _MAX_COMPARED_TITLES:
+        if entry.title not in apart and len(apart) < _MAX_TITLES:
             apart[entry.title] = _TITLE_COST * (1 - shared_part(entry.title, title))
         rough.append(costs.get(entry.request, far) + apart.get(entry.title, _TITLE_COST))
     best = min(rough, default=0.0)

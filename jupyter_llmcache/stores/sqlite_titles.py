@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DamagedEntryError
 from .packing import unpack_text
+from .sqlite_entries import Row
 
 if TYPE_CHECKING:
     from .sqlite import SQLiteStore
@@ -21,23 +22,36 @@ class Titled(NamedTuple):
     title: str
 
 
-def like(store: SQLiteStore, pieces: Sequence[str], limit: int) -> list[Titled]:
-    """Return up to ``limit`` entries, those first whose titles hold the most of ``pieces``.
+def like(store: SQLiteStore, pieces: Sequence[str], limit: int, ties: int) -> list[Titled]:
+    """Return the entries whose titles hold the most of ``pieces``, those with most first.
+
+    Args:
+        store: Where to look.
+        pieces: Parts of a title.
+        limit: How many entries to return.
+        ties: How many, where more than ``limit`` hold the same number of pieces.
 
     Raises:
         StoreError: The file cannot be read.
     """
-    different = list(dict.fromkeys(pieces))
-    found = " + ".join(["(instr(title, ?) > 0)"] * len(different))
     with store._file.reading() as connection:  # noqa: SLF001  # one of the store's own questions
         if connection is None:
             return []
+        rows = _rows(connection, pieces, limit)
+        if len(rows) == limit and rows[0][-1] == rows[-1][-1]:
+            rows = _rows(connection, pieces, ties)
         texts = _request_texts(connection)
-        rows = connection.execute(
-            f"SELECT key, request_id, title FROM llmcache_entries ORDER BY {found} DESC LIMIT ?",  # noqa: S608  # made of constants
-            (*different, limit),
-        )
-        return [Titled(key, texts.get(number, ""), title) for key, number, title in rows]
+        return [Titled(key, texts.get(number, ""), title) for key, number, title, _ in rows]
+
+
+def _rows(connection: sqlite3.Connection, pieces: Sequence[str], limit: int) -> list[Row]:
+    different = list(dict.fromkeys(pieces))
+    found = " + ".join(["(instr(title, ?) > 0)"] * len(different))
+    return connection.execute(
+        f"SELECT key, request_id, title, {found} FROM llmcache_entries"  # noqa: S608  # of constants
+        " ORDER BY 4 DESC LIMIT ?",
+        (*different, limit),
+    ).fetchall()
 
 
 def _request_texts(connection: sqlite3.Connection) -> dict[int, str]:

@@ -54,7 +54,8 @@ def shapes() -> dict[str, Shape]:
     long = [[HumanMessage(f"{number} A quick brown fox. " * 4800)] for number in range(TEXTS)]
     return {
         "short prompt": (repeat(short), {}),
-        "100 KB prompt": (cycle(long), {}),
+        "100 KB prompt": (repeat(long[0]), {}),
+        "the same, new": (cycle(long), {}),
         "20-turn chat": (repeat([*turns, *short]), {}),
         "20 tools": (repeat(short), {"tools": [tool(number) for number in range(20)]}),
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -20,6 +19,11 @@ LONG_CHARS = 1000
 
 #: Digests of texts up to this many characters are remembered.
 _REMEMBERED_CHARS = 250_000
+
+#: How many digests are remembered.
+_MAX_REMEMBERED = 64
+
+_remembered: dict[tuple[int, str, str], tuple[str, str]] = {}
 
 #: Fields of messages that a provider is never sent, or that are read one by one here.
 _UNSENT_FIELDS = frozenset(
@@ -199,16 +203,24 @@ def _shorten(value: Any) -> Any:
 
 def long_digest(text: str) -> str:
     """Return the hexadecimal digits that stand for a long text."""
-    # The turns of a chat are asked again and again with the same long texts.
-    return _remembered_digest(text) if len(text) <= _REMEMBERED_CHARS else _digest(text)
+    if len(text) > _REMEMBERED_CHARS:
+        return _digest(text)
+    # The turns of a chat repeat the same long texts. To compare two texts is far quicker than to
+    # hash one, so that a text is found by its length and ends and then compared.
+    place = (len(text), text[:32], text[-32:])
+    known = _remembered.get(place)
+    if known is not None and known[0] == text:
+        return known[1]
+    if len(_remembered) >= _MAX_REMEMBERED:
+        _remembered.clear()
+    found = _digest(text)
+    _remembered[place] = (text, found)
+    return found
 
 
 def _digest(text: str) -> str:
     """SHA-256 is quickest, for processors compute it."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-_remembered_digest = lru_cache(maxsize=64)(_digest)
 
 
 def title_of(content: Any, max_chars: int = 120) -> str:

@@ -60,7 +60,7 @@ def describe_model(
             continue
         if (text := _parameter(plan, field, value)) is not None:
             parameters[field] = text
-    top = f'"schema":{schema},{plan.top}{dump(name)},"endpoint":{dump(endpoint)}{source}'
+    top = f'"schema":{schema},{plan.top}{_quoted(name)},"endpoint":{_quoted(endpoint)}{source}'
     return assemble(_label(plan, name), top, parameters)
 
 
@@ -88,7 +88,7 @@ def _join(top: str, parameters: Iterable[tuple[str, str]]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _quoted(name: str) -> str:
+def _quoted(name: str | None) -> str:
     return dump(name)
 
 
@@ -97,7 +97,10 @@ def _merge(
 ) -> dict[str, Any]:
     """Return every parameter that is set, the call's arguments over the model's fields."""
     fields = model.__dict__
-    values = {name: fields[name] for name in plan.fields if fields.get(name) is not None}
+    read = map(fields.get, plan.fields)
+    values = {
+        name: value for name, value in zip(plan.fields, read, strict=True) if value is not None
+    }
     private = model.__pydantic_private__ or {}
     for name in plan.private:
         if private.get(name) is not None:

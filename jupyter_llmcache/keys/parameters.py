@@ -47,6 +47,8 @@ class ParameterCanon(Canon):
             IndescribableError: The value, or something in it, has no canonical form.
         """
         kind = type(value)
+        if kind is int:
+            return str(value)
         if kind is str:
             return dump(hide(name, value))
         if kind in (dict, list, tuple) and name not in _QUERY_NAMES | _HEADER_NAMES:

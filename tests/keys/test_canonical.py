@@ -1,6 +1,7 @@
 """Values of every type have one canonical text."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections import OrderedDict, UserDict
@@ -19,6 +20,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
 from jupyter_llmcache.keys.canonical import Canon, IndescribableError, dump
+from jupyter_llmcache.keys.messages import long_digest
 from jupyter_llmcache.keys.models import _canon as parameters
 
 MOMENT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -190,3 +192,11 @@ def test_remembered_texts_are_those_that_would_be_made_anew():
         fresh = dump(parameters.plain(value))
         assert parameters.text("extra_body", value) == fresh
         assert parameters.text("extra_body", value) == fresh
+
+
+def test_long_texts_that_look_alike_have_digests_of_their_own():
+    """A text is never taken for another of the same length, beginning and end."""
+    texts = ["a" * 900 + letter + "a" * 900 for letter in "bcbdcb"]
+    digests = [long_digest(text) for text in texts]
+    expected = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    assert digests == expected

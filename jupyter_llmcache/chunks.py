@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -79,20 +80,23 @@ def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
     yield GenerationChunk(text=rest, generation_info=generation.generation_info)
 
 
-def snapshot(chunk: Chunk) -> Chunk:
-    """Copy a chunk on its way out: LangChain and the caller may change the one they get."""
-    kept = chunk.model_copy()
-    if kept.generation_info:
-        kept.generation_info = copy.deepcopy(kept.generation_info)
-    if isinstance(kept, ChatGenerationChunk):
-        message = kept.message.model_copy()
-        fields = message.__dict__
-        for name in _CONTAINERS:
-            value = fields.get(name)
-            if value and not isinstance(value, str):
-                fields[name] = copy.deepcopy(value)
-        kept.message = message
-    return kept
+def keep(chunk: Chunk) -> Callable[[], Chunk]:
+    """Return what makes the chunk again as it is now; LangChain and the caller may change it.
+
+    Taking a chunk apart is much faster than copying it, and it is on its way to the caller.
+    """
+    info = copy.deepcopy(chunk.generation_info) if chunk.generation_info else None
+    if isinstance(chunk, GenerationChunk):
+        return functools.partial(type(chunk), text=chunk.text, generation_info=info)
+    message = chunk.message
+    fields = {**message.__dict__, **(message.model_extra or {})}
+    for name in _CONTAINERS:
+        value = fields.get(name)
+        if value and not isinstance(value, str):
+            fields[name] = copy.deepcopy(value)
+    return lambda: type(chunk)(
+        message=type(message).model_construct(**fields), generation_info=info
+    )
 
 
 def _pieces(text: str) -> list[str]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 
-from .chunks import chat_chunks, snapshot, text_chunks
+from .chunks import chat_chunks, keep, text_chunks
 from .hits import as_hit
 
 if TYPE_CHECKING:
@@ -41,6 +41,24 @@ def closing_if_it_can(chunks: Any) -> AbstractContextManager[Any]:
 def aclosing_if_it_can(chunks: Any) -> AbstractAsyncContextManager[Any]:
     """Like ``closing_if_it_can``, for an async iterator."""
     return aclosing(chunks) if hasattr(chunks, "aclose") else nullcontext(chunks)
+
+
+class ProviderMethod:
+    """One of a door's methods as LangChain finds it on the shadow.
+
+    LangChain looks at its signature before every call, which takes long for a bound method.
+    """
+
+    __signature__ = inspect.signature(lambda prompt, stop=None, run_manager=None, **kwargs: None)  # noqa: ARG005  # only looked at
+
+    __slots__ = ("_method",)
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the door's method."""
+        return self._method(*args, **kwargs)
 
 
 class _Door(ABC):
@@ -326,13 +344,13 @@ class _Parts:
     """The chunks of a stream as they came, whatever becomes of them outside."""
 
     def __init__(self) -> None:
-        self._chunks: list[Any] = []
+        self._chunks: list[Callable[[], Any]] = []
         self._fault: Exception | None = None
 
     def add(self, chunk: Any) -> None:
         """Keep a copy. Never raises: a chunk that cannot be copied still goes to the caller."""
         try:
-            self._chunks.append(snapshot(chunk))
+            self._chunks.append(keep(chunk))
         except Exception as error:  # noqa: BLE001  # whatever a provider puts into a chunk
             self._fault = error
 
@@ -346,7 +364,7 @@ class _Parts:
             raise self._fault
         if not self._chunks:
             return []
-        first, *others = self._chunks
+        first, *others = [make() for make in self._chunks]
         if others and isinstance(first, ChatGeneration):
             return [whole(first + others)]  # type: ignore[operator]  # all at once is faster
         return [whole(functools.reduce(lambda left, right: left + right, others, first))]

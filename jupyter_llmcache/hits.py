@@ -53,11 +53,12 @@ def with_usage(message: Any) -> Any:
 
 
 def with_usages(result: LLMResult) -> LLMResult:
-    """Give the messages of a finished call their own usage back."""
+    """Give the messages of a finished call, which are nobody else's yet, their own usage back."""
     for generations in result.generations:
         for generation in generations:
             if isinstance(generation, ChatGeneration):
-                message = with_usage(generation.message)
-                if message is not generation.message:
-                    generation.message = message
+                message = generation.message
+                mark = message.response_metadata.get(HIT_MARK)
+                if isinstance(mark, dict) and _USAGE in mark and isinstance(message, AIMessage):
+                    message.usage_metadata = mark.pop(_USAGE)
     return result

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from pydantic import BaseModel
 
-from .doors import ChatDoor, TextDoor
+from .doors import ChatDoor, ProviderMethod, TextDoor
 from .ledger import LEDGER
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def _shadow(model: BaseLanguageModel[Any], watch: Watch) -> BaseLanguageModel[An
             _SHADOW_MARK: True,
             "cache": False,
             "rate_limiter": None,
-            "_generate": door.generate,
-            "_agenerate": door.agenerate,
+            "_generate": ProviderMethod(door.generate),
+            "_agenerate": ProviderMethod(door.agenerate),
             "_stream": door.stream,
             "_astream": door.astream,
             # A provider's native event stream would go round the cache; None makes LangChain

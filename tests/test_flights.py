@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from langchain_core.globals import set_llm_cache
 
 from jupyter_llmcache import flights, ledger
 from jupyter_llmcache.cache import MemoryCache, SQLiteCache, mode
+from tests.environments import run
 from tests.matrix import desks
 from tests.matrix.models import AsyncDeskChat, DeskChat, DeskText
 from tests.servers.openai import server_error
@@ -358,6 +360,34 @@ def test_a_read_only_file_still_shares(tmp_path):
     assert {answer.content for answer in answers} == {"answer 1"}
     assert len(desk.asked) == 1
     cache.close()
+
+
+PROCESS = """
+import sys
+from langchain_core.globals import set_llm_cache
+from langchain_openai import ChatOpenAI
+from jupyter_llmcache import SQLiteCache
+set_llm_cache(SQLiteCache("shared.db"))
+llm = ChatOpenAI(model="gpt-test", api_key="k", base_url=sys.argv[1], max_retries=0)
+print(llm.invoke("the same").content)
+"""
+
+
+def test_two_processes_pay_twice_and_store_once(openai_server, tmp_path):
+    """Across processes that share a file nobody waits; all are answered, one entry stays."""
+    openai_server.pass_on.clear()
+    command = (sys.executable, PROCESS, openai_server.url)
+    with ThreadPoolExecutor(2) as pool:
+        processes = [pool.submit(run, *map(str, command), cwd=tmp_path) for _ in range(2)]
+        wait_until(lambda: len(openai_server.requests) == 2)
+        openai_server.pass_on.set()
+        told = {process.result(SOON_S).strip() for process in processes}
+    assert told == {"answer 1: the same", "answer 2: the same"}
+    assert run(*map(str, command), cwd=tmp_path).strip() in told
+    assert len(openai_server.requests) == 2
+    shared = SQLiteCache(tmp_path / "shared.db", read_only=True)
+    assert shared.store.count() == 1
+    shared.close()
 
 
 # --- random schedules ---

@@ -237,6 +237,11 @@ STATES = {
         def annoy(self):
             self.name = 'angry'
     """,
+    "its tags": """
+        def text(self, m): return str(self.tags)
+        def annoy(self):
+            self.tags = ['angry']
+    """,
     "its metadata": """
         def text(self, m): return str(self.metadata)
         def annoy(self):
@@ -264,7 +269,6 @@ TWINS = {
         "server_url='c'",
     ),
     "names": ("model: str | None = None\nmodel_id: str | None = None", "model='a'", "model_id='a'"),
-    "types of nothing": ("word: Any = False", "word=False", "word=''"),
 }
 
 
@@ -274,6 +278,12 @@ def test_fields_that_look_alike_are_told_apart(twin):
     fields, one, other = TWINS[twin]
     cell = mine(fields + "\ndef text(self, m): return 'a'")
     assert key(cell, f"Mine({one})") != key(cell, f"Mine({other})")
+
+
+def test_another_default_of_a_users_field_counts():
+    """Nothing, as a text and as a truth value, is said in different words."""
+    cell = mine("word: Any = {default!r}\ndef text(self, m): return str(self.word)")
+    assert len({key(cell.format(default=default)) for default in (False, "", [])}) == 3
 
 
 def test_a_function_in_a_field_counts_with_its_source():

@@ -664,3 +664,32 @@ def test_a_stream_with_reasoning_blocks(cache, chat_openai, openai_server):
     assert hit.content == miss.content
     assert [block["type"] for block in hit.content_blocks] == ["reasoning", "text"]
     assert hit.usage_metadata == miss.usage_metadata
+
+
+@pytest.mark.parametrize("version", [None, "v1"])
+def test_a_stream_with_tool_call_blocks(cache, chat_openai, openai_server, version):
+    """Tool calls of the responses API come back numbered as the blocks that they stand in."""
+    calls_made = [("add", {"a": 1}), ("add", {"a": 2})]
+    openai_server.reply = lambda _: Reply("let me see", tool_calls=calls_made)
+    llm = chat_openai(use_responses_api=True, output_version=version)
+    miss, hit = (functools.reduce(lambda a, b: a + b, llm.stream("hello")) for _ in range(2))
+    assert hit.content == miss.content
+    assert hit.tool_call_chunks == miss.tool_call_chunks
+    assert len(openai_server.requests) == 1
+
+
+class BlockChat(DeskChat):
+    """Streams blocks, as some providers do."""
+
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        for text in ("a", "b"):
+            content: list[Any] = [{"type": "text", "text": text, "index": 0}]
+            yield ChatGenerationChunk(message=AIMessageChunk(content=content))
+
+
+def test_what_others_do_to_blocks_is_not_stored(cache):
+    """Changing a block inside a chunk does not change the entry."""
+    for chunk in BlockChat().stream("hello"):
+        if chunk.content:
+            chunk.content[0]["text"] = "poison"
+    assert BlockChat().invoke("hello").text == "ab"

@@ -9,21 +9,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StoreError
+from .stores import SQLiteStore
+from .stores.base import Store
 from .stores.sqlite_paths import resolve, side_file
 
 
 @contextmanager
-def new_file(location: str | os.PathLike[str]) -> Iterator[Path]:
+def new_file(location: str | os.PathLike[str], source: Store) -> Iterator[Path]:
     """Yield the path of an empty file to fill; it takes the place of ``location`` when the block
     ends well.
 
     Until then, and whatever kills the process, an old file stays as it is. Folders that are missing
     are made. The file gets the mode of the old one, or of any new file of the user.
 
+    Args:
+        location: Where the file shall be; taken literally but for a leading ``~``.
+        source: The store that it is filled from; its own file is not replaced.
+
     Raises:
         StoreError: The place cannot be written, or a SQLite database there is in use.
     """
     path = Path(os.path.realpath(resolve(os.fspath(location))))
+    if isinstance(source, SQLiteStore) and path == Path(os.path.realpath(source.path)):
+        raise StoreError(f"{os.fspath(location)} is the cache in use", "Choose another name")
     _refuse_live_database(path, location)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

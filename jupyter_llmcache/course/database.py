@@ -14,14 +14,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
 from ..newfile import new_file
 from ..stores import SQLiteStore
 from ..stores.base import Store
 from ..stores.packing import checksum, pack_answer, pack_text
 from ..stores.sqlite_entries import record_of, request_number
-from ..stores.sqlite_paths import resolve
 from ..stores.sqlite_schema import migrate
+from .lines import plain_title
 
 _PAGE_BYTES = 4096
 
@@ -53,21 +52,11 @@ def export_database(
     Raises:
         StoreError: The file cannot be written, is the one in use, or an entry is damaged.
     """
-    refuse_own_file(store, path)
-    with new_file(path) as new:
+    with new_file(path, store) as new:
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
             count = _fill(connection, store, keys)
         _fix_header(new)
     return count
-
-
-def refuse_own_file(store: Store, path: str | os.PathLike[str]) -> None:
-    """Raise StoreError where ``path`` is the file that ``store`` has open."""
-    if not isinstance(store, SQLiteStore):
-        return
-    target = os.path.realpath(resolve(os.fspath(path)))
-    if target == os.path.realpath(store.path):
-        raise StoreError(f"{os.fspath(path)} is the cache in use", "Export under another name")
 
 
 def _fill(connection: sqlite3.Connection, store: Store, keys: Collection[bytes] | None) -> int:
@@ -100,7 +89,7 @@ def _rows(store: Store, keys: Collection[bytes] | None) -> Iterator[tuple[Any, .
             answer = pack_answer(record.answer)
             times = (record.created_at, record.provider_s)
             digest = checksum(record.key, *times, answer)
-            texts = (record.title, pack_text(record.prompt), pack_text(record.request))
+            texts = (plain_title(record), pack_text(record.prompt), pack_text(record.request))
             yield (record.key, *times, digest, answer, *texts, request_number(record.request))
         return
     wanted = None if keys is None else set(keys)

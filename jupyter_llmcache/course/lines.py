@@ -39,7 +39,7 @@ def export_lines(
         StoreError: The file cannot be written, or an entry is damaged.
     """
     count = 0
-    with new_file(path) as new, new.open("wb") as file:
+    with new_file(path, store) as new, new.open("wb") as file:
         file.write(_line(HEADER))
         for record in store.records(keys):
             file.write(_line(_readable(record)))
@@ -72,6 +72,11 @@ def refused(place: str, why: str) -> LLMCacheError:
     return LLMCacheError(f"nothing was imported: {place}: {why}", "Mend it, or export it again")
 
 
+def plain_title(record: Record) -> str:
+    """Return the title as files keep it: half surrogate pairs, which no UTF-8 holds, as ``?``."""
+    return record.title.encode("utf-8", "replace").decode()
+
+
 # --- one line ---
 
 
@@ -86,7 +91,7 @@ def _line(data: Any) -> bytes:
 def _readable(record: Record) -> dict[str, Any]:
     return {
         "key": record.key.hex(),
-        "title": record.title,
+        "title": plain_title(record),
         "created_at": record.created_at,
         "provider_s": record.provider_s,
         "request": _opened(record.request),

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from .. import entry, keys
@@ -154,18 +153,14 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_true_key(record: Record) -> bool:
+    """Whether the key is made of the request and the prompt, as this release makes keys."""
     try:
-        described = _description(record.request)
-        if described.get("schema") != keys.KEY_SCHEMA:
-            return True  # how keys of other releases were made is not known here
         content = json.loads(record.prompt)
         request = keys.Request(record.key, "", record.request, content)
-        return request.with_endpoint(described["endpoint"]).key == record.key
+        described = json.loads(record.request)
+        return (
+            described["schema"] == keys.KEY_SCHEMA
+            and request.with_endpoint(described["endpoint"]).key == record.key
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
-
-
-@lru_cache(maxsize=1024)
-def _description(request: str) -> dict[str, Any]:
-    described = json.loads(request)
-    return described if isinstance(described, dict) else {}

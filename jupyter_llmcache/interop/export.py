@@ -57,7 +57,7 @@ def export_langchain(
     rebuilder = Rebuilder(models)
     written = skipped = 0
     # LangChain's class takes its path for a part of a URL, which the name of a temporary file is.
-    with new_file(path) as new, tempfile.TemporaryDirectory() as folder:
+    with new_file(path, store) as new, tempfile.TemporaryDirectory() as folder:
         draft = Path(folder, "langchain.db")
         cache = _langchain_cache(draft)
         for record in store.records(keys):

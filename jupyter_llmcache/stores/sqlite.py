@@ -154,7 +154,7 @@ class SQLiteStore:
         """Delete every entry of ours, and give the space back. Raises as ``put``."""
         if not self._is_empty():
             with self._file.exclusive() as connection:
-                clear(connection, self._busy_timeout_s)
+                clear(connection, self._pending, self._busy_timeout_s)
                 self._pending.reset()
             self._evictor.forget()
             self._give_back()
@@ -334,7 +334,7 @@ class SQLiteStore:
 
     def _is_empty(self) -> bool:
         """Tell whether there is nothing of ours, so that deleting need not make a file."""
-        with self._file.reading() as connection:
+        with self._file.reading(now=True) as connection:
             return connection is None
 
     def _give_back(self) -> None:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from . import sqlite_schema
+from . import sqlite_entries, sqlite_lists, sqlite_schema
+from .hits import PendingHits
 
 
-def clear(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
-    """Delete every entry of ours; the life totals stay.
+def clear(connection: sqlite3.Connection, pending: PendingHits, busy_timeout_s: float) -> None:
+    """Delete every entry of ours; the life totals stay, and ``pending`` is added to them.
 
     Dropping a table visits each of its pages, ten seconds of work at a million entries. Where the
     file holds nothing but ours, SQLite's backup puts an empty database in its place in one step, in
@@ -19,6 +20,7 @@ def clear(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
 
     Args:
         connection: Outside any transaction.
+        pending: Hits that are not written yet.
         busy_timeout_s: How long to wait for other programs that write, in seconds.
 
     Raises:
@@ -26,16 +28,20 @@ def clear(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
     """
     if sqlite_schema.foreign_tables(connection):
         with sqlite_schema.transaction(connection):
+            sqlite_entries.write_hits(connection, pending)
             connection.execute("DELETE FROM llmcache_entries")
             connection.execute("DELETE FROM llmcache_requests")
         return
-    totals = connection.execute("SELECT sum(hits), sum(saved_s) FROM llmcache_totals").fetchone()
+    totals = sqlite_lists.life_totals(connection)
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
         empty.execute(f"PRAGMA page_size = {page_bytes}")
         empty.execute("PRAGMA auto_vacuum = INCREMENTAL")
         sqlite_schema.migrate(empty, "memory")
-        empty.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)
+        empty.execute(
+            "UPDATE llmcache_totals SET hits = ?, saved_s = ?", (totals.hits, totals.saved_s)
+        )
+        sqlite_entries.write_hits(empty, pending)
         empty.backup(connection, progress=_patience(busy_timeout_s), sleep=0.01)
 
 

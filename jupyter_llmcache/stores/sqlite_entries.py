@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Collection
 from hashlib import blake2b
 from typing import Any
@@ -93,7 +94,7 @@ def _hit(key: bytes, created_at: Any, provider_s: Any, digest: Any, answer: Any)
         if digest == checksum(key, created_at, provider_s, answer):
             return Hit(unpack_answer(answer), created_at, provider_s)
         fault = "its checksum is wrong"
-    except (TypeError, ArithmeticError, ValueError) as error:
+    except (TypeError, struct.error) as error:
         fault = str(error)
     except DamagedEntryError as error:
         fault = str(error)

@@ -77,14 +77,17 @@ class SQLiteFile:
     # --- what stores use ---
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection | None]:
+    def reading(self, *, now: bool = False) -> Iterator[sqlite3.Connection | None]:
         """Yield the connection, or None where nothing of ours is stored yet.
+
+        Args:
+            now: See that the file is still there, even if that was done a moment ago.
 
         Raises:
             StoreError: The file cannot be read.
         """
         with self._locked():
-            connection = self._watch(now=False)
+            connection = self._watch(now=now)
             yield connection if self._has_tables else None
 
     @contextmanager
@@ -132,14 +135,13 @@ class SQLiteFile:
         What other connections still read is left for them to fold.
         """
         with self.opened() as connection:
-            if connection is None or self.is_folded or self.read_only:
-                return
-            connection.execute("PRAGMA busy_timeout = 0")
-            try:
-                row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                self.is_folded = not row[0]
-            finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
+            if connection and not self.is_folded and not self.read_only:
+                connection.execute("PRAGMA busy_timeout = 0")
+                try:
+                    row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    self.is_folded = not row[0]
+                finally:
+                    connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
 
     def swap(self, fill: Callable[[sqlite3.Connection, sqlite3.Connection], None]) -> Path:
         """Put a new file in the place of this one, and keep this one beside it.

@@ -195,18 +195,45 @@ class NotebookPage:
         self.page.wait_for_function(_KERNEL_IS_READY)
         return self
 
-    def command(self, name: str, **arguments: Any) -> None:
-        """Run a command of JupyterLab's and wait for it."""
+    def command(self, name: str, *, wait: bool = True, **arguments: Any) -> None:
+        """Run a command of JupyterLab's and wait for its end, or do not."""
+        run = "([name, args]) => jupyterapp.commands.execute(name, args)"
         self.page.evaluate(
-            "([name, args]) => jupyterapp.commands.execute(name, args).then(() => null)",
+            f"{run}.then(() => null)" if wait else f"call => {{ ({run})(call); }}",
             [name, arguments],
         )
 
     def run_all(self) -> None:
         """Run every cell, wait until the kernel is idle and everything is drawn."""
-        self.command("editmenu:clear-all")
-        self.command("runmenu:run-all")
+        self.command("notebook:clear-all-cell-outputs")
+        self.command("notebook:run-all-cells", wait=False)
+        self.page.wait_for_timeout(300)
         self.wait_until_idle()
+
+    def run_cell(self, number: int) -> None:
+        """Run one cell and wait until the kernel is idle."""
+        self.page.evaluate(f"() => {{ {_CONTENT}.activeCellIndex = {number}; }}")
+        self.command("notebook:run-cell")
+        self.wait_until_idle()
+
+    def restart(self) -> None:
+        """Restart the kernel as the menu does, without its question."""
+        self.page.evaluate(f"() => {_SESSION}.session.kernel.restart()")
+        self.page.wait_for_timeout(1000)
+        self.wait_until_idle()
+
+    def edit(self, number: int, text: str) -> None:
+        """Put ``text`` into a cell, the cursor after it."""
+        self.page.evaluate(f"() => {{ {_CONTENT}.activeCellIndex = {number}; }}")
+        self.page.evaluate(
+            f"text => {{ {_CONTENT}.activeCell.model.sharedModel.source = text; }}", text
+        )
+        self.command("notebook:enter-edit-mode")
+        self.page.keyboard.press("Control+End")
+
+    def outputs(self, number: int) -> list[str]:
+        """Return the texts of a cell's outputs, as they stand on the page."""
+        return list(self.page.evaluate(_OUTPUT_TEXTS, number))
 
     def wait_until_idle(self) -> None:
         self.page.wait_for_function(_KERNEL_IS_READY)
@@ -226,12 +253,18 @@ class NotebookPage:
         self.page.context.close()
 
 
-_KERNEL_IS_READY = """() => {
-  const widget = window.jupyterapp?.shell?.currentWidget;
-  const kernel = widget?.sessionContext?.session?.kernel;
-  return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle'
-    && kernel._info?.isFulfilled !== false && kernel.info !== undefined;
-}"""
+_WIDGET = "window.jupyterapp?.shell?.currentWidget"
+_CONTENT = "jupyterapp.shell.currentWidget.content"
+_SESSION = "jupyterapp.shell.currentWidget.sessionContext"
 
-_ALL_CELLS_TRUSTED = """() =>
-  jupyterapp.shell.currentWidget.content.widgets.every(cell => cell.model.trusted)"""
+_KERNEL_IS_READY = f"""() => {{
+  const kernel = {_WIDGET}?.sessionContext?.session?.kernel;
+  return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle'
+    && kernel.info !== undefined;
+}}"""
+
+_ALL_CELLS_TRUSTED = f"() => {_CONTENT}.widgets.every(cell => cell.model.trusted)"
+
+_OUTPUT_TEXTS = f"""number => [
+  ...{_CONTENT}.widgets[number].node.querySelectorAll('.jp-OutputArea-output')
+].map(output => output.innerText)"""

@@ -156,7 +156,7 @@ def test_the_same_look_at_raw_markdown_finds_what_it_does(
     notebook, watch = watched
     raw = f"from IPython.display import Markdown\nMarkdown(snippets[{name!r}])"
     write_notebook(folder / f"raw-{name}.ipynb", [_SETUP, raw])
-    notebook.go(lab, f"raw-{name}.ipynb").command("runmenu:run-all")
+    notebook.go(lab, f"raw-{name}.ipynb").command("notebook:run-all-cells", wait=False)
     notebook.page.wait_for_selector(_LAB_OUTPUTS, state="attached")
     notebook.page.wait_for_timeout(1500)
     problems = watch.look_at(notebook.page, _LAB_OUTPUTS)

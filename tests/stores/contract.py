@@ -164,8 +164,9 @@ class StoreContract(ABC):
         store.put(entry(1, provider_s=2.0))
         store.get(key_of(1))
         store.put(entry(2))
+        store.get(key_of(1))
         store.clear()
-        assert store.life_totals() == LifeTotals(1, 2.0)
+        assert store.life_totals() == LifeTotals(2, 4.0)
 
     def test_size_follows_the_content(self, store):
         """The size grows with the entries and shrinks when they are cleared."""

@@ -351,9 +351,8 @@ def test_an_entry_under_another_key_is_damaged(written):
     """An answer that was moved to another key is never that key's answer."""
     other = key_of("other").hex()
     query(written, f"UPDATE llmcache_entries SET key = x'{other}' WHERE title = 'question 1'")
-    with closing(SQLiteStore(written)) as store:
-        with pytest.raises(DamagedEntryError):
-            store.get(key_of("other"))
+    with closing(SQLiteStore(written)) as store, pytest.raises(DamagedEntryError):
+        store.get(key_of("other"))
 
 
 def test_a_lost_request_text_costs_no_answer(written):
@@ -412,11 +411,13 @@ def test_an_upgrade_happens_whole_or_not_at_all(written, monkeypatch):
     """An upgrade that fails half way leaves the file as it was, and readable."""
     add_version(monkeypatch, ADD_COLUMN, "CREATE TABLE llmcache_entries (id)")
     before = written.read_bytes()
-    with pytest.raises(StoreError, match="course.db"):
+    with pytest.raises(StoreError, match=r"course\.db"):
         SQLiteStore(written)
-    with closing(sqlite3.connect(written, isolation_level=None)) as connection:
-        with pytest.raises(sqlite3.OperationalError, match="already exists"):
-            sqlite_schema.migrate(connection, "course.db")
+    with (
+        closing(sqlite3.connect(written, isolation_level=None)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="already exists"),
+    ):
+        sqlite_schema.migrate(connection, "course.db")
     assert written.read_bytes() == before
     monkeypatch.undo()
     with closing(SQLiteStore(written)) as store:

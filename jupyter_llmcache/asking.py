@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from . import keys, streams
 from .cache import NoCache, mode
-from .errors import LLMCacheError
+from .errors import LLMCacheError, NotDescribableError
 from .ledger import Call, Totals, collecting
 from .opencall import OpenCall, Previewed, keeping, previewing
 from .provider_errors import explain_provider_error
@@ -170,11 +170,12 @@ def _previewed(call: OpenCall) -> PromptPreview:
     """Describe ``call`` for the person; where it cannot be cached, say why."""
     try:
         request = keys.describe(call.model, call.prompt, call.stop, call.kwargs)
-    except keys.NotDescribableError as error:
-        return PromptPreview(_messages(call), call.label, key=None, cached=False, reason=error.reason)
-    return PromptPreview(
-        _messages(call), request.model, key=request.key.hex(), cached=call.place.holds(request)
-    )
+    except NotDescribableError as error:
+        return PromptPreview(
+            _messages(call), call.label, key=None, cached=False, reason=error.reason
+        )
+    cached = call.place.holds(call, request)
+    return PromptPreview(_messages(call), request.model, key=request.key.hex(), cached=cached)
 
 
 def _messages(call: OpenCall) -> tuple[tuple[str, str], ...]:

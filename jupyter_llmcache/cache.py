@@ -76,12 +76,12 @@ class ObservedCache(BaseCache, streams.CallCache):
                 return Found(hit, entry.decode(hit.answer))
         return self._find_langchain_row(call)
 
-    def holds(self, request: keys.Request) -> bool:
+    def holds(self, call: OpenCall, request: keys.Request) -> bool:  # noqa: ARG002  # as in find
         """Return whether an entry answers ``request``, without counting a hit."""
         keys_of = (request.key, *keys.former_keys(request))
         return any(self.store.read(key) is not None for key in keys_of)
 
-    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
+    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:  # noqa: ARG002  # a foreign cache asks it for LangChain's strings
         """Store ``hit`` as the answer to ``request``.
 
         Raises:
@@ -95,7 +95,7 @@ class ObservedCache(BaseCache, streams.CallCache):
 
     def nearest(self, request: keys.Request) -> str | None:
         """Return in words which recorded request is nearest to ``request``, and what differs."""
-        from . import explain  # noqa: PLC0415  # only a replay miss needs this room
+        from . import explain  # only a replay miss needs this room
 
         return explain.nearest_line(self.store, request)
 
@@ -106,9 +106,9 @@ class ObservedCache(BaseCache, streams.CallCache):
         self.store.close()
 
     def _find_langchain_row(self, call: OpenCall) -> Found | None:
-        if not getattr(self.store, "has_langchain_rows", False):
+        if not (isinstance(self.store, SQLiteStore) and self.store.has_langchain_rows):
             return None
-        from . import interop  # noqa: PLC0415  # only a file that LangChain wrote needs this room
+        from . import interop  # only a file that LangChain wrote needs this room
 
         generations = interop.find_rows(self.store, call.model, call.prompt, call.stop, call.kwargs)
         return None if generations is None else Found(None, generations)
@@ -157,7 +157,7 @@ class ObservedCache(BaseCache, streams.CallCache):
         """Like ``update``."""
         self.update(prompt, llm_string, return_val)
 
-    def clear(self, **kwargs: Any) -> None:
+    def clear(self, **kwargs: Any) -> None:  # noqa: ARG002  # LangChain's signature
         """Delete every entry of ours."""
         self.store.clear()
 
@@ -231,11 +231,11 @@ class NoCache(streams.CallCache):
         """Take one request in hand that no cache will answer."""
         return OpenCall(self, model, prompt, stop, kwargs, bypass_reason or "no cache is on")
 
-    def find(self, call: OpenCall, request: keys.Request) -> Found | None:
+    def find(self, call: OpenCall, request: keys.Request) -> Found | None:  # noqa: ARG002  # there is nothing
         """Find nothing."""
         return None
 
-    def holds(self, request: keys.Request) -> bool:
+    def holds(self, call: OpenCall, request: keys.Request) -> bool:  # noqa: ARG002  # nothing at all
         """Hold nothing."""
         return False
 
@@ -246,7 +246,7 @@ class NoCache(streams.CallCache):
         """Know no request."""
         return ()
 
-    def nearest(self, request: keys.Request) -> str | None:
+    def nearest(self, request: keys.Request) -> str | None:  # noqa: ARG002  # it knows none
         """Know no request."""
         return None
 

@@ -45,7 +45,7 @@ class Extension:
         self.session = Session(self.settings)
         self.magics = LLMCacheMagics(shell, self.session)
         self._replaced = self._register_magics()
-        shell.configurables.append(self.settings)
+        _configurables(shell).append(self.settings)
         self._uninstall_raw_text = rawtext.install(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
@@ -60,15 +60,16 @@ class Extension:
         self.shell.events.unregister("post_run_cell", self._after_cell)
         self.shell.events.unregister("pre_run_cell", self._before_cell)
         self._uninstall_raw_text()
-        self.shell.configurables.remove(self.settings)
-        self.shell.configurables.remove(self.magics)
+        for configurable in (self.settings, self.magics):
+            _configurables(self.shell).remove(configurable)
         self._restore_magics()
         self.session.close()
 
     def _before_cell(self, info: Any) -> None:  # noqa: ARG002  # IPython passes it
         # The cell's own number: newer IPythons have raised execution_count already, and all of
         # them append to the history later.
-        self.session.before_cell(len(self.shell.history_manager.input_hist_raw))
+        history = self.shell.history_manager
+        self.session.before_cell(len(history.input_hist_raw) if history else 0)
 
     def _after_cell(self, result: Any) -> None:  # noqa: ARG002  # IPython passes it
         summary = self.session.after_cell()
@@ -101,3 +102,8 @@ class Extension:
                     table[kind].pop(name)
         for (kind, name), magic in self._replaced.items():
             table[kind].setdefault(name, magic)
+
+
+def _configurables(shell: InteractiveShell) -> list[Any]:
+    """What ``%config`` lists. IPython declares it a list of shells."""
+    return shell.configurables  # type: ignore[return-value,unused-ignore]

@@ -9,20 +9,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
-from weakref import WeakValueDictionary
 
 from langchain_core.caches import BaseCache
-from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGeneration, Generation
 
 from . import entry, keys, modes
 from .cache import ObservedCache
 from .errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
 from .interop import langchain_strings
-from .opencall import RECORD_FIRST, OpenCall, Prompt
+from .opencall import RECORD_FIRST, OpenCall
 from .places import Found
 from .stores.base import Hit, Store
 
@@ -40,23 +39,8 @@ class ForeignCache(ObservedCache):
 
     def __init__(self, cache: BaseCache) -> None:
         self._cache = cache
-        self._open_calls: WeakValueDictionary[bytes, OpenCall] = WeakValueDictionary()
         # A store's protocol has no way to say "nobody knows", which status shows for None.
         super().__init__(cast("Store", ForeignStore(cache)))
-
-    def open(
-        self,
-        model: BaseLanguageModel[Any],
-        prompt: Prompt,
-        stop: list[str] | None,
-        kwargs: Mapping[str, Any],
-        bypass_reason: str | None = None,
-    ) -> OpenCall:
-        """Take one request in hand, as the provider would see it."""
-        call = super().open(model, prompt, stop, kwargs, bypass_reason)
-        if call.request is not None:
-            self._open_calls[call.request.key] = call
-        return call
 
     def find(self, call: OpenCall, request: keys.Request) -> Found | None:
         """Return a copy of what the other cache holds for ``request``, or None.
@@ -73,10 +57,9 @@ class ForeignCache(ObservedCache):
             raise self._no_answer()
         return Found(None, generations)
 
-    def holds(self, request: keys.Request) -> bool:
-        """Return whether the other cache answers ``request``, which is in hand just now."""
-        call = self._open_calls.get(request.key)
-        return call is not None and self.find(call, request) is not None
+    def holds(self, call: OpenCall, request: keys.Request) -> bool:
+        """Return whether the other cache answers ``request``."""
+        return self.find(call, request) is not None
 
     def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
         """Give the other cache a copy of the answer.

@@ -89,7 +89,8 @@ class Totals:
 
     def minus(self, earlier: Totals) -> Totals:
         """Return what was counted since ``earlier`` was copied."""
-        return Totals(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
+        pairs = zip(astuple(self), astuple(earlier), strict=True)
+        return Totals(*(now - then for now, then in pairs))
 
     @classmethod
     def of(cls, calls: Sequence[Call]) -> Totals:
@@ -151,8 +152,10 @@ _collectors: ContextVar[tuple[list[Call], ...]] = ContextVar("llmcache_collector
 
 @contextmanager
 def collecting() -> Iterator[list[Call]]:
-    """Yield a list that fills with the calls made inside the block, also in tasks and pools that
-    inherit its context; calls of other threads stay out."""
+    """Yield a list that fills with the calls made inside the block.
+
+    Calls of tasks and pools that inherit its context come in; those of other threads stay out.
+    """
     calls: list[Call] = []
     token = _collectors.set((*_collectors.get(), calls))
     try:

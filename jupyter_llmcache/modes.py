@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from .errors import LLMCacheError
 
@@ -34,7 +34,7 @@ def parse_mode(text: str, source: str = "mode") -> Mode:
         LLMCacheError: ``text`` is no mode; the message names ``source`` and the four modes.
     """
     if text in MODES:
-        return cast("Mode", text)
+        return text
     raise LLMCacheError(f"{source}: there is no mode {text!r}", f"Choose one of {', '.join(MODES)}")
 
 

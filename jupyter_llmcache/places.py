@@ -43,7 +43,7 @@ class AnswerPlace(Protocol):
     def find(self, call: OpenCall, request: Request) -> Found | None:
         """Return what is kept for ``request``; a StoreError is a fault of the place."""
 
-    def holds(self, request: Request) -> bool:
+    def holds(self, call: OpenCall, request: Request) -> bool:
         """Return whether ``request`` would be answered, without counting a hit."""
 
     def keep(self, call: OpenCall, request: Request, hit: Hit) -> None:

@@ -35,7 +35,7 @@ class Session:
     """What a shell's magics work on.
 
     Attributes:
-        settings: The person's settings; read when they are needed, so that ``%config`` acts at once.
+        settings: The person's settings; read when needed, so that ``%config`` acts at once.
         cache: The cache that this session turned on, or None.
     """
 
@@ -43,7 +43,7 @@ class Session:
     cache: ObservedCache | None = None
     _replaced: BaseCache | None = None
     _mark: int = field(default_factory=LEDGER.mark)
-    _totals_before: Totals = field(default_factory=LEDGER.totals.copy)
+    _totals_before: Totals = field(default_factory=lambda: LEDGER.totals.copy())
     _in_cell: bool = False
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which versions recorded an answer; kept with the entry so that ``show`` and ``explain`` can tell."""
+"""Which versions recorded an answer; kept with the entry for ``show`` and ``explain``."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_a_preview_tells_whether_it_would_hit(foreign, chat_openai):
 
     def held() -> bool:
         call = foreign.open(llm, [HumanMessage("Well?")], None, {})
-        return foreign.holds(call.request)
+        return foreign.holds(call, call.request)
 
     assert not held()
     llm.invoke("Well?")

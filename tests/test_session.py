@@ -43,7 +43,7 @@ def test_a_drawn_answer_is_not_told_twice(llm_shell):
 
 
 def test_an_answer_that_is_not_drawn_gets_the_line(llm_shell):
-    """x = %llm draws nothing of itself, so that the cell's line tells of the call."""
+    """An assigned %llm draws nothing of itself, so that the cell's line tells of the call."""
     run = llm_shell.run("x = %llm hello")
     assert len(summaries(run)) == 1
 
@@ -54,9 +54,11 @@ def test_an_answer_that_is_not_drawn_gets_the_line(llm_shell):
         "await llm.ainvoke('a'); await llm.ainvoke('b'); None",
         "llm.batch(['a', 'b']); None",
         "await llm.abatch(['a', 'b']); None",
-        "from threading import Thread\n"
-        "threads = [Thread(target=llm.invoke, args=(p,)) for p in 'ab']\n"
-        "[t.start() for t in threads]; [t.join() for t in threads]; None",
+        (
+            "from threading import Thread\n"
+            "threads = [Thread(target=llm.invoke, args=(p,)) for p in 'ab']\n"
+            "[t.start() for t in threads]; [t.join() for t in threads]; None"
+        ),
         "list(llm.stream('a')); list(llm.stream('b')); None",
         "get_ipython().run_cell('llm.invoke(\"a\"); None'); llm.invoke('b'); None",
     ],

@@ -83,12 +83,8 @@ class Totals:
         self.wall_s += call.wall_s
         self.saved_s += call.saved_s or 0.0
 
-    def copy(self) -> Totals:
-        """Return the counts as they are now."""
-        return replace(self)
-
     def minus(self, earlier: Totals) -> Totals:
-        """Return what was counted since ``earlier`` was copied."""
+        """Return what was counted since ``earlier``."""
         pairs = zip(astuple(self), astuple(earlier), strict=True)
         return Totals(*(now - then for now, then in pairs))
 
@@ -122,6 +118,10 @@ class Ledger:
     def mark(self) -> int:
         """Return a place in the ledger for ``since``."""
         return self.totals.calls
+
+    def counts(self) -> Totals:
+        """Return the totals of all calls as they are now."""
+        return replace(self.totals)
 
     def last(self) -> Call | None:
         """Return the newest call, or None before the first."""

@@ -43,7 +43,7 @@ class Session:
     cache: ObservedCache | None = None
     _replaced: BaseCache | None = None
     _mark: int = field(default_factory=LEDGER.mark)
-    _totals_before: Totals = field(default_factory=lambda: LEDGER.totals.copy())
+    _totals_before: Totals = field(default_factory=LEDGER.counts)
     _in_cell: bool = False
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class Session:
     def status(self) -> CacheStatus:
         """Return what is on, and what this session got out of it."""
         store = self.cache.store if self.cache else None
-        done = LEDGER.totals.minus(self._totals_before)
+        done = LEDGER.counts().minus(self._totals_before)
         return CacheStatus(
             backend=store.backend if store else "off",
             location=store.location if store else "",

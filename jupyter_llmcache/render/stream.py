@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from functools import cached_property
 from html import escape
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -29,6 +31,8 @@ INTERVAL_PER_COST = 40
 MAX_INTERVAL_S = 2.0
 #: Nothing is drawn before; what is there by then, as a hit is, is drawn once.
 PATIENCE_S = 0.15
+#: A hit is there by then, and nothing of the drawing has to be loaded beside it.
+HIT_PATIENCE_S = 0.05
 SPINNER_INTERVAL_S = 1.0
 _SPINNER = "⠋⠙⠸⠴⠦⠇"
 
@@ -102,10 +106,7 @@ class _Notebook:
     """Draws from a thread of its own, so that the stream never waits for a drawing."""
 
     def __init__(self, drawn_as: Format) -> None:
-        from .growing import GrowingMarkdown
-        from .markdown import text_html
-
-        self._html = GrowingMarkdown().html if drawn_as == "markdown" else text_html
+        self._drawn_as = drawn_as
         self._began = time.monotonic()
         self._display_id = uuid.uuid4().hex
         self._drawn = False
@@ -140,9 +141,18 @@ class _Notebook:
         self._publish(output.answer_bundle(answer))
         output.show_annotation(answer)
 
+    @cached_property
+    def _html(self) -> Callable[[str], str]:
+        from .growing import GrowingMarkdown
+        from .markdown import text_html
+
+        return GrowingMarkdown().html if self._drawn_as == "markdown" else text_html
+
     def _draw_until_stopped(self) -> None:
+        if not self._wait(HIT_PATIENCE_S):
+            return  # a hit: loading what draws would only have made it wait
         self._html("")  # what drawing imports is loaded while the provider thinks
-        interval_s, drawn = PATIENCE_S, ""
+        interval_s, drawn = PATIENCE_S - HIT_PATIENCE_S, ""
         frames = itertools.cycle(_SPINNER)
         while self._wait(interval_s):
             text, began = self._text, time.thread_time()

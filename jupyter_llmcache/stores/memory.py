@@ -81,19 +81,14 @@ class MemoryStore:
 
     def put(self, record: Record) -> None:
         """Store ``record`` in one step, in place of an entry of the same key."""
-        with self._lock:
-            self._remove(record.key)
-            size_bytes = len(record.answer) + len(record.prompt.encode("utf-8", "replace"))
-            kept = replace(record, request=sys.intern(str(record.request)))
-            self._entries[record.key] = _Entry(kept, size_bytes, self._clock())
-            self._size_bytes += size_bytes
-            self._evict()
+        self.put_many((record,))
 
     def put_many(self, records: Collection[Record]) -> None:
-        """Store all of ``records``."""
+        """Store all of ``records``, and hold the bounds after the last of them."""
         with self._lock:
             for record in records:
-                self.put(record)
+                self._put(record)
+            self._evict()
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were."""
@@ -177,6 +172,13 @@ class MemoryStore:
     def close(self) -> None:
         """Let the entries go."""
         self.clear()
+
+    def _put(self, record: Record) -> None:
+        self._remove(record.key)
+        size_bytes = len(record.answer) + len(record.prompt.encode("utf-8", "replace"))
+        kept = replace(record, request=sys.intern(str(record.request)))
+        self._entries[record.key] = _Entry(kept, size_bytes, self._clock())
+        self._size_bytes += size_bytes
 
     def _remove(self, key: bytes) -> bool:
         entry = self._entries.pop(key, None)

@@ -58,6 +58,8 @@ class Model:
     """The simplest store that does what a store promises."""
 
     clock: Clock
+    #: Whether an entry that is stored again keeps its place among those used at the same moment.
+    keeps_place: bool = False
     rows: dict[bytes, Row] = field(default_factory=dict)
     pending: dict[bytes, Uses] = field(default_factory=dict)
     pending_hits: int = 0
@@ -82,7 +84,9 @@ class Model:
         self.write_pending()
         for record in records:
             old = self.rows.get(record.key)
-            place = old.place if old else 1 + max((r.place for r in self.rows.values()), default=0)
+            place = 1 + max((r.place for r in self.rows.values()), default=0)
+            if old and self.keeps_place:
+                place = old.place
             self.rows[record.key] = Row(record, self.clock.now, place)
         self.stored = self.exists = True
         self.evict()
@@ -210,6 +214,7 @@ class SQLiteMachine(MemoryMachine):
         self.path = Path(self.folder.name, "0", "course.db")
         self.kills = 0
         super().__init__()
+        self.model.keeps_place = True
 
     def open(self) -> Store:
         return SQLiteStore(self.path, max_entries=MAX_ENTRIES, ttl_s=TTL_S, clock=self.clock)

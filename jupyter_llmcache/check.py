@@ -7,6 +7,7 @@ not changed.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ def _run(
     options: dict[str, Any] = {} if kernel is None else {"kernel_name": kernel}
     client = NotebookClient(
         notebook,
-        timeout=timeout_s,
+        timeout=math.ceil(timeout_s),  # older clients want a whole number
         allow_errors=True,
         resources={"metadata": {"path": folder}},
         **options,

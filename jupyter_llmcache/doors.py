@@ -156,6 +156,10 @@ class ChatDoor(_Door):
     @staticmethod
     def _whole(chunk: Any) -> Generation:
         message = message_chunk_to_message(chunk.message)
+        pieces = message.content
+        if isinstance(pieces, list) and pieces and all(isinstance(each, str) for each in pieces):
+            # Older releases end a stream of text with an empty list, which makes a list of it all.
+            message = message.model_copy(update={"content": "".join(map(str, pieces))})
         return ChatGeneration(message=message, generation_info=chunk.generation_info)
 
     def generate(

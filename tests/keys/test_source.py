@@ -351,7 +351,7 @@ def test_a_module_beside_the_notebook_counts_with_its_source(tmp_path, monkeypat
         path = tmp_path / "own_models.py"
         text = f"class Mine(Base):\n    def text(self, m): return {word!r}\n"
         path.write_text(f"from {__name__} import NAMES\nglobals().update(NAMES)\n{text}")
-        linecache.clearcache()
+        linecache.checkcache(str(path))
         spec = importlib.util.spec_from_file_location("own_models", path)
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, "own_models", module)

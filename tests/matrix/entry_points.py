@@ -9,7 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
+
+#: Older releases of langchain-core do not know the newest event protocol.
+HAS_EVENTS_V3 = "stream_events" in BaseChatModel.__dict__
 
 Ask = Callable[[Any, str], Awaitable[Any]]
 
@@ -139,12 +143,16 @@ ENTRY_POINTS = {
     "sync invoke": EntryPoint(invoke),
     "sync stream": EntryPoint(stream, leave_stream),
     "sync generate": EntryPoint(generate, of_models=True),
-    "sync events v3": EntryPoint(events_v3, of_models=True),
+    **({"sync events v3": EntryPoint(events_v3, of_models=True)} if HAS_EVENTS_V3 else {}),
     "async invoke": EntryPoint(ainvoke, leave_ainvoke, streams=False),
     "async stream": EntryPoint(astream, leave_astream),
     "async generate": EntryPoint(agenerate, of_models=True),
     "async events v2": EntryPoint(events_v2, leave_events_v2),
-    "async events v3": EntryPoint(aevents_v3, leave_aevents_v3, of_models=True),
+    **(
+        {"async events v3": EntryPoint(aevents_v3, leave_aevents_v3, of_models=True)}
+        if HAS_EVENTS_V3
+        else {}
+    ),
     "thread invoke": EntryPoint(in_thread(lambda llm, prompt: llm.invoke(prompt))),
     "thread stream": EntryPoint(
         in_thread(lambda llm, prompt: total(list(llm.stream(prompt)))),

@@ -16,7 +16,9 @@ def recording_versions(package: str | None) -> dict[str, str]:
         package: The top-level package of the model's class, as ``langchain_openai``; None where no
             model was seen.
     """
-    names = [*_OWN_DISTRIBUTIONS, *([package.replace("_", "-")] if package else [])]
+    names = list(_OWN_DISTRIBUTIONS)
+    if package and package not in names:
+        names.append(package.replace("_", "-"))
     return {name: version for name in names if (version := _version(name)) is not None}
 
 

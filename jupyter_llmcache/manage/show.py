@@ -92,7 +92,8 @@ def _messages(prompt: str) -> Iterator[tuple[str, str]]:
     for place, message in enumerate(content, 1):
         fields = dict(message) if isinstance(message, dict) else {"content": message}
         name = message_name(place, message)
-        fields.pop("role", None)
+        for told in ("role", "type"):  # the name tells them
+            fields.pop(told, None)
         text = _as_text(fields.pop("content", ""))
         yield name, "\n".join(filter(None, (text, _as_text(fields) if fields else "")))
 

@@ -25,6 +25,8 @@ def format_seconds(seconds: float) -> str:
     if not math.isfinite(seconds) or seconds < 0:
         return _UNKNOWN
     milliseconds = seconds * 1000
+    if milliseconds == 0:
+        return "0 ms"
     if milliseconds < 9.95:
         return f"{milliseconds:.1f} ms"
     if milliseconds < 999.5:

@@ -70,7 +70,7 @@ def test_a_chain_sums_its_calls_up() -> None:
 
 def test_a_chain_without_a_model_says_so() -> None:
     """A runnable that called no model was not answered by the cache."""
-    assert annotation_text(answer()) == "fresh · no model call · 0.0 ms · chain"
+    assert annotation_text(answer()) == "fresh · no model call · 0 ms · chain"
 
 
 def test_many_reasons_are_counted() -> None:

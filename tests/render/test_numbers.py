@@ -13,7 +13,7 @@ from jupyter_llmcache.render.numbers import format_date, format_moment, token_co
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 ms"),
+        (0, "0 ms"),
         (0.0011, "1.1 ms"),
         (0.00999, "10 ms"),
         (0.829, "829 ms"),

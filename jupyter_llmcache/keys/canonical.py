@@ -23,6 +23,7 @@ from uuid import UUID
 
 #: Begins the only key of an object that stands for something JSON cannot say.
 TAG = "llmcache:"
+BYTES_TAG = TAG + "bytes"
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
@@ -148,7 +149,7 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
     (Mapping, lambda canon, value: canon.from_dict(value)),
     ((list, tuple), lambda canon, value: [canon.plain(item) for item in value]),
     (AbstractSet, _sorted_set),
-    ((bytes, bytearray, memoryview), lambda _, value: {TAG + "bytes": digest(bytes(value))}),
+    ((bytes, bytearray, memoryview), lambda _, value: {BYTES_TAG: digest(bytes(value))}),
     ((date, time), lambda _, value: value.isoformat()),
     (PurePath, lambda _, value: value.as_posix()),
     ((UUID, Decimal), lambda _, value: str(value)),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
-from .canonical import IndescribableError, dump
+from .canonical import BYTES_TAG, IndescribableError, dump
 from .messages import LONG_CHARS, long_digest
 from .parameters import ParameterCanon, is_secret
 from .plans import CALL_NAMES, Plan, plan_of
@@ -20,6 +21,9 @@ _TOOL_LISTS = frozenset({"functions", "tools"})
 
 #: Fields of the base classes that a user's class may still make its answer of.
 _READABLE_NOISE = frozenset({"metadata", "name", "profile", "tags"})
+
+#: What is larger, in bytes, is not remembered, so that the memory stays small.
+_REMEMBERED_BYTES = 200_000
 
 #: Begins the name of an argument that may stand beside a field, and not in its place.
 _BESIDE = "call:"
@@ -39,6 +43,22 @@ class Description(NamedTuple):
     keyed: str
 
 
+class _State(NamedTuple):
+    """All that is read of a model and of one call's arguments, as it is now.
+
+    Attributes:
+        fields: The values of ``Plan.fields``, in that order.
+        private: The values of ``Plan.private``, in that order.
+        extra: What the model holds beside its fields.
+        kwargs: The call's arguments, stop sequences among them.
+    """
+
+    fields: tuple[Any, ...]
+    private: tuple[Any, ...]
+    extra: Mapping[str, Any]
+    kwargs: Mapping[str, Any]
+
+
 def describe_model(
     model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
 ) -> Description:
@@ -49,9 +69,53 @@ def describe_model(
     """
     cls: type = type(model)
     plan = plan_of(cls)
-    values = _merge(model, plan, stop, kwargs)
-    source = _read_users_classes(model, plan, values) if plan.users else ""
+    state = _read(model, plan, stop, kwargs)
     endpoint = _endpoint(model, plan)
+    if plan.users:
+        values = _merge(plan, state)
+        source = _read_users_classes(model, plan, values)
+        return _describe(plan, values, endpoint, schema, source)
+    if (raw := _marshalled(state)) is not None:
+        description = _remembered(cls, raw, endpoint, schema)
+        if BYTES_TAG not in description.text:
+            return description
+    return _describe(plan, _merge(plan, state), endpoint, schema)
+
+
+def _read(model: Any, plan: Plan, stop: Sequence[str] | None, kwargs: Mapping[str, Any]) -> _State:
+    private = model.__pydantic_private__ or {}
+    return _State(
+        tuple(map(model.__dict__.get, plan.fields)),
+        tuple(map(private.get, plan.private)),
+        model.__pydantic_extra__ or {},
+        kwargs if stop is None else {**kwargs, "stop": stop},
+    )
+
+
+def _marshalled(state: _State) -> bytes | None:
+    """Return bytes that differ wherever two states do; None where there are none, or too many.
+
+    One thing they do not tell: objects that hold bytes are written like ``bytes``.
+    """
+    kwargs = {name: value for name, value in state.kwargs.items() if name not in CALL_NOISE}
+    try:
+        values: Any = (state.fields, state.private, state.extra, kwargs)
+        raw = marshal.dumps(values)
+    except ValueError:
+        return None
+    return raw if len(raw) <= _REMEMBERED_BYTES else None
+
+
+@lru_cache(maxsize=256)
+def _remembered(cls: type, raw: bytes, endpoint: str | None, schema: int) -> Description:
+    plan = plan_of(cls)
+    state = _State(*marshal.loads(raw))  # noqa: S302  # our own bytes, made a moment ago
+    return _describe(plan, _merge(plan, state), endpoint, schema)
+
+
+def _describe(
+    plan: Plan, values: dict[str, Any], endpoint: str | None, schema: int, source: str = ""
+) -> Description:
     name = _take_name(plan, values)
     parameters = {}
     for field in sorted(values):
@@ -92,24 +156,15 @@ def _quoted(name: str | None) -> str:
     return dump(name)
 
 
-def _merge(
-    model: Any, plan: Plan, stop: Sequence[str] | None, kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
+def _merge(plan: Plan, state: _State) -> dict[str, Any]:
     """Return every parameter that is set, the call's arguments over the model's fields."""
-    fields = model.__dict__
-    read = map(fields.get, plan.fields)
-    values = {
-        name: value for name, value in zip(plan.fields, read, strict=True) if value is not None
-    }
-    private = model.__pydantic_private__ or {}
-    for name in plan.private:
-        if private.get(name) is not None:
-            values[name] = private[name]
-    if model.__pydantic_extra__:
-        _override(values, model.__pydantic_extra__, plan)
+    named = zip(plan.fields + plan.private, state.fields + state.private, strict=True)
+    values = {name: value for name, value in named if value is not None}
+    if state.extra:
+        _override(values, state.extra, plan)
     if plan.provider.merges_model_kwargs:
         _override(values, values.pop("model_kwargs", {}), plan)
-    _override(values, kwargs if stop is None else {**kwargs, "stop": stop}, plan)
+    _override(values, state.kwargs, plan)
     if isinstance(values.get(plan.stop_field), str):
         values[plan.stop_field] = [values[plan.stop_field]]
     return {name: value for name, value in values.items() if value is not None}
@@ -211,7 +266,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
     try:
         cls: type = type(model)
         plan = plan_of(cls)
-        return _label(plan, _take_name(plan, _merge(model, plan, None, kwargs or {})))
+        return _label(plan, _take_name(plan, _merge(plan, _read(model, plan, None, kwargs or {}))))
     except Exception:  # noqa: BLE001  # a label must not cost anybody a call
         return kebab(type(model).__name__)
 

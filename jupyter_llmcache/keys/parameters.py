@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import marshal
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from types import FunctionType
 from typing import Any, is_typeddict
 
@@ -23,9 +21,6 @@ from .source import function_digest
 #: Names of entries that hold HTTP headers or a URL's query.
 _HEADER_NAMES = frozenset({"additional_headers", "default_headers", "extra_headers", "headers"})
 _QUERY_NAMES = frozenset({"default_query", "extra_query"})
-
-#: Values larger than this are not remembered, so that the memory stays small.
-_REMEMBERED_BYTES = 200_000
 
 _ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
 
@@ -51,15 +46,6 @@ class ParameterCanon(Canon):
             return str(value)
         if kind is str:
             return dump(hide(name, value))
-        if kind in (dict, list, tuple) and name not in _QUERY_NAMES | _HEADER_NAMES:
-            # What equal bytes were made from is equal, so that a text may be remembered by them.
-            try:
-                raw = marshal.dumps(value)
-            except ValueError:
-                pass
-            else:
-                if len(raw) <= _REMEMBERED_BYTES:
-                    return _remembered_text(raw)
         return dump(self.member(name, value))
 
     def from_dict(self, value: Mapping[Any, Any]) -> Any:
@@ -140,12 +126,3 @@ def _is_flat(headers: Mapping[Any, Any]) -> bool:
 
 def _set_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _no_model(_: Any) -> Any:
-    raise AssertionError("marshal holds no models")
-
-
-@lru_cache(maxsize=512)
-def _remembered_text(raw: bytes) -> str:
-    return dump(ParameterCanon(_no_model).plain(marshal.loads(raw)))  # noqa: S302  # our own bytes, made a moment ago

@@ -187,14 +187,6 @@ def test_a_tool_without_a_schema_is_refused():
         parameters.tool(partial(print))
 
 
-def test_remembered_texts_are_those_that_would_be_made_anew():
-    """Equal values have equal texts, whether one was seen before or not."""
-    for value in ({"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": [1]}, {"a": {"b": 1}}):
-        fresh = dump(parameters.plain(value))
-        assert parameters.text("extra_body", value) == fresh
-        assert parameters.text("extra_body", value) == fresh
-
-
 def test_long_texts_that_look_alike_have_digests_of_their_own():
     """A text is never taken for another of the same length, beginning and end."""
     texts = ["a" * 900 + letter + "a" * 900 for letter in "bcbdcb"]

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from array import array
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -416,3 +417,19 @@ def test_threads_make_the_same_keys(openai):
     for thread in threads:
         thread.join()
     assert found == [expected] * 4
+
+
+def test_what_is_remembered_is_what_would_be_made_anew(openai):
+    """Values that only look alike have keys of their own, whichever was seen before."""
+    values = ({"a": 1}, {"a": True}, {"a": "1"}, {"a": [1]}, {"a": {"b": 1}}, {"a": b"1"})
+    asked = [{"extra_body": value} for value in values * 2]
+    found = [describe(openai, HI, None, kwargs).key for kwargs in asked]
+    assert found[:6] == found[6:]
+    assert len(set(found)) == 6
+
+
+def test_an_object_that_holds_bytes_is_never_taken_for_them(openai):
+    """What has no canonical form is refused also when equal bytes were described before."""
+    describe(openai, HI, None, {"extra_body": {"a": b"\x01"}})
+    with pytest.raises(NotDescribableError, match="an object of class array"):
+        describe(openai, HI, None, {"extra_body": {"a": array("b", [1])}})

@@ -8,6 +8,7 @@ raises before the call.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,13 @@ RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
 _PATIENCE = 2
 #: Exceptions that are the caller's doing, not the provider's.
 _LEFT = (KeyboardInterrupt, asyncio.CancelledError)
+
+
+@functools.lru_cache(maxsize=256)
+def is_canned(cls: type) -> bool:
+    """Whether models of this class answer from a list, as the class itself says."""
+    return getattr(cls, "canned", False) is True
+
 
 #: Set by ``--keep``: store the answer whatever the verdict on it is.
 _keeping: ContextVar[bool] = ContextVar("llmcache_keeping", default=False)
@@ -79,6 +87,26 @@ class OpenCall:
     hands the generations to ``settle``; at the very end it calls ``close``, whatever happened.
     """
 
+    # What most calls leave as it is stands here: to set it for each takes longer than the lookup.
+    is_preview = False
+    request: keys.Request | None = None
+    _found: Found | None = None
+    _flight: Flight[Hit] | None = None
+    _follows = False
+    _patience = _PATIENCE
+    _waited_s = 0.0
+    _paused_at = 0.0
+    _paused_s = 0.0
+    _lookup_s = 0.0
+    _provider_s: float | None = None
+    _usage: Mapping[str, Any] | None = None
+    _stored = False
+    _failed = False
+    _left = False
+    _reason: str | None = None
+    _note: str | None = None
+    _warning: str | None = None
+
     def __init__(
         self,
         place: AnswerPlace,
@@ -95,24 +123,6 @@ class OpenCall:
         self.stop = stop
         self.kwargs = kwargs
         self.mode = modes.current_mode()
-        self.is_preview = False
-        self.request: keys.Request | None = None
-        self._found: Found | None = None
-        self._flight: Flight[Hit] | None = None
-        self._follows = False
-        self._patience = _PATIENCE
-        self._waited_s = 0.0
-        self._paused_at = 0.0
-        self._paused_s = 0.0
-        self._lookup_s = 0.0
-        self._provider_s: float | None = None
-        self._usage: Mapping[str, Any] | None = None
-        self._stored = False
-        self._failed = False
-        self._left = False
-        self._reason: str | None = None
-        self._note: str | None = None
-        self._warning: str | None = None
         if bypass_reason and self.mode != "replay":
             self.mode = "bypass"
         self._refusal = bypass_reason
@@ -364,7 +374,7 @@ class OpenCall:
             reason=self._reason,
             recorded_at=hit.created_at if hit else None,
             location=self.place.location,
-            canned=bool(getattr(self.model, "canned", False)),
+            canned=is_canned(type(self.model)),
             note=self._note,
             warning=self._warning,
         )

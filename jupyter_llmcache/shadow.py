@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -88,29 +87,75 @@ class Watch:
         """Let each request tell of itself when it ends, because the public call returns before."""
         self._detached = True
 
-    @contextmanager
     def request(
         self,
         prompt: Prompt,
         stop: list[str] | None,
         kwargs: Mapping[str, Any],
         bypass_reason: str | None = None,
-    ) -> Iterator[OpenCall]:
+    ) -> _Visit:
         """Take one request of this call in hand; leave the block when its answer is complete."""
         began = time.perf_counter()
         reason = self._bypass_reason or bypass_reason
         call = self._cache.open(self.model, prompt, stop, kwargs, reason)
-        try:
-            yield call
-        finally:
-            call.close()
-            wall_s = time.perf_counter() - began
-            if call.is_preview:
-                pass
-            elif self._detached:
-                LEDGER.record(call.event(self._cell, wall_s))
-            else:
-                self._ended.append((call, wall_s))
+        return _Visit(self, call, began)
+
+    def end(self, call: OpenCall, wall_s: float) -> None:
+        """Note that ``call`` is over, ``wall_s`` seconds after it was taken in hand."""
+        if self._detached:
+            LEDGER.record(call.event(self._cell, wall_s))
+        else:
+            self._ended.append((call, wall_s))
+
+
+class _Visit:
+    """The block in which one request is answered."""
+
+    __slots__ = ("_began", "_call", "_watch")
+
+    def __init__(self, watch: Watch, call: OpenCall, began: float) -> None:
+        self._watch = watch
+        self._call = call
+        self._began = began
+
+    def __enter__(self) -> OpenCall:
+        return self._call
+
+    def __exit__(self, *error: object) -> None:
+        self._call.close()
+        if not self._call.is_preview:
+            self._watch.end(self._call, time.perf_counter() - self._began)
+
+
+class _Parameters:
+    """A model's invocation parameters, for one call.
+
+    LangChain asks for them twice a call with the same arguments, and to work them out takes as long
+    as to find an answer.
+    """
+
+    __slots__ = ("_answer", "_asked", "_model")
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._asked: tuple[Any, dict[str, Any]] | None = None
+        self._answer: dict[str, Any] = {}
+
+    def __call__(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        if self._asked is None or not _are_same(self._asked, (stop, kwargs)):
+            self._answer = self._model._get_invocation_params(stop=stop, **kwargs)  # noqa: SLF001  # LangChain's name, which providers override
+            self._asked = stop, kwargs
+        return dict(self._answer)
+
+
+def _are_same(one: tuple[Any, dict[str, Any]], other: tuple[Any, dict[str, Any]]) -> bool:
+    """Whether two calls have the very same arguments; to see what is only equal may be costly."""
+    (stop, kwargs), (other_stop, other_kwargs) = one, other
+    return (
+        stop is other_stop
+        and kwargs.keys() == other_kwargs.keys()
+        and all(kwargs[name] is other_kwargs[name] for name in kwargs)
+    )
 
 
 def _shadow(model: BaseLanguageModel[Any], watch: Watch) -> BaseLanguageModel[Any]:
@@ -129,6 +174,7 @@ def _shadow(model: BaseLanguageModel[Any], watch: Watch) -> BaseLanguageModel[An
             "_agenerate": ProviderMethod(door.agenerate),
             "_stream": door.stream,
             "_astream": door.astream,
+            "_get_invocation_params": _Parameters(model),
             # A provider's native event stream would go round the cache; None makes LangChain
             # build the same events from ``_stream``.
             "_stream_chat_model_events": None,

@@ -146,9 +146,10 @@ def _watch(model: BaseLanguageModel[Any]) -> Watch | None:
         if cache is None and own is not True:
             cache = _bystander.get()
     if isinstance(cache, CallCache):
-        # A model that cannot be copied goes LangChain's own way to the cache, by two strings.
-        with contextlib.suppress(Exception):
+        try:
             return Watch(model, cache, "the model has cache=False" if own is False else None)
+        except Exception:  # noqa: BLE001, S110  # a model that cannot be copied goes LangChain's own way to the cache, by two strings
+            pass
     if modes.current_mode() == "replay":
         raise ReplayMissError(
             f"replay: this call of {type(model).__name__} would go past the cache",

@@ -31,7 +31,8 @@ _TEXT_CLASSES = (Generation, GenerationChunk)
 _MESSAGE_CLASSES = (AIMessage, AIMessageChunk)
 
 _USAGE_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
-_NOTHING: dict[str, Any] = {}
+#: What AIMessage is made with; the rest is set afterwards.
+_CONSTRUCTED = ("content", "name", "additional_kwargs", "response_metadata")
 #: Names that stand for something else than additional data when AIMessage is made.
 _NO_EXTRAS = frozenset({*AIMessageChunk.model_fields, "content_blocks"})
 
@@ -127,7 +128,7 @@ def _load(answer: bytes) -> dict[str, Any]:
             "Upgrade jupyter_llmcache",
         )
     versions = data.get("versions")
-    if not isinstance(versions, dict) or not all(isinstance(v, str) for v in versions.values()):
+    if type(versions) is not dict or not {str}.issuperset(map(type, versions.values())):
         raise damaged("its versions are wrong")
     return data
 
@@ -170,16 +171,12 @@ def _pack_message(message: Any) -> dict[str, Any]:
 
 
 def _unpack_message(fields: dict[str, Any]) -> AIMessage:
-    extra = fields.get("extra", _NOTHING)
-    if not _NO_EXTRAS.isdisjoint(extra):
-        raise damaged("a field stands where it does not belong")
-    message = AIMessage(
-        content=fields["content"],
-        name=fields.get("name"),
-        additional_kwargs=fields.get("additional_kwargs", {}),
-        response_metadata=fields.get("response_metadata", {}),
-        **extra,
-    )
+    given = {name: fields[name] for name in _CONSTRUCTED if name in fields}
+    if (extra := fields.get("extra")) is not None:
+        if not _NO_EXTRAS.isdisjoint(extra):
+            raise damaged("a field stands where it does not belong")
+        given.update(extra)
+    message = AIMessage(**given)
     # Set afterwards, because the constructor reads tool calls out of additional_kwargs where it is
     # given none, and drops what it does not know in them.
     if "tool_calls" in fields or message.tool_calls:

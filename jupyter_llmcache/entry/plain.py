@@ -7,6 +7,8 @@ import json
 import math
 from typing import Any
 
+from pydantic_core import from_json
+
 from ..errors import DamagedEntryError
 
 #: Nothing larger is stored or decoded.
@@ -19,7 +21,7 @@ _MAX_LEVELS = 2 * MAX_DEPTH
 
 #: Marks a JSON object that stands for what JSON cannot say.
 _MARK = "$llmcache"
-_MARK_TEXT = f'"{_MARK}"'
+_MARK_TEXT = f'"{_MARK}"'.encode()
 
 
 class NotStorableError(Exception):
@@ -104,8 +106,8 @@ def dump(data: Any) -> bytes:
         raise NotStorableError("an integer too long to write down") from error
 
 
-def load(text: str | bytes) -> Any:
-    """Return the data of a JSON text, with what ``plain`` marked as it was.
+def load(text: bytes) -> Any:
+    """Return the data of a JSON text in UTF-8, with what ``plain`` marked as it was.
 
     Raises:
         DamagedEntryError: It is no JSON, too large, nests too deep, or holds wrong marks.
@@ -113,9 +115,7 @@ def load(text: str | bytes) -> Any:
     if len(text) > MAX_ANSWER_BYTES:
         raise damaged("it is too large")
     try:
-        if isinstance(text, bytes):
-            text = text.decode()
-        data = json.loads(text)
+        data = _parse(text)
         _check_depth(data, text)
         return restored(data) if _MARK_TEXT in text else data
     except DamagedEntryError:
@@ -124,9 +124,16 @@ def load(text: str | bytes) -> Any:
         raise damaged("it is no JSON of ours") from error
 
 
-def _check_depth(data: Any, text: str) -> None:
+def _parse(text: bytes) -> Any:
+    try:
+        return from_json(text)  # takes half as long
+    except ValueError:  # half a surrogate pair
+        return json.loads(text.decode())
+
+
+def _check_depth(data: Any, text: bytes) -> None:
     """Refuse what nests so deep that copying or writing it would fail later."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return
     level, depth = [data], 0
     while level:

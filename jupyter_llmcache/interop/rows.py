@@ -45,7 +45,7 @@ def decode_langchain_row(text: str | None) -> Generation:
     """
     if not text:
         raise entry.damaged("LangChain's row is empty")
-    data = entry.load(text)
+    data = entry.load(text.encode())
     name, arguments = _constructor(data, _OUTPUTS)
     packed = {"info": _data(arguments.get("generation_info"))}
     if name in _CHAT_CLASSES:

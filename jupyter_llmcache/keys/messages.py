@@ -180,15 +180,16 @@ def _is_data(text: str) -> bool:
 def keyed_text(content: Any) -> str:
     """Return what enters the key for messages or a text: JSON with long strings as digests."""
     if type(content) is list:
-        content = [item if _is_short(item) else _shorten(item) for item in content]
-    else:
-        content = _shorten(content)
-    return dump(content)
+        return f"[{','.join(map(_keyed_message, content))}]"
+    return dump(_shorten(content))
 
 
-def _is_short(message: Mapping[str, Any]) -> bool:
-    content = message.get("content")
-    return len(message) == 2 and type(content) is str and len(content) <= LONG_CHARS
+def _keyed_message(message: Mapping[str, Any]) -> str:
+    content, kind = message.get("content"), message.get("type")
+    if len(message) == 2 and type(content) is type(kind) is str and len(content) <= LONG_CHARS:
+        # The same as below; most messages are of this form.
+        return f'{{"content":{dump(content)},"type":{dump(kind)}}}'
+    return dump(_shorten(message))
 
 
 def _shorten(value: Any) -> Any:

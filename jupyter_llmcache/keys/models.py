@@ -25,6 +25,9 @@ _READABLE_NOISE = frozenset({"metadata", "name", "profile", "tags"})
 #: What is larger, in bytes, is not remembered, so that the memory stays small.
 _REMEMBERED_BYTES = 200_000
 
+#: How many addresses are remembered.
+_MAX_SPELLINGS = 64
+
 #: Begins the name of an argument that may stand beside a field, and not in its place.
 _BESIDE = "call:"
 
@@ -211,10 +214,26 @@ def _may_stand_beside(values: Mapping[str, Any], plan: Plan, field: str) -> bool
 
 
 def _endpoint(model: Any, plan: Plan) -> str | None:
-    url = plan.provider.endpoint(model)
-    if url is None and plan.endpoint_field is not None:
-        url = model.__dict__.get(plan.endpoint_field)
+    if (url := plan.provider.endpoint(model)) is not None:
+        return clean_url(_spelled(url))
+    url = None if plan.endpoint_field is None else model.__dict__.get(plan.endpoint_field)
     return clean_url(str(url)) if url else None
+
+
+_spellings: dict[int, tuple[Any, str]] = {}
+
+
+def _spelled(url: Any) -> str:
+    """Return a client's URL object, which never changes, as text.
+
+    To write one out takes long, so the newest are remembered, with the object that owns the number.
+    """
+    spelling = _spellings.get(id(url))
+    if spelling is None:
+        if len(_spellings) >= _MAX_SPELLINGS:
+            _spellings.clear()
+        spelling = _spellings[id(url)] = (url, str(url))
+    return spelling[1]
 
 
 def _take_name(plan: Plan, values: dict[str, Any]) -> str | None:

@@ -90,7 +90,7 @@ class Provider:
     Attributes:
         noise: Fields, private attributes and arguments that cannot change an answer.
         aliases: Arguments of a call by the field that means the same.
-        endpoint: Reads the address from the live model; None where there is none.
+        endpoint: Reads the address, an object of the client's, from the model; None without one.
         endpoint_fields: Fields that hold the address, by rank; they count as the endpoint only.
         client_fields: Fields with arguments for an HTTP client: headers and query count.
         merges_model_kwargs: Whether ``model_kwargs`` are sent beside the other parameters.
@@ -100,7 +100,7 @@ class Provider:
 
     noise: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
-    endpoint: Callable[[Any], str | None] = lambda _: None
+    endpoint: Callable[[Any], Any] = lambda _: None
     endpoint_fields: tuple[str, ...] = ENDPOINT_FIELDS
     client_fields: frozenset[str] = frozenset()
     merges_model_kwargs: bool = False
@@ -108,7 +108,7 @@ class Provider:
     is_known: bool = True
 
 
-def _client_endpoint(model: Any) -> str | None:
+def _client_endpoint(model: Any) -> Any:
     """Return where the client in a field sends, as the SDKs of OpenAI's kind tell."""
     fields = model.__dict__
     for name in ("root_client", "client", "root_async_client", "async_client"):
@@ -117,20 +117,18 @@ def _client_endpoint(model: Any) -> str | None:
                 getattr(client, "_client", None), "base_url", None
             )
             if url is not None:
-                return str(url)
+                return url
     return None
 
 
-def _ollama_endpoint(model: Any) -> str | None:
+def _ollama_endpoint(model: Any) -> Any:
     private = model.__pydantic_private__ or {}
     client = getattr(private.get("_client"), "_client", None)
-    url = getattr(client, "base_url", None)
-    return None if url is None else str(url)
+    return getattr(client, "base_url", None)
 
 
-def _anthropic_endpoint(model: Any) -> str | None:
-    url = getattr(model.__dict__.get("_client"), "base_url", None)
-    return None if url is None else str(url)
+def _anthropic_endpoint(model: Any) -> Any:
+    return getattr(model.__dict__.get("_client"), "base_url", None)
 
 
 _OPENAI = Provider(

@@ -69,12 +69,15 @@ _Owner.it = _Owner()
 def _serve_only(path: str) -> None:
     """Let every cache that is made from now on serve the file ``path``, and write nothing."""
 
-    def open_course(*_: Any, **__: Any) -> SQLiteStore:
-        return SQLiteStore(path, read_only=True)
+    class Course(SQLiteStore):
+        """The store of the file, whatever else is asked for."""
 
-    open_course().close()
+        def __init__(self, *_: Any, **__: Any) -> None:
+            super().__init__(path, read_only=True)
+
+    Course().close()
     for name in ("MemoryStore", "SQLiteStore"):
-        setattr(cache, name, open_course)
+        setattr(cache, name, Course)
 
 
 def _count_misses() -> None:

@@ -113,8 +113,10 @@ def test_a_cell_is_answered_and_then_cached(notebook):
 )
 def test_an_error_is_one_line_and_stops_the_queue(notebook, cell, name, line):
     """A wrong use is one line, the cell failed, and the cells queued behind it do not run."""
-    notebook.run("ran = False")
+    # All that is asked while the first cell runs waits in the queue, as in Run All.
+    first = notebook.client.execute("import time; time.sleep(1); ran = False")
     failing, queued = notebook.client.execute(cell), notebook.client.execute("ran = True")
+    notebook.wait(first)
     failed = notebook.wait(failing)
     assert notebook.wait(queued).reply["status"] in ("error", "aborted")
     assert failed.reply["status"] == "error"

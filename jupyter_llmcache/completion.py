@@ -1,13 +1,10 @@
-"""TAB in the lines of the magics: flags, subcommands, models, variables, keys, paths, choices.
-
-What an old IPython cannot complete it does without.
-"""
+"""TAB in the lines of the magics: flags, subcommands, models, variables, keys, paths, choices."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +14,6 @@ from .subcommands import SUBCOMMANDS
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
-    from IPython.core.interactiveshell import InteractiveShell
 
     from .session import Session
 
@@ -41,27 +37,20 @@ class Offers(NamedTuple):
 _NOTHING = Offers("", ())
 
 
-def install(shell: InteractiveShell, session: Session) -> Callable[[], None]:
-    """Add ours to what ``shell`` completes; return what takes it away again."""
-    try:
-        from IPython.core.completer import SimpleCompletion, context_matcher
-    except ImportError:
-        return lambda: None
-    matchers = shell.Completer.custom_matchers
+def match(
+    context: CompletionContext, namespace: Mapping[str, Any], session: Session
+) -> SimpleMatcherResult:
+    """Return what IPython's completer may offer at ``context``."""
+    from IPython.core.completer import SimpleCompletion
 
-    @context_matcher()  # type: ignore[untyped-decorator,unused-ignore]
-    def llmcache_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        before = context.full_text.split("\n")[: context.cursor_line]
-        found = offers([*before, context.text_until_cursor], shell.user_ns, session)
-        return {
-            "completions": [SimpleCompletion(text) for text in found.texts],
-            "matched_fragment": found.fragment,
-            "suppress": bool(found.texts),
-            "ordered": True,
-        }
-
-    matchers.append(llmcache_matcher)
-    return lambda: matchers.remove(llmcache_matcher)
+    before = context.full_text.split("\n")[: context.cursor_line]
+    found = offers([*before, context.text_until_cursor], namespace, session)
+    return {
+        "completions": [SimpleCompletion(text) for text in found.texts],
+        "matched_fragment": found.fragment,
+        "suppress": bool(found.texts),
+        "ordered": True,
+    }
 
 
 def offers(lines: Sequence[str], namespace: Mapping[str, Any], session: Session) -> Offers:

@@ -1,22 +1,27 @@
 """Loading into a shell and leaving it as it was.
 
 Everything that loading puts into a shell is put there by one ``Extension`` and taken away by the
-same one, so nothing is doubled after a reload and nothing is left after an unload.
+same one, so nothing is doubled after a reload and nothing is left after an unload. What it puts
+there is thin: the session, the magics' code and what they draw with are imported when first used.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import completion, modes, rawtext
-from .magics import LLMCacheMagics
-from .session import Session
+from IPython.core.magic import needs_local_scope, no_var_expand
+
+from . import modes, rawtext
 from .settings import LLMCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .magics import LLMCacheMagics
+    from .session import Session
 
 #: Where a shell keeps its extension between loading and unloading.
 _ATTRIBUTE = "_jupyter_llmcache"
@@ -42,17 +47,30 @@ class Extension:
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.settings = LLMCache(parent=shell)
-        self.session = Session(self.settings)
-        self.magics = LLMCacheMagics(shell, self.session)
+        self._magics = _magics(self)
         self._replaced = self._register_magics()
         _configurables(shell).append(self.settings)
         self._uninstall_raw_text = rawtext.install(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
-        self._uninstall_completion = completion.install(shell, self.session)
+        self._uninstall_completion = self._install_completion()
         if modes.current_mode() == "replay":
             # The environment asks that nothing is sent, also by cells that choose no cache first.
             self.session.hold_replay()
+
+    @cached_property
+    def session(self) -> Session:
+        """What the magics of this shell work on."""
+        from .session import Session
+
+        return Session(self.settings)
+
+    @cached_property
+    def magics(self) -> LLMCacheMagics:
+        """The magics' code."""
+        from .magics import LLMCacheMagics
+
+        return LLMCacheMagics(self.shell, self.session)
 
     def close(self) -> None:
         """Take everything away and put back what was there before."""
@@ -60,10 +78,10 @@ class Extension:
         self.shell.events.unregister("post_run_cell", self._after_cell)
         self.shell.events.unregister("pre_run_cell", self._before_cell)
         self._uninstall_raw_text()
-        for configurable in (self.settings, self.magics):
-            _configurables(self.shell).remove(configurable)
+        _configurables(self.shell).remove(self.settings)
         self._restore_magics()
-        self.session.close()
+        if "session" in vars(self):
+            self.session.close()
 
     def _before_cell(self, info: Any) -> None:  # noqa: ARG002  # IPython passes it
         # The cell's own number: newer IPythons have raised execution_count already, and all of
@@ -78,30 +96,73 @@ class Extension:
 
             display(summary)  # type: ignore[no-untyped-call,unused-ignore]
 
+    def _install_completion(self) -> Callable[[], None]:
+        """Add ours to what the shell completes; return what takes it away again."""
+        try:
+            from IPython.core.completer import context_matcher
+        except ImportError:  # an old IPython does without
+            return lambda: None
+        matchers = self.shell.Completer.custom_matchers
+
+        @context_matcher()  # type: ignore[untyped-decorator,unused-ignore]
+        def llmcache_matcher(context: CompletionContext) -> SimpleMatcherResult:
+            from .completion import match
+
+            return match(context, self.shell.user_ns, self.session)
+
+        matchers.append(llmcache_matcher)
+        return lambda: matchers.remove(llmcache_matcher)
+
     def _register_magics(self) -> dict[tuple[str, str], Callable[..., Any]]:
         """Register ours; return whose place they took, by (kind, name)."""
         table = self.shell.magics_manager.magics
-        replaced = {
-            (kind, name): table[kind][name]
-            for kind, names in self.magics.magics.items()
-            for name in names
-            if name in table[kind]
-        }
-        self.shell.register_magics(self.magics)
-        for (kind, name), magic in replaced.items():
-            sign = "%%" if kind == "cell" else "%"
-            owner = getattr(magic, "__module__", "another extension")
-            print(f"{sign}{name} was {owner}'s; it is jupyter_llmcache's until %unload_ext")  # noqa: T201  # the one line that loading may say
+        replaced = {}
+        for (kind, name), magic in self._magics.items():
+            if name in table[kind]:
+                replaced[kind, name] = theirs = table[kind][name]
+                sign = "%%" if kind == "cell" else "%"
+                owner = getattr(theirs, "__module__", "another extension")
+                print(f"{sign}{name} was {owner}'s; it is jupyter_llmcache's until %unload_ext")  # noqa: T201  # the one line that loading may say
+            table[kind][name] = magic
         return replaced
 
     def _restore_magics(self) -> None:
         table = self.shell.magics_manager.magics
-        for kind, names in self.magics.magics.items():
-            for name in names:
-                if getattr(table[kind].get(name), "__self__", None) is self.magics:
-                    table[kind].pop(name)
+        for (kind, name), magic in self._magics.items():
+            if table[kind].get(name) is magic:
+                table[kind].pop(name)
         for (kind, name), magic in self._replaced.items():
             table[kind].setdefault(name, magic)
+
+
+class _Magic:
+    """What stands for a magic in the shell: its code is imported when it is called or asked for
+    help.
+    """
+
+    def __init__(self, extension: Extension, name: str) -> None:
+        self._extension = extension
+        self.__name__ = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method(*args, **kwargs)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        """The help that IPython shows for ``%llm?``."""
+        return self._method.__doc__
+
+    @property
+    def _method(self) -> Callable[..., Any]:
+        method: Callable[..., Any] = getattr(self._extension.magics, self.__name__)
+        return method
+
+
+def _magics(extension: Extension) -> dict[tuple[str, str], Callable[..., Any]]:
+    """Return our magics by (kind, name)."""
+    ask = needs_local_scope(no_var_expand(_Magic(extension, "llm")))
+    cache = no_var_expand(_Magic(extension, "llm_cache"))
+    return {("line", "llm"): ask, ("cell", "llm"): ask, ("line", "llm_cache"): cache}
 
 
 def _configurables(shell: InteractiveShell) -> list[Any]:

@@ -10,14 +10,6 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from IPython.core.magic import (
-    Magics,
-    line_cell_magic,
-    line_magic,
-    magics_class,
-    needs_local_scope,
-    no_var_expand,
-)
 from IPython.core.magic_arguments import MagicArgumentParser, argument, kwds, magic_arguments
 
 from . import prompts
@@ -132,18 +124,14 @@ def _subcommand_lines() -> str:
     return "\n".join(f"  {each.name:<10} {each.help}" for each in SUBCOMMANDS.values())
 
 
-@magics_class
-class LLMCacheMagics(Magics):
+class LLMCacheMagics:
     """The magics of one shell."""
 
     def __init__(self, shell: InteractiveShell, session: Session) -> None:
-        super().__init__(shell)
         self.session = session
         self._variables: dict[str, Any] = shell.user_ns
         self._evaluate: Callable[[str], Any] = shell.ev
 
-    @no_var_expand
-    @line_magic
     @_magic(
         (
             Argument(
@@ -167,9 +155,6 @@ class LLMCacheMagics(Magics):
             )
         return self._run(SUBCOMMANDS[word.text], line[word.end :].strip())
 
-    @no_var_expand
-    @needs_local_scope
-    @line_cell_magic
     @_magic(
         ASKING,
         "In the prompt {{name}} stands for a variable, also {{a.b}}, {{a[0]}} and "

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from . import modes
 from .errors import LLMCacheError
 from .ledger import LEDGER, Call, Totals
-from .render import Answer, CacheStatus, CellSummary
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
 
     from .cache import ObservedCache
     from .question import Question
-    from .render import PromptPreview
+    from .render import Answer, CacheStatus, CellSummary, PromptPreview
     from .settings import LLMCache
 
 REPLACED_NOTICE = (
@@ -134,6 +133,8 @@ class Session:
 
     def status(self) -> CacheStatus:
         """Return what is on, and what this session got out of it."""
+        from .render import CacheStatus
+
         store = self.cache.store if self.cache else None
         done = LEDGER.counts().minus(self._totals_before)
         return CacheStatus(
@@ -196,6 +197,8 @@ class Session:
         self._mark = LEDGER.mark()
         if not calls or not self.settings.annotate:
             return None
+        from .render import CellSummary
+
         return CellSummary(calls, stable=self.settings.stable)
 
     def last_call(self) -> Call | None:

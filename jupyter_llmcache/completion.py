@@ -46,7 +46,7 @@ def match(
     before = context.full_text.split("\n")[: context.cursor_line]
     found = offers([*before, context.text_until_cursor], namespace, session)
     return {
-        "completions": [SimpleCompletion(text) for text in found.texts],
+        "completions": [SimpleCompletion(text, type="magic") for text in found.texts],
         "matched_fragment": found.fragment,
         "suppress": bool(found.texts),
         "ordered": True,

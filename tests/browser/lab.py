@@ -204,23 +204,22 @@ class NotebookPage:
         )
 
     def run_all(self) -> None:
-        """Run every cell, wait until the kernel is idle and everything is drawn."""
+        """Run every cell, wait until the last one is done and drawn."""
         self.command("notebook:clear-all-cell-outputs")
-        self.command("notebook:run-all-cells", wait=False)
-        self.page.wait_for_timeout(300)
+        self.command("notebook:run-all-cells")
         self.wait_until_idle()
 
     def run_cell(self, number: int) -> None:
-        """Run one cell and wait until the kernel is idle."""
+        """Run one cell and wait until it is done and drawn."""
         self.page.evaluate(f"() => {{ {_CONTENT}.activeCellIndex = {number}; }}")
         self.command("notebook:run-cell")
         self.wait_until_idle()
 
     def restart(self) -> None:
         """Restart the kernel as the menu does, without its question."""
-        self.page.evaluate(f"() => {_SESSION}.session.kernel.restart()")
-        self.page.wait_for_timeout(1000)
-        self.wait_until_idle()
+        self.page.evaluate(f"() => {_SESSION}.session.kernel.restart().then(() => null)")
+        # It counts as starting until it has run a cell.
+        self.page.evaluate(f"() => {_SESSION}.session.kernel.requestKernelInfo().then(() => null)")
 
     def edit(self, number: int, text: str) -> None:
         """Put ``text`` into a cell, the cursor after it."""
@@ -250,6 +249,8 @@ class NotebookPage:
         self.page.screenshot(path=path)
 
     def close(self) -> None:
+        """End the kernel, so that nobody finds it at work, and the page."""
+        self.page.evaluate(f"() => {_SESSION}.shutdown().then(() => null)")
         self.page.context.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +25,17 @@ _HTML_OUTPUT = ".jp-OutputArea-output.jp-RenderedHTML"
 
 
 @pytest.fixture
-def notebook(browser: Browser, lab: Lab, folder: Path) -> Iterator[NotebookPage]:
-    """A notebook that loads the extension, asks, asks again, and fails; its file is new."""
-    (folder / "course.db").unlink(missing_ok=True)
+def place(folder: Path) -> Path:
+    """A new folder that JupyterLab serves."""
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
+@pytest.fixture
+def notebook(browser: Browser, lab: Lab, place: Path) -> Iterator[NotebookPage]:
+    """A notebook that loads the extension, asks, asks again, and fails."""
     cells = [_SETUP, _ASK, _ASK, "%%llm -m nobody\nHi", "print('never')"]
-    write_notebook(folder / "course.ipynb", cells)
-    page = NotebookPage.open(browser, lab, "course.ipynb")
+    write_notebook(place / "course.ipynb", cells)
+    page = NotebookPage.open(browser, lab, f"{place.name}/course.ipynb")
     yield page
     page.close()
 
@@ -59,9 +65,8 @@ def test_a_restarted_kernel_finds_the_answers(notebook: NotebookPage) -> None:
 
 def test_an_answer_grows_while_it_streams(notebook: NotebookPage) -> None:
     """The answer stands there in part before it is whole; the spinner is gone by then."""
-    notebook.command("notebook:clear-all-cell-outputs")
     notebook.command("notebook:run-all-cells", wait=False)
-    output = notebook.page.locator(_HTML_OUTPUT).nth(1)
+    output = notebook.page.locator(_HTML_OUTPUT).first
     output.get_by_text("Sorting").wait_for()
     partial = output.inner_text()
     notebook.wait_until_idle()
@@ -72,21 +77,23 @@ def test_an_answer_grows_while_it_streams(notebook: NotebookPage) -> None:
 
 
 def test_a_streamed_answer_leaves_one_output_in_the_file(
-    notebook: NotebookPage, folder: Path
+    notebook: NotebookPage, place: Path
 ) -> None:
     """The saved notebook holds the answer and its annotation, once, and no beginning of it."""
     notebook.run_all()
     notebook.save()
-    saved = (folder / "course.ipynb").read_text()
+    saved = (place / "course.ipynb").read_text()
     assert saved.count("Last paragraph") == 4  # HTML and text, of two cells
     assert "waiting" not in saved
 
 
 def test_tab_completes_a_flag(notebook: NotebookPage) -> None:
-    """TAB after ``%%llm --ref`` writes ``--refresh``."""
+    """TAB after ``%%llm --ref`` offers ``--refresh``, and the return key takes it."""
     notebook.run_cell(0)
     notebook.edit(4, "%%llm --ref")
     notebook.page.keyboard.press("Tab")
+    notebook.page.locator(".jp-Completer-item", has_text="--refresh").wait_for()
+    notebook.page.keyboard.press("Enter")
     notebook.page.wait_for_function(
         "() => jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.source"
         ".includes('--refresh')"

@@ -13,7 +13,13 @@ from IPython.core import completer
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
-from tests.servers.openai import OpenAIServer, rate_limited
+from tests.servers.openai import (
+    OpenAIServer,
+    invalid_key,
+    rate_limited,
+    server_error,
+    unknown_model,
+)
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
@@ -21,10 +27,11 @@ PATIENCE_S = 60
 
 @dataclass
 class Run:
-    """What a cell did: its reply, its outputs' texts, its stderr."""
+    """What a cell did: its reply, its outputs' texts, the tracebacks it drew, its stderr."""
 
     reply: dict
     texts: list[str] = field(default_factory=list)
+    tracebacks: list[str] = field(default_factory=list)
     stderr: str = ""
 
 
@@ -48,6 +55,8 @@ class Notebook:
             kind, content = message["msg_type"], message["content"]
             if kind in ("execute_result", "display_data", "update_display_data"):
                 run.texts.append(content["data"].get("text/plain", ""))
+            elif kind == "error":
+                run.tracebacks += content["traceback"]
             elif kind == "stream" and content["name"] == "stderr":
                 run.stderr += content["text"]
             elif kind == "status" and content["execution_state"] == "idle":
@@ -57,6 +66,10 @@ class Notebook:
             if reply["parent_header"].get("msg_id") == request:
                 run.reply = reply["content"]
                 return run
+
+    def stored(self) -> str:
+        """Return how many entries the cache holds."""
+        return self.run("status = %llm_cache\nstatus.entries").texts[-1]
 
     def complete(self, code: str) -> list[str]:
         request = self.client.complete(code, len(code))
@@ -102,43 +115,83 @@ def test_a_cell_is_answered_and_then_cached(notebook):
     assert len(cached.texts) == 2
 
 
-@pytest.mark.parametrize(
-    ("cell", "name", "line"),
-    [
-        ("%llm --modle x hi", "LLMCacheError", "has no flag --modle"),
-        ("%llm -t hot hi", "UsageError", "invalid float value"),
-        ("%llm_cache sqlit", "LLMCacheError", "Did you mean 'sqlite'?"),
-        ("%%llm\nhi {{nobody}}", "LLMCacheError", "there is no variable 'nobody'"),
-    ],
+NO_KEY = (
+    "import os; saved = os.environ.pop('OPENAI_API_KEY'), os.environ.pop('OPENAI_BASE_URL')",
+    "os.environ.update(OPENAI_API_KEY=saved[0], OPENAI_BASE_URL=saved[1])",
 )
-def test_an_error_is_one_line_and_stops_the_queue(notebook, cell, name, line):
-    """A wrong use is one line, the cell failed, and the cells queued behind it do not run."""
+ONCE = "-p max_retries=0"
+
+#: A cell, how the server fails meanwhile, and what the one line of the error holds.
+WRONG = {
+    "bad flag": ("%llm --modle x hi", None, "has no flag --modle"),
+    "bad subcommand": ("%llm_cache sqlit", None, "Did you mean 'sqlite'?"),
+    "bad path": ("%llm_cache sqlite /proc/nowhere/a.db", None, "/proc/nowhere"),
+    "blank cell": ("%%llm\n  \n", None, "the prompt is empty"),
+    "misspelt variable": ("%%llm\nhi {{nobody}}", None, "there is no variable 'nobody'"),
+    "unknown model variable": ("%llm -m gtp hi", None, "-m gtp: there is no variable"),
+    "unknown provider": ("%llm -m opnai:x hi", None, "Did you mean 'openai'?"),
+    "unknown model": (f"%llm {ONCE} hi", unknown_model("gpt-4o-mini"), "no such model"),
+    "refused key": (f"%llm {ONCE} hi", invalid_key(), "the key was refused (HTTP 401)"),
+    "too many requests": (f"%llm {ONCE} hi", rate_limited(), "too many requests (HTTP 429)"),
+    "provider fails": (f"%llm {ONCE} hi", server_error(), "the provider failed (HTTP 500)"),
+    "nobody there": (
+        f"%llm -m openai:x -p base_url=http://127.0.0.1:9/v1 {ONCE} hi",
+        None,
+        "the server cannot be reached at http://127.0.0.1:9/v1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_error_is_one_line_and_stops_the_queue(notebook, case):
+    """What goes wrong is one line, the cell failed, what is queued behind it does not run, nothing
+    is stored, and %tb shows the whole traceback.
+    """
+    cell, failure, line = WRONG[case]
+    stored = notebook.stored()
+    if failure is not None:
+        notebook.server.fail(failure)
     # All that is asked while the first cell runs waits in the queue, as in Run All.
     first = notebook.client.execute("import time; time.sleep(1); ran = False")
     failing, queued = notebook.client.execute(cell), notebook.client.execute("ran = True")
     notebook.wait(first)
     failed = notebook.wait(failing)
     assert notebook.wait(queued).reply["status"] in ("error", "aborted")
-    assert failed.reply["status"] == "error"
-    if name == "UsageError":
-        assert line in failed.stderr
-    else:
-        assert failed.reply["ename"] == name
-        assert line in failed.reply["evalue"]
-        assert len(failed.reply["traceback"]) == 1
-        assert "\n" not in failed.reply["traceback"][0].strip()
-    assert notebook.run("assert not ran").reply["status"] == "ok"
-
-
-def test_a_provider_error_is_one_line(notebook):
-    """A provider's failure is one line with what to do, and the next question is answered."""
-    notebook.server.fail(rate_limited())
-    failed = notebook.run("%%llm -p max_retries=0\nlimited")
     notebook.server.recover()
     assert failed.reply["status"] == "error"
-    assert "too many requests (HTTP 429)" in failed.reply["evalue"]
+    assert line in failed.reply["evalue"]
+    assert len(failed.tracebacks) == 1
+    assert "\n" not in failed.tracebacks[0].strip()
+    assert "Traceback" in "".join(notebook.run("%tb").tracebacks)
+    assert notebook.run("assert not ran").reply["status"] == "ok"
+    assert notebook.stored() == stored
+
+
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ("%llm -t hot hi", "invalid float value"),
+        ("%llm_cache mode replya", "invalid choice"),
+        ("%%llm\n", "cell body is empty"),
+    ],
+)
+def test_a_wrong_value_is_told_as_ipython_tells_it(notebook, cell, line):
+    """A value of the wrong kind, or no cell at all, is a usage error, as of any magic."""
+    failed = notebook.run(cell)
+    assert failed.reply["ename"] == "UsageError"
+    assert line in failed.stderr
+
+
+def test_a_missing_key_lists_the_ways(notebook):
+    """Without a key and without a model the one line lists every way to get an answer."""
+    take, give = NO_KEY
+    notebook.run(take)
+    failed = notebook.run("%llm hi")
+    notebook.run(give)
     assert len(failed.reply["traceback"]) == 1
-    assert notebook.run("%llm limited").reply["status"] == "ok"
+    for way in ("OPENAI_API_KEY", "provider:model", "local", "-m demo"):
+        assert way in failed.reply["evalue"]
+    assert notebook.run("%llm hi").reply["status"] == "ok"
 
 
 def test_an_interrupt_stops_the_call_and_leaves_the_cache_sound(notebook):

@@ -47,7 +47,7 @@ class Notebook:
         return self.wait(self.client.execute(cell))
 
     def recover(self) -> None:
-        """Wait until the kernel takes requests again: after an error it refuses them for a while."""
+        """Wait until the kernel takes requests: after an error it refuses them for a while."""
         while self.run("pass").reply["status"] == "aborted":
             time.sleep(0.1)
 

@@ -39,7 +39,8 @@ class OllamaServer(RecordingServer):
 
     def answer(self, seen: Seen) -> Failure | dict[str, Any] | Iterable[bytes]:
         body = seen.body
-        if seen.path not in ("/api/chat", "/api/generate"):
+        path = seen.path.removeprefix("/other")
+        if path not in ("/api/chat", "/api/generate"):
             return Failure(404, {"error": f"no {seen.path}"})
         with self._lock:
             self.answered += 1
@@ -47,7 +48,7 @@ class OllamaServer(RecordingServer):
         if isinstance(said, Failure):
             return said
         reply = Reply(said) if isinstance(said, str) else said
-        lines = list(_lines(body, reply, chat=seen.path == "/api/chat"))
+        lines = list(_lines(body, reply, chat=path == "/api/chat"))
         if body.get("stream", True):
             return [json.dumps(line).encode() + b"\n" for line in lines]
         return _joined(lines)

@@ -248,7 +248,8 @@ class OpenCall:
                 f"replay: this call of {self.label} cannot be recorded ({self._refusal})", ""
             )
         what = f"replay: nothing recorded answers this request to {self.label}"
-        nearest = self._warning or self.place.nearest(self.request)
+        asked = self._with_recorded_endpoint(self.request) or self.request
+        nearest = self._warning or self.place.nearest(asked)
         return ReplayMissError(f"{what}; {nearest}" if nearest else what, RECORD_FIRST)
 
     # --- the provider, and after it ---

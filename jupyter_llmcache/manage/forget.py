@@ -83,7 +83,7 @@ def prune(session: Managed, args: Namespace) -> Report:
     store = writable(store_of(session))
     bounds = Bounds(args.older_than, args.max_entries, args.max_size)
     if bounds == Bounds():
-        bounds = getattr(store, "_bounds", bounds)
+        bounds = store.bounds
     if bounds == Bounds():
         raise LLMCacheError(
             "prune: this cache has no bounds", "Give --older-than, --max-entries or --max-size"

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from .bounds import Bounds
+
 #: Length of a key, in bytes.
 KEY_BYTES = 16
 #: How many keys ``find`` returns at most: enough to say "which of these?".
@@ -127,6 +129,10 @@ class Store(Protocol):
     backend: str
     #: What a person calls this store: the path as it was given; "memory".
     location: str
+
+    @property
+    def bounds(self) -> Bounds:
+        """How long entries are good and how many there may be."""
 
     @property
     def read_only(self) -> bool:

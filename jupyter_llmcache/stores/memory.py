@@ -50,7 +50,7 @@ class MemoryStore:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._bounds = Bounds(ttl_s, max_entries, max_size_bytes)
+        self.bounds = Bounds(ttl_s, max_entries, max_size_bytes)
         self._clock = clock
         self._lock = threading.RLock()
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()  # the least recently used first
@@ -63,7 +63,7 @@ class MemoryStore:
         with self._lock:
             entry = self._entries.get(key)
             now = self._clock()
-            if entry is None or entry.record.created_at <= self._bounds.oldest_good(now):
+            if entry is None or entry.record.created_at <= self.bounds.oldest_good(now):
                 return None
             record = entry.record
             entry.hits += 1
@@ -188,7 +188,7 @@ class MemoryStore:
         return True
 
     def _expire(self) -> int:
-        limit = self._bounds.oldest_good(self._clock())
+        limit = self.bounds.oldest_good(self._clock())
         old = [key for key, entry in self._entries.items() if entry.record.created_at <= limit]
         return sum(self._remove(key) for key in old)
 
@@ -199,7 +199,7 @@ class MemoryStore:
 
     def _evict(self) -> int:
         """Hold the bounds; the entry stored last stays whatever its size."""
-        entries, size_bytes = self._bounds.max_entries, self._bounds.max_size_bytes
+        entries, size_bytes = self.bounds.max_entries, self.bounds.max_size_bytes
         if not self._is_over(entries, size_bytes):
             return 0
         before = len(self._entries)

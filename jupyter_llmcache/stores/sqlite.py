@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from ..errors import StoreError
@@ -40,6 +41,7 @@ class SQLiteStore:
         busy_timeout_s: How long to wait for other programs that write, in seconds.
 
     Attributes:
+        bounds: How long entries are good and how many there may be.
         read_only: Also true where the file or its folder cannot be written.
         notice: What the user should know about this file, in one line; None when nothing.
 
@@ -61,10 +63,10 @@ class SQLiteStore:
         clock: Callable[[], float] = time.time,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self._bounds = Bounds(ttl_s, max_entries, max_size_bytes)
+        self.bounds = Bounds(ttl_s, max_entries, max_size_bytes)
         self._clock = clock
         self._pending = PendingHits()
-        self._evictor = sqlite_eviction.Evictor(self._bounds)
+        self._evictor = sqlite_eviction.Evictor(self.bounds)
         self._file = SQLiteFile(
             os.fspath(path),
             read_only=read_only,
@@ -98,6 +100,16 @@ class SQLiteStore:
         """The absolute path of the file."""
         return self._file.path
 
+    def reading(self) -> AbstractContextManager[sqlite3.Connection | None]:
+        """Lend the connection to one question, or None where nothing of ours is stored yet.
+
+        No other thread uses the store until the block ends.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return self._file.reading()
+
     def get(self, key: bytes) -> Hit | None:
         """Return the entry of ``key`` and count a hit; None when there is none or it is too old.
 
@@ -110,7 +122,7 @@ class SQLiteStore:
             if hit is None:
                 return None
             now = self._clock()
-            if hit.created_at <= self._bounds.oldest_good(now):
+            if hit.created_at <= self.bounds.oldest_good(now):
                 return None
             self._pending.add(key, now, hit.provider_s)
             return hit
@@ -164,7 +176,7 @@ class SQLiteStore:
         if self._is_empty():
             return 0
         with self._file.writing() as connection:
-            pruned = sqlite_eviction.prune(connection, self._bounds, self._clock())
+            pruned = sqlite_eviction.prune(connection, self.bounds, self._clock())
         self._evictor.forget()
         self._give_back()
         return pruned

@@ -9,6 +9,7 @@ from ..errors import DamagedEntryError
 from .base import FOUND_KEYS, KEY_BYTES, LifeTotals, SortOrder, Summary
 from .hits import PendingHits
 from .packing import unpack_text
+from .sqlite_entries import Row
 
 _SORTS: dict[SortOrder, str] = {
     "recent": "created_at",
@@ -17,6 +18,10 @@ _SORTS: dict[SortOrder, str] = {
     "saved": "(hits + coalesce(new_hits, 0)) * coalesce(provider_s, 0)",
 }
 _WITH_PENDING = "llmcache_entries AS e LEFT JOIN temp.pending_hits AS p ON p.id = e.id"
+
+
+#: No time, size or count of an entry is as large.
+_ENDLESS = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +82,55 @@ def summaries(
     _show(connection, pending)
     where, values = chosen.where()
     order = f"ORDER BY {_SORTS[sort]} DESC, e.id DESC"
+    which = f"SELECT e.id FROM {_WITH_PENDING} WHERE {where}"  # noqa: S608  # of constants
+    if limit is not None:
+        which += f" {order} LIMIT ?"
+        values.append(limit)
     # The rows to show are found by the small index; only they are read whole.
     rows = connection.execute(
         f"""
-        SELECT key, text, title, created_at, provider_s, size_bytes,
+        SELECT key, request_id, title, created_at, provider_s, size_bytes,
             hits + coalesce(new_hits, 0), {_SORTS["used"]}
-        FROM {_WITH_PENDING} LEFT JOIN llmcache_requests AS r ON r.id = request_id
-        WHERE e.id IN (SELECT e.id FROM {_WITH_PENDING} WHERE {where} {order} LIMIT ?)
-        {order}
+        FROM {_WITH_PENDING} WHERE e.id IN ({which}) {order}
         """,  # noqa: S608  # put together from constants of this module
-        (*values, -1 if limit is None else limit),
+        values,
     )
     texts: dict[object, str] = {}
-    return [Summary(key, _text_of(text, texts), *rest) for key, text, *rest in rows]
+    return [_summary(row, _request_text(connection, row[1], texts)) for row in rows]
+
+
+def _request_text(connection: sqlite3.Connection, number: object, texts: dict[object, str]) -> str:
+    """Return the request text of a row number, read once; empty where it is lost or damaged."""
+    if number not in texts:
+        statement = "SELECT text FROM llmcache_requests WHERE id = ?"
+        row = connection.execute(statement, (number,)).fetchone()
+        texts[number] = _text_of(row[0]) if row else ""
+    return texts[number]
+
+
+def _summary(row: Row, request: str) -> Summary:
+    """Return a line for a row, whatever a damaged one holds in the columns that no checksum guards:
+    nobody could find and delete what a list leaves out.
+    """
+    key, _, title, created_at, provider_s, size_bytes, hits, used_at = row
+    recorded_at = _number(created_at) or 0.0
+    return Summary(
+        key if type(key) is bytes else str(key).encode(),
+        request,
+        title if type(title) is str else "",
+        recorded_at,
+        _number(provider_s),
+        int(_number(size_bytes) or 0),
+        int(_number(hits) or 0),
+        _number(used_at) or recorded_at,
+    )
+
+
+def _number(value: object) -> float | None:
+    """Return ``value`` if it is a number that a person's entry could have."""
+    if isinstance(value, int | float) and 0 <= value < _ENDLESS:
+        return value
+    return None
 
 
 def find(connection: sqlite3.Connection, prefix: str) -> list[bytes]:
@@ -111,7 +152,7 @@ def requests(connection: sqlite3.Connection) -> list[str]:
     rows = connection.execute(
         "SELECT text FROM llmcache_requests WHERE id IN (SELECT request_id FROM llmcache_entries)"
     )
-    return sorted(_text_of(text, {}) for (text,) in rows)
+    return sorted(_text_of(text) for (text,) in rows)
 
 
 def life_totals(connection: sqlite3.Connection) -> LifeTotals:
@@ -137,14 +178,12 @@ def _contains(packed: object, part: str) -> bool:
         return False
 
 
-def _text_of(packed: object, known: dict[object, str]) -> str:
-    """Return a request text, the same object for the same text; empty where it is damaged."""
-    if packed not in known:
-        try:
-            known[packed] = unpack_text(packed)
-        except DamagedEntryError:
-            known[packed] = ""
-    return known[packed]
+def _text_of(packed: object) -> str:
+    """Return a request text; empty where it is damaged."""
+    try:
+        return unpack_text(packed)
+    except DamagedEntryError:
+        return ""
 
 
 def _has_only_ascii_case(text: str) -> bool:

@@ -34,7 +34,7 @@ def like(store: SQLiteStore, pieces: Sequence[str], limit: int, ties: int) -> li
     Raises:
         StoreError: The file cannot be read.
     """
-    with store._file.reading() as connection:  # noqa: SLF001  # one of the store's own questions
+    with store.reading() as connection:
         if connection is None:
             return []
         rows = _rows(connection, pieces, limit)

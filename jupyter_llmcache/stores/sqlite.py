@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import atexit
 import os
-import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreError
 from . import langchain_table, sqlite_entries, sqlite_eviction, sqlite_lists, sqlite_verify
 from .base import Hit, LifeTotals, Record, SortOrder, Summary, Verification
 from .bounds import Bounds
+from .guards import Lending
 from .hits import PendingHits
 from .langchain_table import LangChainRows
 from .sqlite_clear import clear
@@ -100,7 +100,7 @@ class SQLiteStore:
         """The absolute path of the file."""
         return self._file.path
 
-    def reading(self) -> AbstractContextManager[sqlite3.Connection | None]:
+    def reading(self) -> Lending:
         """Lend the connection to one question, or None where nothing of ours is stored yet.
 
         No other thread uses the store until the block ends.

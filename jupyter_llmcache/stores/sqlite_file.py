@@ -15,8 +15,9 @@ from typing import cast
 
 from ..errors import StoreError
 from . import forks, sqlite_schema
+from .guards import Guard, Lending
 from .network import network_type
-from .sqlite_faults import FAULTS, is_busy, is_damage, store_error
+from .sqlite_faults import FAULTS, is_busy, is_damage
 from .sqlite_openings import ApartOpening, LiveOpening, Opening, connect
 from .sqlite_paths import Header, move_with_side_files, read_header, resolve, uri
 
@@ -62,12 +63,14 @@ class SQLiteFile:
         self._busy_timeout_s = busy_timeout_s
         self._on_fork = on_fork
         self._lock = threading.Lock()
+        self._guard = Guard(self._lock, location)
+        self._reading = Lending(self._guard, self._find)
         self._opening: Opening | None = None
         self._has_tables = False
         self._schema_version: int | None = None
         self._is_prepared = False
         self._is_closed = False
-        with self._locked():
+        with self._guard:
             self.network = network_type(self.path)
             self._open()
             if self._opening is None:
@@ -76,9 +79,8 @@ class SQLiteFile:
 
     # --- what stores use ---
 
-    @contextmanager
-    def reading(self, *, now: bool = False) -> Iterator[sqlite3.Connection | None]:
-        """Yield the connection, or None where nothing of ours is stored yet.
+    def reading(self, *, now: bool = False) -> Lending:
+        """Lend the connection, or None where nothing of ours is stored yet.
 
         Args:
             now: See that the file is still there, even if that was done a moment ago.
@@ -86,9 +88,7 @@ class SQLiteFile:
         Raises:
             StoreError: The file cannot be read.
         """
-        with self._locked():
-            connection = self._watch(now=now)
-            yield connection if self._has_tables else None
+        return Lending(self._guard, self._find_now) if now else self._reading
 
     @contextmanager
     def opened(self) -> Iterator[sqlite3.Connection | None]:
@@ -97,7 +97,7 @@ class SQLiteFile:
         Raises:
             StoreError: The file cannot be read.
         """
-        with self._locked():
+        with self._guard:
             yield self._watch(now=False)
 
     @contextmanager
@@ -107,7 +107,7 @@ class SQLiteFile:
         Raises:
             StoreError: The file cannot be written.
         """
-        with self._locked():
+        with self._guard:
             self._watch(now=True)
             connection = self._prepare()
             self.is_folded = False
@@ -155,7 +155,7 @@ class SQLiteFile:
         Raises:
             StoreError: The new file cannot be made; this one stays in its place.
         """
-        with self._locked():
+        with self._guard:
             connection = self._watch(now=True)
             if connection is None or self.read_only:
                 raise StoreError(f"{self.location} cannot be replaced", _CHOOSE_WRITABLE)
@@ -179,14 +179,11 @@ class SQLiteFile:
 
     def close(self) -> None:
         """Give the file back; a second call does nothing."""
-        with self._lock:
+        with self._guard:
             if not self._is_closed:
                 self._is_closed = True
                 forks.forget(self)
-                try:
-                    self._disconnect()
-                except FAULTS as error:
-                    raise store_error(self.location, error) from error
+                self._disconnect()
 
     @property
     def is_closed(self) -> bool:
@@ -213,13 +210,12 @@ class SQLiteFile:
 
     # --- inside the lock ---
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except FAULTS as error:
-                raise store_error(self.location, error) from error
+    def _find(self, *, now: bool = False) -> sqlite3.Connection | None:
+        connection = self._watch(now=now)
+        return connection if self._has_tables else None
+
+    def _find_now(self) -> sqlite3.Connection | None:
+        return self._find(now=True)
 
     def _watch(self, *, now: bool) -> sqlite3.Connection | None:
         """Return the connection to the file that is there now, or None where there is none."""

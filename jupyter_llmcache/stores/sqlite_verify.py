@@ -49,6 +49,7 @@ def salvage(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
         for row in _readable(broken, _ENTRIES):
             if sqlite_entries.is_whole(row):
                 target.execute(_INSERT_ENTRY, row)
+        sqlite_entries.delete_orphans(target)
         with suppress(sqlite3.DatabaseError):
             totals = broken.execute("SELECT hits, saved_s FROM llmcache_totals").fetchone()
             target.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)

@@ -1,0 +1,99 @@
+"""What the benchmarks of the stores put into them: prompts and answers of 1 KB."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from langchain_community.cache import SQLiteCache as CommunityCache
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration
+
+from jupyter_llmcache import entry
+from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.base import Record
+
+LLM_STRING = "the parameters of a model, as LangChain writes them " * 8
+#: How many different texts there are; each gets its number in front.
+POOL = 64
+WORDS = Path(__file__).read_text("utf-8").split()
+
+
+@functools.cache
+def pooled_text(number: int, size_bytes: int) -> str:
+    """Return one of a few texts of this size."""
+    return " ".join(random.Random(number).choices(WORDS, k=size_bytes // 4))[:size_bytes]
+
+
+def text_of(number: int, size_bytes: int) -> str:
+    """Return a text of about this size that belongs to ``number``, in next to no time."""
+    return f"{number} {pooled_text(number % POOL, size_bytes)}"
+
+
+def generations_of(number: int) -> list[ChatGeneration]:
+    """Return an answer of 1 KB."""
+    usage = {"input_tokens": 250, "output_tokens": 250, "total_tokens": 500}
+    metadata = {"finish_reason": "stop", "model_name": "gpt-x", "model_provider": "openai"}
+    message = AIMessage(
+        text_of(number + 1, 1000),
+        usage_metadata=usage,
+        response_metadata=metadata,
+        id=f"run-{number}",
+    )
+    return [ChatGeneration(message=message)]
+
+
+def key_of(number: int) -> bytes:
+    """Return a key that is spread like a digest."""
+    return blake2b(b"%d" % number, digest_size=16).digest()
+
+
+@functools.cache
+def pooled_answer(number: int) -> bytes:
+    """Return one of a few answers as the store is given them."""
+    return entry.encode(generations_of(number), versions={"langchain-core": "1.0.0"})
+
+
+def record_of(number: int) -> Record:
+    """Return an entry with a prompt and an answer of 1 KB."""
+    prompt, answer = text_of(number, 1000), pooled_answer(number % POOL)
+    return Record(key_of(number), LLM_STRING, prompt, prompt[:80], answer, time.time(), 1.0)
+
+
+def told(name: str, ratio: float, goal: float | None) -> None:
+    """Print one ratio, and whether it is what it should be."""
+    verdict = "" if goal is None else f"  goal {goal:.2f}{'' if ratio <= goal else '  MISSED'}"
+    print(f"  {name:<44} {ratio:8.3f}{verdict}", flush=True)
+
+
+def fill(folder: Path, entries: int, community_entries: int) -> None:
+    """Fill the files of both; community's rows are what its own ``update`` writes."""
+    with contextlib.closing(SQLiteStore(folder / "ours.db")) as store:
+        for start in range(0, entries, 1000):
+            store.put_many([record_of(n) for n in range(start, min(entries, start + 1000))])
+    cache = CommunityCache(str(folder / "community.db"))
+    for n in range(POOL):
+        cache.update(text_of(n, 1000), LLM_STRING, generations_of(n))
+    with contextlib.closing(sqlite3.connect(folder / "community.db")) as connection, connection:
+        answers = connection.execute("SELECT response FROM full_llm_cache").fetchall()
+        connection.executemany(
+            "INSERT INTO full_llm_cache VALUES (?, ?, 0, ?)",
+            (
+                (text_of(n, 1000), LLM_STRING, answers[n % POOL][0])
+                for n in range(POOL, community_entries)
+            ),
+        )
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Return how long ``function`` took, in seconds."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began

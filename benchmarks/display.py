@@ -1,0 +1,120 @@
+"""What drawing a stream costs: the browser's main thread, and the kernel's time.
+
+A long answer streams into a real JupyterLab in a real Chromium.
+
+    python benchmarks/display.py            4,000 tokens at 100 a second
+    python benchmarks/display.py --quick    200 tokens
+
+"Blocked" is the longest task of the browser's main thread while the answer grew, and while it was
+drawn for good; beside it stands the same answer, displayed once as Markdown by JupyterLab itself.
+One answer has formulas in every paragraph, which JupyterLab's MathJax sets all at once at the end,
+and one has none. The kernel's share is the processor time that the drawing thread took, of the time
+the stream took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.browser import lab as labs  # noqa: E402  # the folder above is not installed
+
+TOKENS_PER_S = 100
+GOAL_BLOCKED_MS, GOAL_SHARE = 100, 0.03
+
+SETUP = """
+import json, threading, time
+%load_ext jupyter_llmcache
+from tests.browser.models import MIXED_ANSWER, SlowModel
+blocks = MIXED_ANSWER.split("\\n\\n")
+if not {formulas}:
+    blocks = [block for block in blocks if "$" not in block and "\\\\[" not in block]
+words = "\\n\\n".join(blocks * {tokens}).split(" ")
+answer = " ".join(words[:{tokens}])
+llm = SlowModel(answer=answer, tokens_per_s={tokens_per_s})
+"""
+#: The drawing thread ends with the stream, so its time is taken where it draws.
+WATCH = """
+from jupyter_llmcache.render import stream
+drawing_s, publish = [0.0], stream._Notebook._draw_until_stopped
+def timed(self):
+    began = time.thread_time()
+    publish(self)
+    drawing_s[0] += time.thread_time() - began
+stream._Notebook._draw_until_stopped = timed
+began = time.perf_counter()
+"""
+TELL = "print(json.dumps([drawing_s[0], time.perf_counter() - began]))"
+MARKDOWN = "from IPython.display import Markdown, display\ndisplay(Markdown(answer))"
+
+OBSERVE = """() => {
+    window.blocked = [];
+    window.observer = new PerformanceObserver(list => {
+        for (const task of list.getEntries()) window.blocked.push(task.duration);
+    });
+    window.observer.observe({type: 'longtask', buffered: false});
+}"""
+TAKE = "() => { const taken = window.blocked; window.blocked = []; return taken; }"
+
+
+def measure(tokens: int, *, formulas: bool) -> dict[str, Any]:
+    """Stream ``tokens`` into a notebook and return the figures."""
+    setup = SETUP.format(tokens=tokens, tokens_per_s=TOKENS_PER_S, formulas=formulas)
+    cells = [setup, WATCH, "%%llm --no-cache\nTell me all", TELL, MARKDOWN]
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as folder:
+        labs.write_notebook(Path(folder, "long.ipynb"), cells)
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(
+                executable_path=labs.chromium(), args=list(labs.CHROMIUM_FLAGS)
+            )
+            with labs.running_lab(Path(home), Path(folder)) as lab:
+                page = labs.NotebookPage.open(browser, lab, "long.ipynb")
+                return _figures(page)
+
+
+def _figures(page: labs.NotebookPage) -> dict[str, Any]:
+    blocked = {}
+    page.run_cell(0)
+    page.run_cell(1)
+    page.page.evaluate(OBSERVE)
+    for name, number in (("stream", 2), ("markdown", 4)):
+        page.page.evaluate(TAKE)
+        page.run_cell(number)
+        page.page.wait_for_timeout(2000)
+        blocked[name] = max(page.page.evaluate(TAKE), default=0.0)
+        if number == 2:
+            page.run_cell(3)
+    drawing_s, took_s = json.loads(page.outputs(3)[0])
+    page.close()
+    return {"blocked_ms": blocked, "share": drawing_s / took_s, "took_s": took_s}
+
+
+def main() -> int:
+    """Print the table; return 1 where a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="200 tokens instead of 4,000")
+    tokens = 200 if parser.parse_args().quick else 4000
+    print(f"{tokens:,} tokens at {TOKENS_PER_S} a second")
+    print(f"{'':20}{'blocked ms':>12}{'Markdown, once':>16}{'kernel share':>14}")
+    missed = False
+    for name, formulas in (("prose, code, tables", False), ("and formulas", True)):
+        figures = measure(tokens, formulas=formulas)
+        blocked_ms, share = figures["blocked_ms"], figures["share"]
+        row = f"{blocked_ms['stream']:12.0f}{blocked_ms['markdown']:16.0f}{share:14.1%}"
+        print(f"{name:20}{row}")
+        missed |= blocked_ms["stream"] > GOAL_BLOCKED_MS or share >= GOAL_SHARE
+    print(f"{'goal':20}{GOAL_BLOCKED_MS:12}{'':16}{GOAL_SHARE:14.0%}")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

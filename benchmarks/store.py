@@ -245,13 +245,16 @@ def stores_alone(entries: int, community_entries: int, rounds: int) -> dict[str,
             )
             took["clear"] = seconds(store.clear)
             took["cleared bytes"] = store.size_bytes()
-        return took | sizes
+        return took | sizes | {"community entries": community_entries}
 
 
 def print_stores(took: dict[str, float], entries: int) -> None:
     """Print the ratios of the stores alone."""
     print(f"\nthe stores alone, {entries:,} entries of 1 KB prompts and answers, in microseconds")
-    shown = [(name, value) for name, value in took.items() if "bytes" not in name]
+    if took["community entries"] != entries:
+        print(f"  (community: {took['community entries']:,.0f}, all that is written for it)")
+    units = ("bytes", "entries")
+    shown = [(name, value) for name, value in took.items() if not name.endswith(units)]
     print("  " + "  ".join(f"{name} {value * 1e6:.1f}" for name, value in shown))
     told("lookup (get and decode) / community", took["lookup"] / took["community get"], 0.12)
     told("get / bare SELECT", took["get"] / took["bare get"], None)
@@ -307,14 +310,21 @@ def plot(points: dict[int, dict[str, float]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, (times, sizes) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    counts = sorted(points)
+
+    def measured(key: str) -> list[int]:
+        """Return the numbers of entries that the file in question really had."""
+        of_peer = key.startswith("community")
+        return [n for n in sorted(points) if not of_peer or points[n]["community entries"] == n]
+
     for name, key, style in (
         ("hit", "lookup", "C0o-"),
         ("hit, community", "community get", "C1o-"),
         ("put", "put", "C0s--"),
         ("put, community", "community put", "C1s--"),
     ):
-        times.loglog(counts, [points[n][key] * 1e6 for n in counts], style, label=name)
+        times.loglog(
+            measured(key), [points[n][key] * 1e6 for n in measured(key)], style, label=name
+        )
     times.set(
         xlabel="entries", ylabel="microseconds", title="one call of the store", ylim=(5, None)
     )
@@ -322,7 +332,9 @@ def plot(points: dict[int, dict[str, float]], path: Path) -> None:
         ("ours", "ours bytes", "C0o-"),
         ("community", "community bytes", "C1o-"),
     ):
-        sizes.loglog(counts, [points[n][key] * n / 1e6 for n in counts], style, label=name)
+        sizes.loglog(
+            measured(key), [points[n][key] * n / 1e6 for n in measured(key)], style, label=name
+        )
     sizes.set(xlabel="entries", ylabel="MB", title="the file, 1 KB prompts and answers")
     for axes in (times, sizes):
         axes.grid(alpha=0.3)

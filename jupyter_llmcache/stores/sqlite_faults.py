@@ -26,6 +26,7 @@ _SYSTEM_MEANINGS: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("cannot grow: the disk is full", "Free some space"),
     errno.ENOENT: ("is not there any more", "Put it back or choose another file"),
 }
+_MAX_DETAIL = 160
 _UNKNOWN = ("cannot be used", "")
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -42,7 +43,9 @@ def store_error(location: str, error: BaseException) -> StoreError:
     else:
         what, remedy = _MEANINGS.get(primary_code(error), _UNKNOWN)
         detail = str(error)
-    return StoreError(f"{location} {what} ({detail or type(error).__name__})", remedy)
+    # SQLite quotes damaged table definitions, which have lines.
+    detail = " ".join(detail.split())[:_MAX_DETAIL] or type(error).__name__
+    return StoreError(f"{location} {what} ({detail})", remedy)
 
 
 def primary_code(error: BaseException) -> int:

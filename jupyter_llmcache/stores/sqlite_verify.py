@@ -19,7 +19,7 @@ def faults_of(connection: sqlite3.Connection) -> list[str]:
     try:
         rows = connection.execute(f"PRAGMA integrity_check({_MAX_FAULTS})").fetchall()
     except sqlite3.DatabaseError as error:
-        return [str(error)]
+        return [" ".join(str(error).split())]
     return [line for (line,) in rows if line != "ok"]
 
 

@@ -318,6 +318,14 @@ def test_damaged_pages(closed, killed, path):
     assert check_damaged_pages((closed, killed), path, range(60)) > 20
 
 
+def test_a_damaged_table_definition(closed, path):
+    """A file whose table definition is damaged in the middle is refused in one line."""
+    path.write_bytes(closed.read_bytes().replace(b"provider_s REAL", b'"rovider_s REAL', 1))
+    with pytest.raises(StoreError) as error:
+        SQLiteCache(path)
+    check_is_one_line(error.value, path)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_thousand_damaged_pages(closed, killed, path):

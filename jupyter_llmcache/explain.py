@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import recent
 from .differences import Difference, differences
 from .nearest import Near, Wanted, nearest
 from .render.terminal import one_line
@@ -23,7 +22,6 @@ def nearest_line(store: Store, request: Wanted) -> str | None:
 
     Never raises: whoever asks has a worse error to tell. None when there is nothing to say.
     """
-    recent.remember(request)
     try:
         near = nearest(store, request, 1)
     except Exception:  # noqa: BLE001  # this line is a courtesy inside another error

@@ -20,7 +20,7 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
 
-from . import entry, keys, modes
+from . import entry, keys, modes, recent
 from .errors import NotDescribableError, ReplayMissError, StoreError
 from .flights import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
 from .ledger import Call, Kind
@@ -329,6 +329,8 @@ class OpenCall:
         if self._flight is not None:
             self.place.flights.end(self._flight, failed=not self._left)
             self._flight = None
+        if self.request is not None and self._found is None and not self._stored:
+            recent.remember(self.request)  # no entry will tell of it
 
     # --- what it was ---
 

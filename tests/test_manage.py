@@ -19,6 +19,7 @@ from jupyter_llmcache.ledger import LEDGER, Call
 from jupyter_llmcache.manage import SUBCOMMANDS
 from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.base import Record
+from tests.servers.openai import server_error
 
 EVERY = sorted(SUBCOMMANDS)
 ANSWER = b'{"format":1,"versions":{},"generations":[{"text":"a"}]}'
@@ -175,6 +176,17 @@ def test_explain_after_a_replay_miss(notebook):
     with pytest.raises(LLMCacheError, match=r"temperature 0 -> 0\.5"):
         notebook.ask("hi", flags="--replay -t 0.5")
     assert "temperature 0 -> 0.5" in str(notebook.manage("explain"))
+
+
+def test_explain_after_a_failure_names_the_difference(notebook, openai_server):
+    """A call that failed left no entry; the nearest one is still told of, with what differs."""
+    notebook.ask("hi")
+    openai_server.fail(server_error(), times=1)
+    with pytest.raises(LLMCacheError):
+        notebook.ask("hi", flags="-t 0.5")
+    told = str(notebook.manage("explain"))
+    assert "was a failure" in told
+    assert "temperature 0 -> 0.5" in told
 
 
 def test_explain_of_a_key_compares_it_with_the_others(notebook):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,10 @@ _FIXED_VERSION = (3_037_000).to_bytes(4, "big")
 
 
 def export_database(
-    store: Store, path: str | os.PathLike[str], keys: Collection[bytes] | None = None
+    store: Store,
+    path: str | os.PathLike[str],
+    keys: Collection[bytes] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write entries to a new SQLite file and return how many.
 
@@ -48,18 +51,24 @@ def export_database(
         store: Where the entries are.
         path: The file; an old one is replaced when the new one is complete.
         keys: Which entries; None: all.
+        on_progress: Called with the number of entries written so far.
 
     Raises:
         StoreError: The file cannot be written, is the one in use, or an entry is damaged.
     """
     with new_file(path, store) as new:
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-            count = _fill(connection, store, keys)
+            count = _fill(connection, store, keys, on_progress)
         _fix_header(new)
     return count
 
 
-def _fill(connection: sqlite3.Connection, store: Store, keys: Collection[bytes] | None) -> int:
+def _fill(
+    connection: sqlite3.Connection,
+    store: Store,
+    keys: Collection[bytes] | None,
+    on_progress: Callable[[int], None] | None,
+) -> int:
     # A draft: nobody else sees it, and a killed process leaves the old file.
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
@@ -77,6 +86,8 @@ def _fill(connection: sqlite3.Connection, store: Store, keys: Collection[bytes] 
         connection.execute(_ADD_REQUEST, (number, request))
         connection.execute(_ADD_ENTRY, (key, number, *times, *payload))
         count += 1
+        if on_progress:
+            on_progress(count)
     connection.execute("COMMIT")
     connection.execute("VACUUM")
     return count

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ _MAX_LINE_BYTES = 4 * entry.MAX_ANSWER_BYTES
 
 
 def export_lines(
-    store: Store, path: str | os.PathLike[str], keys: Collection[bytes] | None = None
+    store: Store,
+    path: str | os.PathLike[str],
+    keys: Collection[bytes] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write entries to a new file of JSON lines and return how many.
 
@@ -34,6 +37,7 @@ def export_lines(
         store: Where the entries are.
         path: The file; an old one is replaced when the new one is complete.
         keys: Which entries; None: all.
+        on_progress: Called with the number of entries written so far.
 
     Raises:
         StoreError: The file cannot be written, or an entry is damaged.
@@ -44,6 +48,8 @@ def export_lines(
         for record in store.records(keys):
             file.write(_line(_readable(record)))
             count += 1
+            if on_progress:
+                on_progress(count)
     return count
 
 

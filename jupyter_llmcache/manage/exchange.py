@@ -11,6 +11,7 @@ from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call
 from ..render.annotation import SEPARATOR
 from ..render.numbers import format_bytes, format_count
+from ..render.progress import Progress
 from ..stores.base import Store
 from ..stores.sqlite_paths import resolve
 from .entries import Managed, store_of, writable
@@ -24,6 +25,7 @@ def export(session: Managed, args: Namespace) -> Report:
     """Write entries to a new file: SQLite, JSON lines, or one for LangChain's own cache."""
     store = store_of(session)
     keys = _used(store) if args.used else None
+    total = store.count() if keys is None else len(keys)
     form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
     data: dict[str, Any] = {"path": args.path, "format": form}
     rows: list[tuple[str, str]] = []
@@ -38,7 +40,8 @@ def export(session: Managed, args: Namespace) -> Report:
         from ..course import export_database, export_lines
 
         write = export_lines if form == "jsonl" else export_database
-        count = write(store, args.path, keys)
+        with Progress(f"exporting to {args.path}", total) as progress:
+            count = write(store, args.path, keys, progress.update)
     size_bytes = resolve(args.path).stat().st_size
     title = f"exported {format_count(count, 'entry')} to {args.path}{SEPARATOR}"
     data |= {"entries": count, "size_bytes": size_bytes}
@@ -82,7 +85,8 @@ def import_(session: Managed, args: Namespace) -> Report:
     from ..course import import_file
 
     store = writable(store_of(session))
-    taken = import_file(store, args.path)
+    with Progress(f"importing {args.path}") as progress:
+        taken = import_file(store, args.path, progress.update)
     parts = [f"{taken.new:,} new", f"{taken.same:,} the same"]
     if taken.different:
         parts.append(f"{taken.different:,} different, of which the answers here were kept")

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from ..errors import StoreError
 from ..render.numbers import format_bytes, format_count
-from ..stores.base import Store
+from ..render.progress import Progress
+from ..stores.base import Record
 from .entries import KEY_DIGITS, Managed, store_of, writable
 from .report import Report
 
@@ -22,8 +23,10 @@ def verify(session: Managed, args: Namespace) -> Report:
     store = store_of(session)
     if args.repair:
         writable(store)
-    found = store.verify(repair=args.repair)
-    unread = [] if found.faults or (found.damaged and not args.repair) else list(_unread(store))
+    with Progress(f"verifying {store.location}") as progress:
+        found = store.verify(repair=args.repair)
+        looks_inside = not found.faults and (args.repair or not found.damaged)
+        unread = list(_unread(progress.counting(store.records()))) if looks_inside else []
     if args.repair and unread:
         store.delete(unread)
     damaged = [*found.damaged, *unread]
@@ -68,11 +71,11 @@ def _named(keys: list[bytes]) -> str:
     return f"{format_count(len(keys), 'entry')}: {names}{more}"
 
 
-def _unread(store: Store) -> Iterable[bytes]:
+def _unread(records: Iterable[Record]) -> Iterable[bytes]:
     """Yield the keys of entries that are as they were put, but hold no answer of ours."""
     from ..entry import decode
 
-    for record in store.records():
+    for record in records:
         try:
             decode(record.answer)
         except StoreError:

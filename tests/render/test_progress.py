@@ -1,0 +1,82 @@
+"""The line that tells how far something slow has come."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from jupyter_llmcache.render import progress
+from jupyter_llmcache.render.progress import Progress
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Draw soon, so that nothing has to be slow."""
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(progress, "INTERVAL_S", 0.02)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+def test_what_is_slow_is_told_in_one_output(shell):
+    """The line is drawn once and then only changed; at the end it says that all is done."""
+    with Progress("importing a.db", total=10) as told:
+        told.update(3)
+        wait_for(lambda: len(shell.outputs) > 2)
+        told.update(10)
+    first, *others = shell.outputs
+    assert first.kind == "display_data"
+    assert {output.kind for output in others} == {"update_display_data"}
+    assert {output.transient["display_id"] for output in shell.outputs} == {
+        first.transient["display_id"]
+    }
+    assert "importing a.db · 3 of 10 entries · " in first.text
+    assert '<progress max="10" value="3"' in first.html
+    assert shell.outputs[-1].text.startswith("✓ importing a.db · 10 of 10 entries · ")
+
+
+def test_what_is_quick_shows_nothing(shell, monkeypatch):
+    """Nothing is drawn for what is over at once."""
+    monkeypatch.setattr(progress, "PATIENCE_S", 30)
+    with Progress("importing a.db") as told:
+        told.update(1)
+    assert shell.outputs == []
+
+
+def test_a_failure_is_told(shell):
+    """What ends with an error does not look done."""
+
+    def fail():
+        with Progress("exporting to <b>"):
+            wait_for(lambda: shell.outputs)
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert shell.outputs[-1].text.startswith("✗ exporting to <b> · ")
+    assert "<b>" not in shell.outputs[-1].html
+
+
+def test_entries_are_counted_as_they_pass(shell):
+    """What is iterated over counts itself."""
+    with Progress("verifying a.db") as told:
+        assert list(told.counting("abc")) == ["a", "b", "c"]
+        assert told.done == 3
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_has_one_line_and_a_file_none(monkeypatch, capsys, is_terminal):
+    """In a terminal the line is written over itself; into a file nothing is written."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    with Progress("importing a.db") as told:
+        wait_for(lambda: told._drawn or not is_terminal)
+    written = capsys.readouterr().err
+    assert written.count("\n") == is_terminal
+    assert written.startswith("\r") == is_terminal

@@ -11,8 +11,8 @@ from ..errors import DamagedEntryError, StoreError
 
 #: Shorter texts stay readable in the file, and are searched faster than compressed ones.
 PLAIN_TEXT_BYTES = 2048
-#: Shorter answers hardly shrink.
-PLAIN_ANSWER_BYTES = 128
+#: Shorter answers shrink by less than the time to unpack them on every hit is worth.
+PLAIN_ANSWER_BYTES = 1024
 #: No answer or prompt of a model is larger; a row that claims more is hostile or damaged.
 MAX_UNPACKED_BYTES = 1 << 28
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from .. import pricing
 from ..ledger import Call, Totals
 from .numbers import format_count, format_date, format_seconds, token_counts
 from .terminal import one_line
@@ -59,8 +60,8 @@ def _parts(answer: Answer) -> Iterator[str]:
         yield _counted(totals.errors, "failed")
     yield format_seconds(answer.wall_s)
     yield _saved(answer, totals)
-    yield _tokens_not_billed(calls)
-    yield _tokens(call.usage for call in calls if call.kind != "hit")
+    yield _not_billed([call for call in calls if call.kind == "hit"])
+    yield _billed([call for call in calls if call.kind != "hit"])
     yield one_line(answer.model)
     yield _canned(calls)
     yield _recorded(calls) if answer.cached else _stored(calls)
@@ -99,9 +100,20 @@ def _tokens(usages: Iterable[object]) -> str:
     return f"{given:,} + {made:,} tokens" if given or made else format_count(total, "token")
 
 
-def _tokens_not_billed(calls: Sequence[Call]) -> str:
-    counts = _sum_tokens(call.usage for call in calls if call.kind == "hit")
-    return f"{format_count(counts[2], 'token')} not billed again" if counts else ""
+def _billed(calls: Sequence[Call]) -> str:
+    return _tokens(call.usage for call in calls) + _money(calls)
+
+
+def _not_billed(hits: Sequence[Call]) -> str:
+    counts = _sum_tokens(call.usage for call in hits)
+    if counts is None:
+        return ""
+    return f"{format_count(counts[2], 'token')}{_money(hits)} not billed again"
+
+
+def _money(calls: Sequence[Call]) -> str:
+    amount = pricing.total_usd(calls)
+    return f" ({pricing.format_usd(amount)})" if amount else ""
 
 
 def _canned(calls: Sequence[Call]) -> str:

@@ -52,6 +52,21 @@ class Answer:
     format: Format = "markdown"
     stable: bool = False
 
+    @property
+    def code(self) -> str:
+        """The code of the answer: its fenced blocks, else all of it; nothing in it is invisible."""
+        from .markdown import code_blocks
+
+        return "\n".join(code.rstrip("\n") + "\n" for _, code in code_blocks(visible(self.text)))
+
+    def to_next_cell(self) -> None:
+        """Put ``code`` into the next cell, where it can be read before it is run."""
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()
+        if shell is not None:
+            shell.set_next_input(self.code)
+
     def __str__(self) -> str:
         return self.text
 

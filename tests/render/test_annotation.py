@@ -22,6 +22,15 @@ def test_a_miss_tells_what_it_took() -> None:
     )
 
 
+def test_money_is_told_where_a_price_is_known() -> None:
+    """With genai-prices a fresh answer tells what it cost, a remembered one what that saved."""
+    fresh, cached = miss(model="openai:gpt-4o"), hit(model="openai:gpt-4o")
+    assert " · 11 + 13 tokens ($0.000" in annotation_text(answer(fresh))
+    assert " · 24 tokens ($0.000" in annotation_text(answer(cached))
+    assert ") not billed again · " in annotation_text(answer(cached))
+    assert "$" not in annotation_text(answer(fresh, stable=True))
+
+
 def test_what_is_not_known_is_left_out() -> None:
     """Without usage, recorded time and date, the line is short."""
     bare = hit(saved_s=None, usage=None, recorded_at=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,18 @@ def test_a_terminal_prints_the_answer_and_then_the_annotation(tmp_path: Path) ->
     assert "\n*Four.*␛[2J\n\ncached · 1.1 ms · saved 828 ms" in shown
     assert "loaded: set()" in shown
     assert "<" not in shown
+
+
+def test_code_goes_into_the_next_cell(shell) -> None:
+    """The fenced blocks of an answer, without its prose and with nothing invisible, go there."""
+    text = "Try:\n\n```python\nx = 1\n```\n\nthen\n\n```python\ny = 2 \u202e# rev\n```\n"
+    given = replace(answer(miss()), text=text)
+    assert given.code.startswith("x = 1\n\ny = 2 ")
+    assert "\u202e" not in given.code
+    given.to_next_cell()
+    assert shell.rl_next_input == given.code
+
+
+def test_an_answer_that_is_all_code_is_its_code() -> None:
+    """Without a fenced block the whole text is the code."""
+    assert replace(answer(miss()), text="x = 1").code == "x = 1\n"

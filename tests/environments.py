@@ -76,6 +76,14 @@ def pythons() -> tuple[str, ...]:
     return tuple(v for v in (f"3.{minor}" for minor in range(11, 20)) if _find(v) is not None)
 
 
+def elsewhere() -> list[tuple[str, str]]:
+    """Return pairs of LangChain and Python: each release with this Python, each Python once."""
+    return [
+        *((langchain, CURRENT) for langchain in LANGCHAIN),
+        *(("newest", python) for python in pythons() if python != CURRENT),
+    ]
+
+
 def interpreter(python: str) -> Path:
     """Return a Python of version ``python``.
 

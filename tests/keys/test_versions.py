@@ -102,17 +102,8 @@ def test_what_the_oldest_release_recorded_is_hit():
     assert told["answers"] == json.loads(OLDEST_ANSWERS.read_text())
 
 
-def _other_environments() -> list[Any]:
-    langchains = [
-        pytest.param(name, environments.CURRENT, id=f"LangChain {name}")
-        for name in environments.LANGCHAIN
-    ]
-    pythons = [pytest.param("newest", name, id=f"Python {name}") for name in environments.pythons()]
-    return [*langchains, *pythons]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("langchain", "python"), _other_environments())
+@pytest.mark.parametrize(("langchain", "python"), environments.elsewhere())
 def test_a_file_recorded_elsewhere_is_hit_here_and_the_other_way_round(
     langchain, python, server, tmp_path
 ):

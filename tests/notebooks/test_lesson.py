@@ -75,17 +75,8 @@ def test_the_lesson_replays_without_key_and_network(request):
     request.config.get_terminal_writer().line(f"\n{took}")
 
 
-def _other_environments() -> list[Any]:
-    langchains = [
-        pytest.param(name, environments.CURRENT, id=f"LangChain {name}")
-        for name in environments.LANGCHAIN
-    ]
-    pythons = [pytest.param("newest", name, id=f"Python {name}") for name in environments.pythons()]
-    return [*langchains, *pythons]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("langchain", "python"), _other_environments())
+@pytest.mark.parametrize(("langchain", "python"), environments.elsewhere())
 def test_the_lesson_replays_elsewhere(langchain, python):
     """The same file gives the same outputs under other releases of LangChain and Python."""
     assert_replayed(replayed(environments.environment(langchain, python=python)))

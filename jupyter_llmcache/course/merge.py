@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .. import entry, keys
@@ -157,10 +158,13 @@ def _is_true_key(record: Record) -> bool:
     try:
         content = json.loads(record.prompt)
         request = keys.Request(record.key, "", record.request, content)
-        described = json.loads(record.request)
-        return (
-            described["schema"] == keys.KEY_SCHEMA
-            and request.with_endpoint(described["endpoint"]).key == record.key
-        )
+        schema, endpoint = _schema_and_endpoint(record.request)
+        return schema == keys.KEY_SCHEMA and request.with_endpoint(endpoint).key == record.key
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
+
+
+@lru_cache(maxsize=64)  # the entries of a course have few descriptions
+def _schema_and_endpoint(description: str) -> tuple[Any, Any]:
+    described = json.loads(description)
+    return described["schema"], described["endpoint"]

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -63,8 +63,7 @@ class Request:
 
     def with_endpoint(self, endpoint: str | None) -> Request:
         """Return the same request to another address."""
-        fields = json.loads(self.description) | {"endpoint": endpoint}
-        described = _reassemble(self.model, fields)
+        described = _readdressed(self.model, self.description, endpoint)
         key = _key(described.keyed, self.content)
         return replace(self, description=described.text, key=key)
 
@@ -140,6 +139,11 @@ def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | N
 def limits_tokens(request: Request) -> bool:
     """Whether the request itself bounds the length of its answer."""
     return not _TOKEN_LIMITS.isdisjoint(json.loads(request.description)["parameters"])
+
+
+@lru_cache(maxsize=64)  # the entries of a course have few descriptions
+def _readdressed(label: str, description: str, endpoint: str | None) -> Description:
+    return _reassemble(label, json.loads(description) | {"endpoint": endpoint})
 
 
 def _reassemble(label: str, fields: dict[str, Any]) -> Description:

@@ -271,10 +271,10 @@ DIFFER: list[Pair] = [
             "nested field": made("own", table={"a": 1}),
             "private attribute": made("own", accent="welsh"),
             "field set later": changed("own", phrase="bye"),
-            "class": lambda _: Side(sides.notebook_class("'a'")()),
+            "class": lambda root: Side(sides.notebook_model(root, "'a'")),
             "source of a helper": (
-                lambda _: Side(sides.notebook_class("'a'")()),
-                lambda _: Side(sides.notebook_class("'b'")()),
+                lambda root: Side(sides.notebook_model(root, "'a'")),
+                lambda root: Side(sides.notebook_model(root, "'b'")),
             ),
             "argument of the call": made("own", call={"mood": "good"}),
             "field under an argument of the call": (
@@ -479,8 +479,8 @@ AGREE: list[Pair] = [
             "calls before": sides.called("own"),
             "names and tags": made("own", name="it", tags=["a"]),
             "the same cell run again": (
-                lambda _: Side(sides.notebook_class("'a'")()),
-                lambda _: Side(sides.notebook_class("'a'")()),
+                lambda root: Side(sides.notebook_model(root, "'a'")),
+                lambda root: Side(sides.notebook_model(root, "'a'")),
             ),
         },
     ),

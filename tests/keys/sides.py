@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import textwrap
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Literal
@@ -71,10 +73,21 @@ def anthropic_model(root: str, **fields: Any) -> BaseChatModel:
     return ChatAnthropic(**{"model": "claude-x", "api_key": "sk-test", "base_url": root} | fields)
 
 
+def ask(url: str, text: str) -> str:
+    """Send ``text`` to the server at ``url``, as a model of the user's own may."""
+    body = json.dumps({"model": "own", "messages": [{"role": "user", "content": text}]})
+    request = urllib.request.Request(
+        f"{url}/v1/chat/completions", body.encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["choices"][0]["message"]["content"]
+
+
 class Parrot(BaseChatModel):
-    """A model of the user's own: says its field, its private attribute and its class attribute."""
+    """A model of the user's own: sends its fields, its private and its class attribute."""
 
     STYLE: ClassVar[str] = "plain"
+    url: str = "http://127.0.0.1:9"
     phrase: str = "hello"
     table: dict[str, int] = Field(default_factory=dict)
     calls: int = 0
@@ -88,8 +101,9 @@ class Parrot(BaseChatModel):
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         self.calls += 1
         self._heard.append(str(messages[-1].content))
-        text = f"{self.phrase} {self.STYLE} {self._accent} {self.table}"
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+        text = f"{self.phrase} {self.STYLE} {self._accent} {self.table} {stop} {kwargs}"
+        message = AIMessage(ask(self.url, text))
+        return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 def parrot(phrase: str = "hello", accent: str = "none", **fields: Any) -> Parrot:
@@ -98,22 +112,24 @@ def parrot(phrase: str = "hello", accent: str = "none", **fields: Any) -> Parrot
     return model
 
 
-def notebook_class(body: str, name: str = "Notebook") -> type[BaseChatModel]:
-    """Return a chat model as a notebook's cell defines it, its source kept as IPython keeps it."""
+def notebook_model(root: str, body: str, name: str = "Notebook") -> BaseChatModel:
+    """Return a chat model whose class a notebook's cell defines, its source kept as by IPython."""
     import linecache
 
     source = textwrap.dedent(f"""
         from langchain_core.language_models import BaseChatModel
         from langchain_core.messages import AIMessage
         from langchain_core.outputs import ChatGeneration, ChatResult
+        from tests.keys.sides import ask
         def say(text):
             return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
         class {name}(BaseChatModel):
+            url: str
             @property
             def _llm_type(self):
                 return "notebook"
             def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-                return say(reply())
+                return say(ask(self.url, reply()))
         def reply():
             return {body}
     """)
@@ -121,7 +137,7 @@ def notebook_class(body: str, name: str = "Notebook") -> type[BaseChatModel]:
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     space: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(source, file, "exec"), space)
-    return space[name]
+    return space[name](url=root)
 
 
 _MODELS: dict[str, Callable[..., BaseChatModel]] = {
@@ -129,7 +145,7 @@ _MODELS: dict[str, Callable[..., BaseChatModel]] = {
     "responses": lambda root, **fields: openai_model(root, use_responses_api=True, **fields),
     "ollama": ollama_model,
     "anthropic": anthropic_model,
-    "own": lambda _, **fields: parrot(**fields),
+    "own": lambda root, **fields: parrot(url=root, **fields),
 }
 
 # --- ways to build a side ---
@@ -180,11 +196,12 @@ def configured(kind: Kind, name: str, value: Any) -> Builder:
 
 
 def called(kind: Kind) -> Builder:
-    """A model that has answered before."""
+    """A model that was called before."""
 
     def build(root: str) -> Side:
         model = _MODELS[kind](root)
-        model.invoke("Hello?")
+        with suppress(OSError):  # it counts its calls, also those that nobody answers
+            model.invoke("Hello?")
         return Side(model)
 
     return build

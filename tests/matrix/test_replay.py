@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langchain_openai import OpenAI
 
 from jupyter_llmcache import LLMCacheError, MemoryCache, calls, mode
 from jupyter_llmcache.errors import ReplayMissError
@@ -101,6 +103,45 @@ async def test_an_agents_miss_sends_nothing(recorded, ask, no_sockets):
         await ask(agent, {"messages": [HumanMessage("hello")]})
     assert_told(caught.value)
     assert "tools" in str(caught.value)
+    assert no_sockets.attempts == []
+
+
+@pytest.mark.parametrize("kind", ["chat completions"])
+@pytest.mark.parametrize("ask", [_invoke, _stream, _ainvoke, _astream])
+async def test_a_graphs_miss_sends_nothing(recorded, ask, no_sockets):
+    """A graph with a node of the user's own that asks the model stops there."""
+    from langgraph.graph import MessagesState, StateGraph
+
+    async def answered(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await recorded.ainvoke(state["messages"])]}
+
+    def node(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [recorded.invoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("model", RunnableLambda(node, answered))
+    graph.set_entry_point("model")
+    with mode("replay"), pytest.raises(ReplayMissError) as caught:
+        await ask(graph.compile(), {"messages": [HumanMessage("hello there")]})
+    assert_told(caught.value)
+    assert no_sockets.attempts == []
+
+
+@pytest.fixture
+def text_model(openai_server) -> OpenAI:
+    """A text model, under a cache that holds its answer to ``hello``."""
+    llm = OpenAI(model="gpt-test", api_key="k", base_url=openai_server.url, max_retries=0)
+    set_llm_cache(MemoryCache())
+    llm.invoke("hello")
+    return llm
+
+
+@pytest.mark.parametrize("ask", [_invoke, _stream, _ainvoke, _astream])
+async def test_a_text_models_miss_sends_nothing(text_model, ask, no_sockets):
+    """A text model's miss is told and stopped as a chat model's is."""
+    with mode("replay"), pytest.raises(ReplayMissError) as caught:
+        await ask(text_model, "hello there")
+    assert_told(caught.value)
     assert no_sockets.attempts == []
 
 

@@ -17,6 +17,7 @@ from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
+from json.encoder import encode_basestring
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,12 @@ def dump(value: Any) -> str:
     """Return canonical JSON of a value made by ``Canon``; always encodable as UTF-8."""
     text = _encode(value)
     return text if text.isascii() else _escape_surrogates(text)
+
+
+def dump_text(text: str) -> str:
+    """Return the same as ``dump`` of a text, without asking what it is."""
+    quoted = encode_basestring(text)
+    return quoted if quoted.isascii() else _escape_surrogates(quoted)
 
 
 def _escape_surrogates(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from .canonical import TAG, Canon, IndescribableError, dump
+from .canonical import TAG, Canon, IndescribableError, dump, dump_text
 
 #: Longer strings, in characters, enter the key as a digest, which is faster than escaping them.
 LONG_CHARS = 1000
@@ -188,7 +188,7 @@ def _keyed_message(message: Mapping[str, Any]) -> str:
     content, kind = message.get("content"), message.get("type")
     if len(message) == 2 and type(content) is type(kind) is str and len(content) <= LONG_CHARS:
         # The same as below; most messages are of this form.
-        return f'{{"content":{dump(content)},"type":{dump(kind)}}}'
+        return f'{{"content":{dump_text(content)},"type":{dump_text(kind)}}}'
     return dump(_shorten(message))
 
 

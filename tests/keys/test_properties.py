@@ -17,6 +17,7 @@ from langchain_core.messages import (
 )
 
 from jupyter_llmcache.keys import describe
+from jupyter_llmcache.keys.canonical import dump, dump_text
 from tests.keys.sides import openai_model
 
 MODEL = openai_model("http://127.0.0.1:9")
@@ -186,6 +187,12 @@ def test_noise_does_not_change_the_key(one, chance):
 
 
 # --- no collisions ---
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_a_quoted_text_is_the_text_as_json(text):
+    """The quick way to write a text gives what the general one does, half surrogates included."""
+    assert dump_text(text) == dump(text)
 
 
 def _generated(count: int):

@@ -113,8 +113,11 @@ def _client_endpoint(model: Any) -> Any:
     fields = model.__dict__
     for name in ("root_client", "client", "root_async_client", "async_client"):
         if (client := fields.get(name)) is not None:
-            url = getattr(client, "base_url", None) or getattr(
-                getattr(client, "_client", None), "base_url", None
+            # Where the SDK keeps it: its property imports a module whenever it is read.
+            url = (
+                getattr(client, "_base_url", None)
+                or getattr(client, "base_url", None)
+                or getattr(getattr(client, "_client", None), "base_url", None)
             )
             if url is not None:
                 return url

@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_openai import ChatOpenAI
 
-from jupyter_llmcache import course, entry, keys
+from jupyter_llmcache import course, answer as entry, request as keys
 from jupyter_llmcache.stores import MemoryStore, SQLiteStore
 from jupyter_llmcache.stores.base import Record
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from jupyter_llmcache.manage import SUBCOMMANDS
+from jupyter_llmcache.commands.manage import SUBCOMMANDS
 from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.base import Record
 

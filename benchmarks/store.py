@@ -48,8 +48,8 @@ from benchmarks.store_entries import (  # noqa: E402
 )
 from benchmarks.store_load import many  # noqa: E402
 from benchmarks.streams import ConstantCache, prompts, take_turns, tools  # noqa: E402
-from jupyter_llmcache import entry  # noqa: E402
-from jupyter_llmcache.cache import MemoryCache, SQLiteCache  # noqa: E402
+from jupyter_llmcache import answer as entry  # noqa: E402
+from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache  # noqa: E402
 from jupyter_llmcache.stores import MemoryStore, SQLiteStore  # noqa: E402
 from tests.servers.openai import OpenAIServer  # noqa: E402
 

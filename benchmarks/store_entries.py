@@ -16,7 +16,7 @@ from langchain_community.cache import SQLiteCache as CommunityCache
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 
-from jupyter_llmcache import entry
+from jupyter_llmcache import answer as entry
 from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.base import Record
 

@@ -29,7 +29,7 @@ from langchain_core.globals import set_llm_cache  # noqa: E402
 from langchain_core.messages import AIMessage, HumanMessage  # noqa: E402
 from langchain_openai import ChatOpenAI  # noqa: E402
 
-from jupyter_llmcache.cache import MemoryCache, SQLiteCache  # noqa: E402
+from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache  # noqa: E402
 from tests.servers.openai import OpenAIServer  # noqa: E402
 
 ANSWER = "The quick brown fox jumps over the lazy dog. " * 20
@@ -206,7 +206,7 @@ def streams(llm: Any, rounds: int) -> None:
 
 def uncached(llm: Any, rounds: int) -> None:
     """Compare an uncached call with and without our methods in LangChain's place."""
-    from jupyter_llmcache import streams as seams
+    from jupyter_llmcache.seam import patch as seams
 
     other = MemoryCache()
 

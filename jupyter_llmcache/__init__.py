@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .cache import MemoryCache, SQLiteCache, mode
+    from .seam.cache import MemoryCache, SQLiteCache, mode
     from .errors import LLMCacheError
     from .ledger import Call, calls
 
@@ -30,10 +30,10 @@ __all__ = [
 _HOMES = {
     "Call": "ledger",
     "LLMCacheError": "errors",
-    "MemoryCache": "cache",
-    "SQLiteCache": "cache",
+    "MemoryCache": "seam.cache",
+    "SQLiteCache": "seam.cache",
     "calls": "ledger",
-    "mode": "cache",
+    "mode": "seam.cache",
 }
 
 
@@ -49,13 +49,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """``%load_ext jupyter_llmcache``: register the magics and hooks with ``shell``."""
-    from .extension import load
+    from .jupyter.extension import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext jupyter_llmcache``: take everything away again and restore the old cache."""
-    from .extension import unload
+    from .jupyter.extension import unload
 
     unload(shell)

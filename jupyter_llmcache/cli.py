@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from .errors import LLMCacheError, StoreError
-from .grammar import Argument, Subcommand
-from .manage import SUBCOMMANDS
-from .prompts import nearest
-from .quantities import parse_duration_s
+from .commands.parser import Argument, Subcommand
+from .commands.manage import SUBCOMMANDS
+from .commands.prompts import nearest
+from .commands.quantities import parse_duration_s
 
 if TYPE_CHECKING:
     from .stores.base import Store
@@ -131,7 +131,7 @@ def _help(known: dict[str, Subcommand]) -> str:
 
 
 def _check(_: Any, args: argparse.Namespace) -> Any:
-    from .check import check
+    from .course.check import check
 
     return check(args.notebooks, args.cache, timeout_s=args.timeout, kernel=args.kernel)
 

@@ -65,7 +65,7 @@ def _reset() -> None:
     """Put back what the process shares, as far as the test imported it."""
     if globals_ := sys.modules.get("langchain_core.globals"):
         globals_.set_llm_cache(None)
-    if streams := sys.modules.get("jupyter_llmcache.streams"):
+    if streams := sys.modules.get("jupyter_llmcache.seam.patch"):
         for owner in list(streams._owners):
             streams.uninstall(owner)
     if modes := sys.modules.get("jupyter_llmcache.modes"):

@@ -14,7 +14,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
 from jupyter_llmcache import calls
-from jupyter_llmcache.cache import MemoryCache, SQLiteCache
+from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache
 from tests.servers.openai import Reply
 
 pytestmark = [

@@ -11,7 +11,7 @@ from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_cal
 from langchain_core.globals import set_llm_cache
 from langchain_core.prompts import ChatPromptTemplate
 
-from jupyter_llmcache.cache import MemoryCache
+from jupyter_llmcache.seam.cache import MemoryCache
 from tests.matrix import desks
 from tests.matrix.entry_points import HAS_EVENTS_V3
 from tests.matrix.models import DeskText

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_llmcache import keys
+from jupyter_llmcache import request as keys
 from jupyter_llmcache.cli import commands, main
 from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.base import Record

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from IPython.core import completer
 
-from jupyter_llmcache.completion import offers
-from jupyter_llmcache.models.demo import Demo
+from jupyter_llmcache.jupyter.completion import offers
+from jupyter_llmcache.commands.demo import Demo
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def tab(shell):
     """Return what TAB offers at the end of a cell, and what it would replace."""
     shell.run("%load_ext jupyter_llmcache")
     shell.user_ns.update(gpt=Demo(), greeting="hi", _hidden=1)
-    session = shell._jupyter_llmcache.session
+    session = shell._jupyter_llmcache.commands.session
 
     def offered(cell):
         return offers(cell.split("\n"), shell.user_ns, session)
@@ -86,7 +86,7 @@ def test_no_offers(tab, cell):
 def test_keys_of_the_cache(tab, shell):
     """Keys that begin as typed are offered, and the word for the last one."""
     shell.run("%llm_cache memory\n%llm -m gpt -p sleep=0 hi")
-    key = shell._jupyter_llmcache.session.last_call().key
+    key = shell._jupyter_llmcache.commands.session.last_call().key
     assert tab(f"%llm_cache show {key[:4]}").texts == (key,)
     assert "last" in tab("%llm_cache forget ").texts
 

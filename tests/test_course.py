@@ -24,7 +24,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.outputs import ChatGeneration
 from langchain_openai import ChatOpenAI
 
-from jupyter_llmcache import MemoryCache, SQLiteCache, calls, course, entry, keys, mode
+from jupyter_llmcache import MemoryCache, SQLiteCache, calls, course, answer as entry, request as keys, mode
 from jupyter_llmcache.course import Imported, export_database, export_lines, import_file
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.stores import MemoryStore, SQLiteStore

@@ -24,7 +24,7 @@ from langchain_core.outputs import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
-from jupyter_llmcache import entry
+from jupyter_llmcache import answer as entry
 from jupyter_llmcache.errors import DamagedEntryError
 
 VERSIONS = {"jupyter_llmcache": "0.1.0", "langchain-core": "1.8.3"}

@@ -15,10 +15,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 
-from jupyter_llmcache import keys
-from jupyter_llmcache.differences import differences
-from jupyter_llmcache.explain import nearest_line
-from jupyter_llmcache.nearest import RecordedRequest, nearest
+from jupyter_llmcache import request as keys
+from jupyter_llmcache.request.compare import differences
+from jupyter_llmcache.seam.explain import nearest_line
+from jupyter_llmcache.seam.nearest import RecordedRequest, nearest
 from jupyter_llmcache.stores import MemoryStore, SQLiteStore
 from jupyter_llmcache.stores.base import Record, Store
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from langchain_core.globals import set_llm_cache
 
-from jupyter_llmcache import flights, ledger
-from jupyter_llmcache.cache import MemoryCache, SQLiteCache, mode
+from jupyter_llmcache.seam import flight as flights
+from jupyter_llmcache import ledger
+from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache, mode
 from tests.environments import run
 from tests.matrix import desks
 from tests.matrix.models import AsyncDeskChat, DeskChat, DeskText

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.grammar import Argument, split_flags, words
+from jupyter_llmcache.commands.parser import Argument, split_flags, words
 
 ARGUMENTS = (
     Argument(("-m", "--model"), "", "MODEL"),

@@ -21,9 +21,10 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel
 
-from jupyter_llmcache import SQLiteCache, calls, interop
+from jupyter_llmcache import SQLiteCache, calls
+from jupyter_llmcache.seam import interop
 from jupyter_llmcache.errors import DamagedEntryError, StoreError
-from jupyter_llmcache.interop import decode_langchain_row, langchain_strings, row_counts
+from jupyter_llmcache.seam.interop import decode_langchain_row, langchain_strings, row_counts
 from tests.servers.openai import Reply
 
 FILE = "langchain.db"

@@ -206,7 +206,7 @@ def test_help(notebook, command):
 
 def test_help_of_every_subcommand(notebook):
     """Each subcommand prints its own help by -h, with its flags."""
-    from jupyter_llmcache.subcommands import SUBCOMMANDS
+    from jupyter_llmcache.commands.subcommands import SUBCOMMANDS
 
     for name, subcommand in SUBCOMMANDS.items():
         out = notebook.run(f"%llm_cache {name} -h").stdout

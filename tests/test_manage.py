@@ -16,7 +16,7 @@ import pytest
 from jupyter_llmcache import pricing
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.ledger import LEDGER, Call
-from jupyter_llmcache.manage import SUBCOMMANDS
+from jupyter_llmcache.commands.manage import SUBCOMMANDS
 from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.base import Record
 from tests.servers.openai import server_error
@@ -52,7 +52,7 @@ class Notebook:
 
     @property
     def store(self) -> SQLiteStore:
-        return self.shell._jupyter_llmcache.session.cache.store
+        return self.shell._jupyter_llmcache.commands.session.cache.store
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_history_can_be_a_picture(notebook, monkeypatch, has_matplotlib):
     """--plot draws a PNG with matplotlib and an SVG without it, and bars in a terminal."""
     notebook.ask("hi", "hi")
     if not has_matplotlib:
-        monkeypatch.setattr("jupyter_llmcache.manage.plot.find_spec", lambda _: None)
+        monkeypatch.setattr("jupyter_llmcache.commands.history.find_spec", lambda _: None)
     plot = notebook.manage("history --plot")
     png, svg = plot._repr_png_(), plot._repr_svg_()
     assert (png is None) is not has_matplotlib
@@ -633,9 +633,9 @@ def test_somebody_elses_cache(notebook):
 @pytest.mark.parametrize("name", EVERY)
 def test_tab_offers_every_flag(notebook, name):
     """TAB behind a dash offers each flag of the subcommand."""
-    from jupyter_llmcache.completion import offers
+    from jupyter_llmcache.jupyter.completion import offers
 
-    session = notebook.shell._jupyter_llmcache.session
+    session = notebook.shell._jupyter_llmcache.commands.session
     offered = set(offers([f"%llm_cache {name} -"], {}, session).texts)
     flags = {n for each in SUBCOMMANDS[name].arguments if each.is_flag for n in each.names}
     assert flags <= offered
@@ -644,11 +644,11 @@ def test_tab_offers_every_flag(notebook, name):
 
 def test_tab_offers_keys(notebook):
     """TAB behind the beginning of a key offers the keys that begin so."""
-    from jupyter_llmcache.completion import offers
+    from jupyter_llmcache.jupyter.completion import offers
 
     notebook.ask("hi")
     key = notebook.manage("list")[0][0]
-    session = notebook.shell._jupyter_llmcache.session
+    session = notebook.shell._jupyter_llmcache.commands.session
     for line in ("show ", "forget ", "explain "):
         offered = offers([f"%llm_cache {line}{key[:2]}"], {}, session).texts
         assert [text[:8] for text in offered] == [key]

@@ -12,8 +12,8 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from jupyter_llmcache import modes
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.models import choose, variables
-from jupyter_llmcache.models.demo import Demo
+from jupyter_llmcache.commands.models import choose, variables
+from jupyter_llmcache.commands.demo import Demo
 from jupyter_llmcache.settings import LLMCache
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.models import choose, local
+from jupyter_llmcache.commands.models import choose
+from jupyter_llmcache.commands import local
 from jupyter_llmcache.settings import LLMCache
 
 pytest.importorskip("llama_cpp")

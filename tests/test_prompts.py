@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.prompts import fill
+from jupyter_llmcache.commands.prompts import fill
 
 
 class Thing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.quantities import parse_count, parse_duration_s, parse_size_bytes
+from jupyter_llmcache.commands.quantities import parse_count, parse_duration_s, parse_size_bytes
 
 
 @pytest.mark.parametrize(

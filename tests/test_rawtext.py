@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from jupyter_llmcache import rawtext
+from jupyter_llmcache.jupyter import rawtext
 
 HARD_TEXTS = [
     '{"a": {"b": [1, 2]}, "c": "{x}"} and {single}',

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import jupyter_llmcache
-from jupyter_llmcache.magics import ASKING
-from jupyter_llmcache.manage import SUBCOMMANDS as MANAGING
+from jupyter_llmcache.jupyter.magics import ASKING
+from jupyter_llmcache.commands.manage import SUBCOMMANDS as MANAGING
 from jupyter_llmcache.settings import LLMCache
-from jupyter_llmcache.subcommands import SUBCOMMANDS
+from jupyter_llmcache.commands.subcommands import SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -21,8 +21,9 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import PrivateAttr
 
-from jupyter_llmcache import calls, streams
-from jupyter_llmcache.cache import MemoryCache, NoCache, mode
+from jupyter_llmcache import calls
+from jupyter_llmcache.seam import patch as streams
+from jupyter_llmcache.seam.cache import MemoryCache, NoCache, mode
 from jupyter_llmcache.errors import ReplayMissError
 from tests.environments import environment, run
 from tests.matrix import desks

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import entry
+from .. import answer as entry
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
-from ..newfile import new_file
+from .newfile import new_file
 from ..stores.base import Record, Store
 
 FORMAT = 1

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreError
-from . import langchain_table, sqlite_entries, sqlite_eviction, sqlite_lists, sqlite_verify
+from . import langchain_table, sqlite_rows as sqlite_entries, sqlite_eviction, sqlite_query as sqlite_lists, sqlite_repair as sqlite_verify
 from .base import Hit, LifeTotals, Record, SortOrder, Summary, Verification
 from .bounds import Bounds
 from .guards import Lending

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from . import sqlite_entries, sqlite_lists, sqlite_schema
+from . import sqlite_rows as sqlite_entries, sqlite_query as sqlite_lists, sqlite_schema
 from .hits import PendingHits
 
 

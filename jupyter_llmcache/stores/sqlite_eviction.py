@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from .bounds import Bounds, low_mark
-from .sqlite_entries import delete_orphans
+from .sqlite_rows import delete_orphans
 
 _BATCH = 1000
 #: Pages given back after a put, so that a put stays cheap.

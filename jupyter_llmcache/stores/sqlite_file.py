@@ -18,7 +18,7 @@ from . import forks, sqlite_schema
 from .guards import Guard, Lending
 from .network import network_type
 from .sqlite_faults import FAULTS, is_busy, is_damage
-from .sqlite_openings import ApartOpening, LiveOpening, Opening, connect
+from .sqlite_open import ApartOpening, LiveOpening, Opening, connect
 from .sqlite_paths import Header, move_with_side_files, read_header, resolve, uri
 
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
-from jupyter_llmcache.keys import Request, describe
+from jupyter_llmcache.request import Request, describe
 
 from .sides import Builder
 

@@ -19,9 +19,9 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
-from jupyter_llmcache.keys.canonical import Canon, IndescribableError, dump
-from jupyter_llmcache.keys.messages import long_digest
-from jupyter_llmcache.keys.models import _canon as parameters
+from jupyter_llmcache.request.canonical import Canon, IndescribableError, dump
+from jupyter_llmcache.request.messages import long_digest
+from jupyter_llmcache.request.model import _canon as parameters
 
 MOMENT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 

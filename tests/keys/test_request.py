@@ -14,11 +14,11 @@ from langchain_core.language_models import (
 )
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from jupyter_llmcache import keys
+from jupyter_llmcache import request as keys
 from jupyter_llmcache.errors import NotDescribableError
-from jupyter_llmcache.keys import describe, describe_strings, request
-from jupyter_llmcache.keys.canonical import text_digest
-from jupyter_llmcache.keys.secrets import clean_url
+from jupyter_llmcache.request import describe, describe_strings, key as request
+from jupyter_llmcache.request.canonical import text_digest
+from jupyter_llmcache.request.secrets import clean_url
 from tests.keys import sides
 from tests.keys.sides import Parrot, anthropic_model, ollama_model, openai_model, weather_tool
 

@@ -13,7 +13,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from jupyter_llmcache.errors import NotDescribableError
-from jupyter_llmcache.keys import describe
+from jupyter_llmcache.request import describe
 from tests.keys.sides import openai_model, parrot
 
 HI = [HumanMessage("Hi")]

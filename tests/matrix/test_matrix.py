@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from pydantic import BaseModel
 
 from jupyter_llmcache import calls
-from jupyter_llmcache.cache import MemoryCache
+from jupyter_llmcache.seam.cache import MemoryCache
 from tests.matrix.entry_points import ENTRY_POINTS, HAS_EVENTS_V3, EntryPoint
 from tests.servers.openai import Reply, server_error
 

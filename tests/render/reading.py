@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from jupyter_llmcache.ledger import Call
-from jupyter_llmcache.render import Answer
+from jupyter_llmcache.draw import Answer
 
 _TAG_NAMES = (
     "a blockquote br code details div em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong summary "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jupyter_llmcache.render import CellSummary, annotation_text
-from jupyter_llmcache.render.output import annotation_bundle
+from jupyter_llmcache.draw import CellSummary, annotation_text
+from jupyter_llmcache.draw.output import annotation_bundle
 from tests.render.reading import answer, hit, miss
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_llmcache.render.json_tree import MAX_NODES, json_html
+from jupyter_llmcache.draw.json_tree import MAX_NODES, json_html
 from tests.render.reading import problems, read
 
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from jupyter_llmcache.render import progress
-from jupyter_llmcache.render.progress import Progress
+from jupyter_llmcache.draw import progress
+from jupyter_llmcache.draw.progress import Progress
 
 
 @pytest.fixture(autouse=True)

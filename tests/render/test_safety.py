@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_llmcache.render.formulas import harmless
-from jupyter_llmcache.render.growing import GrowingMarkdown
-from jupyter_llmcache.render.output import annotation_bundle, answer_bundle
-from jupyter_llmcache.render.sanitize import sanitize
-from jupyter_llmcache.render.terminal import settled, visible
+from jupyter_llmcache.draw.formulas import harmless
+from jupyter_llmcache.draw.growing import GrowingMarkdown
+from jupyter_llmcache.draw.output import annotation_bundle, answer_bundle
+from jupyter_llmcache.draw.sanitize import sanitize
+from jupyter_llmcache.text import settled, visible
 from tests.render import hostile
 from tests.render.reading import STEERING, answer, hit, miss, problems, read
 

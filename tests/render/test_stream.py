@@ -9,8 +9,8 @@ import pytest
 from IPython.core.displaypub import DisplayPublisher
 
 from jupyter_llmcache.ledger import LEDGER
-from jupyter_llmcache.render import StreamDisplay, annotation_text
-from jupyter_llmcache.render.output import annotation_bundle, answer_bundle
+from jupyter_llmcache.draw import StreamDisplay, annotation_text
+from jupyter_llmcache.draw.output import annotation_bundle, answer_bundle
 from tests.render.reading import answer, miss
 from tests.shells import RecordingShell
 

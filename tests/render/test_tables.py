@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from jupyter_llmcache.render import Table
-from jupyter_llmcache.render.tables import MAX_DRAWN_ROWS
+from jupyter_llmcache.draw import Table
+from jupyter_llmcache.draw.table import MAX_DRAWN_ROWS
 
 _TABLE = Table(
     ("key", "title", "size_bytes", "wall_s", "hits"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_llmcache.ledger import LEDGER
-from jupyter_llmcache.render import Answer, CacheStatus, CellSummary, PromptPreview, Table
+from jupyter_llmcache.draw import Answer, CacheStatus, CellSummary, PromptPreview, Table
 from tests.render.reading import answer, hit, miss, problems
 from tests.shells import RecordingShell
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from jupyter_llmcache.errors import StoreError
-from jupyter_llmcache.stores import SQLiteStore, packing, sqlite_file, sqlite_openings
+from jupyter_llmcache.stores import SQLiteStore, packing, sqlite_file, sqlite_open as sqlite_openings
 from jupyter_llmcache.stores.network import mounted_type, network_type
 from tests.stores.disks import fill, read_only_view, small_disk
 from tests.stores.entries import answer_to, entry, key_of, large_answer_to

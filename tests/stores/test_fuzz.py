@@ -20,9 +20,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from jupyter_llmcache.cache import SQLiteCache
+from jupyter_llmcache.seam.cache import SQLiteCache
 from jupyter_llmcache.errors import LLMCacheError, StoreError
-from jupyter_llmcache.manage import SUBCOMMANDS
+from jupyter_llmcache.commands.manage import SUBCOMMANDS
 from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.packing import checksum, pack_answer
 from tests.stores.entries import large_answer_to

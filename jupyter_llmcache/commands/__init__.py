@@ -1,0 +1,1 @@
+"""What a person can ask for: ask a model, and see and manage what is kept."""

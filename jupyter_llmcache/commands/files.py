@@ -1,0 +1,96 @@
+"""``export`` and ``import``: a course file out of the cache in use, and into it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ..errors import LLMCacheError
+from ..ledger import LEDGER, Call
+from ..draw.line import SEPARATOR
+from ..numbers import format_bytes, format_count
+from ..draw.progress import Progress
+from ..stores.base import Store
+from ..stores.sqlite_paths import resolve
+from .picking import Managed, store_of, writable
+from ..draw.report import Report
+
+#: Endings of files that hold JSON lines.
+_LINES = (".jsonl", ".ndjson")
+
+
+def export(session: Managed, args: Namespace) -> Report:
+    """Write entries to a new file: SQLite, JSON lines, or one for LangChain's own cache."""
+    store = store_of(session)
+    keys = _used(store) if args.used else None
+    total = store.count() if keys is None else len(keys)
+    form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
+    data: dict[str, Any] = {"path": args.path, "format": form}
+    rows: list[tuple[str, str]] = []
+    if form == "langchain":
+        from ..seam.interop import export_langchain
+
+        written = export_langchain(store, args.path, keys, _models(session))
+        count, data["skipped"] = written.written, written.skipped
+        if written.skipped:
+            rows.append(("left out", f"{format_count(written.skipped, 'entry')}: {_NOT_REBUILT}"))
+    else:
+        from ..course import export_database, export_lines
+
+        write = export_lines if form == "jsonl" else export_database
+        with Progress(f"exporting to {args.path}", total) as progress:
+            count = write(store, args.path, keys, progress.update)
+    size_bytes = resolve(args.path).stat().st_size
+    title = f"exported {format_count(count, 'entry')} to {args.path}{SEPARATOR}"
+    data |= {"entries": count, "size_bytes": size_bytes}
+    return Report(title + format_bytes(size_bytes), rows, data=data)
+
+
+_NOT_REBUILT = "their models cannot be made again here, so LangChain's key for them is not known"
+
+
+def _models(session: Managed) -> list[Any]:
+    """Return the models among the notebook's variables: LangChain's keys are made from them."""
+    shell = getattr(getattr(session, "settings", None), "parent", None)
+    variables = dict(getattr(shell, "user_ns", {}))
+    return [value for value in variables.values() if hasattr(type(value), "agenerate_prompt")]
+
+
+def _used(store: Store) -> Collection[bytes]:
+    """Return the keys of entries that this kernel hit or stored."""
+    calls = [call for call in LEDGER.since(0) if call.key and (call.kind == "hit" or call.stored)]
+    if not calls:
+        raise LLMCacheError(
+            "export --used: this kernel has used no entry", "Run the notebook first, or export all"
+        )
+    keys: set[bytes] = set()
+    for call in calls:
+        keys |= _keys_of(store, call)
+    return keys
+
+
+def _keys_of(store: Store, call: Call) -> set[bytes]:
+    """Return the key of the entry behind ``call``, which may have been found under another key."""
+    key = bytes.fromhex(call.key or "")
+    if store.read(key) is not None:
+        return {key}
+    at = call.recorded_at
+    return set() if at is None else {line.key for line in store.summaries(since=at, until=at)}
+
+
+def import_(session: Managed, args: Namespace) -> Report:
+    """Take the entries of a course file into the cache in use."""
+    from ..course import import_file
+
+    store = writable(store_of(session))
+    with Progress(f"importing {args.path}") as progress:
+        taken = import_file(store, args.path, progress.update)
+    parts = [f"{taken.new:,} new", f"{taken.same:,} the same"]
+    if taken.different:
+        parts.append(f"{taken.different:,} different, of which the answers here were kept")
+    return Report(
+        f"imported {args.path}: {SEPARATOR.join(parts)}",
+        data={"new": taken.new, "same": taken.same, "different": taken.different},
+    )

@@ -1,0 +1,219 @@
+"""One shell's use of the cache: which one is on, what it replaced, and asking a model.
+
+There is one session a shell. The cache itself is LangChain's global one, so it belongs to the
+process; a session remembers what it replaced and gives that back.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import modes
+from ..errors import LLMCacheError
+from ..ledger import LEDGER, Call, Totals
+
+if TYPE_CHECKING:
+    from langchain_core.caches import BaseCache
+
+    from ..seam.cache import ObservedCache
+    from .question import Question
+    from ..draw import Answer, CacheStatus, CellSummary, PromptPreview
+    from ..settings import LLMCache
+
+REPLACED_NOTICE = (
+    "LangChain's global cache was replaced by other code; calls do not go through this one"
+)
+
+
+@dataclass(eq=False)
+class Session:
+    """What a shell's magics work on.
+
+    Attributes:
+        settings: The person's settings; read when needed, so that ``%config`` acts at once.
+        cache: The cache that this session turned on, or None.
+    """
+
+    settings: LLMCache
+    cache: ObservedCache | None = None
+    _replaced: BaseCache | None = None
+    _mark: int = field(default_factory=LEDGER.mark)
+    _totals_before: Totals = field(default_factory=LEDGER.counts)
+    _in_cell: bool = False
+
+    def __post_init__(self) -> None:
+        # A restarted kernel must leave one complete file behind.
+        atexit.register(self.close)
+
+    # --- which cache is on ---
+
+    def use_memory(self, **bounds: Any) -> CacheStatus:
+        """Turn a memory cache on. ``bounds``: see ``cache.MemoryCache``."""
+        from ..seam.cache import MemoryCache
+
+        return self._turn_on(MemoryCache(**bounds))
+
+    def use_sqlite(self, path: str | Path, **options: Any) -> CacheStatus:
+        """Turn the SQLite cache of ``path`` on. ``options``: see ``cache.SQLiteCache``.
+
+        Raises:
+            StoreError: The file cannot be used; the cache that was on stays on.
+        """
+        from ..seam.cache import SQLiteCache
+
+        return self._turn_on(SQLiteCache(path, **options))
+
+    def use_cache(self, cache: Any) -> CacheStatus:
+        """Turn any LangChain cache object on, observed.
+
+        Raises:
+            LLMCacheError: ``cache`` is no LangChain cache.
+        """
+        from langchain_core.caches import BaseCache
+
+        from ..seam.cache import ObservedCache
+        from ..seam.foreign import ForeignCache
+
+        if not isinstance(cache, BaseCache):
+            raise LLMCacheError(
+                f"a {type(cache).__name__} is no LangChain cache",
+                "Pass an object of a BaseCache class",
+            )
+        return self._turn_on(cache if isinstance(cache, ObservedCache) else ForeignCache(cache))
+
+    def off(self) -> CacheStatus:
+        """Turn our cache off and put back the one that was there before.
+
+        A cache that other code has set in the meantime stays.
+        """
+        if self.cache is not None:
+            from langchain_core.globals import get_llm_cache, set_llm_cache
+
+            if get_llm_cache() is self.cache:
+                set_llm_cache(_open_or_none(self._replaced))
+            self.cache.close()
+            self.cache = self._replaced = None
+        return self.status()
+
+    def _turn_on(self, cache: ObservedCache) -> CacheStatus:
+        from langchain_core.globals import get_llm_cache, set_llm_cache
+
+        before = get_llm_cache()
+        if before is not self.cache:
+            self._replaced = before
+        set_llm_cache(cache)
+        if self.cache is not None and self.cache is not cache:
+            self.cache.close()
+        self.cache = cache
+        return self.status()
+
+    def set_mode(self, mode: modes.Mode) -> CacheStatus:
+        """Set the mode of every call that no block and no flag decides."""
+        modes.set_session_mode(mode)
+        if mode == "replay":
+            self.hold_replay()
+        else:
+            self._release_replay()
+        return self.status()
+
+    def hold_replay(self) -> None:
+        """See to it that no model is called past the cache, also where no cache is on."""
+        from ..seam import patch as streams
+
+        streams.install(self)
+
+    def _release_replay(self) -> None:
+        from ..seam import patch as streams
+
+        streams.uninstall(self)
+
+    def status(self) -> CacheStatus:
+        """Return what is on, and what this session got out of it."""
+        from ..draw import CacheStatus
+
+        store = self.cache.store if self.cache else None
+        done = LEDGER.counts().minus(self._totals_before)
+        return CacheStatus(
+            backend=store.backend if store else "off",
+            location=store.location if store else "",
+            mode=modes.current_mode(),
+            entries=store.count() if store else None,
+            size_bytes=store.size_bytes() if store else None,
+            hits=done.hits,
+            misses=done.misses,
+            stored=done.stored,
+            saved_s=done.saved_s,
+            notices=tuple(self._notices()),
+        )
+
+    def _notices(self) -> Iterator[str]:
+        if self.cache is None:
+            return
+        from langchain_core.globals import get_llm_cache
+
+        from ..seam import patch as streams
+
+        if get_llm_cache() is not self.cache:
+            yield REPLACED_NOTICE
+        for notice in (streams.problem(), getattr(self.cache.store, "notice", None)):
+            if notice:
+                yield notice
+
+    # --- asking ---
+
+    def ask(self, question: Question) -> Answer:
+        """Ask, and return the answer with what it took to get it.
+
+        Raises:
+            LLMCacheError: The provider failed, or replay is in force and nothing was recorded.
+        """
+        from .ask import ask
+
+        return ask(question)
+
+    def preview(self, question: Question) -> PromptPreview:
+        """Return the messages that ``question`` would send, and whether the cache holds them."""
+        from .ask import preview
+
+        return preview(question)
+
+    # --- the line under an ordinary cell ---
+
+    def before_cell(self, number: int) -> None:
+        """Note that cell ``number`` begins; a cell that runs cells is still one cell."""
+        LEDGER.cell = number
+        if not self._in_cell:
+            self._in_cell = True
+            self._mark = LEDGER.mark()
+
+    def after_cell(self) -> CellSummary | None:
+        """Return the line for calls of the cell that no drawn answer told of, if there were any."""
+        self._in_cell = False
+        calls = LEDGER.untold_since(self._mark)
+        self._mark = LEDGER.mark()
+        if not calls or not self.settings.annotate:
+            return None
+        from ..draw import CellSummary
+
+        return CellSummary(calls, stable=self.settings.stable)
+
+    def last_call(self) -> Call | None:
+        """Return the newest call of the process, or None before the first."""
+        return LEDGER.last()
+
+    def close(self) -> None:
+        """Give everything back. Closing twice is no error."""
+        atexit.unregister(self.close)
+        self.off()
+        if modes.session_mode() is not None:
+            modes.set_session_mode(None)
+            self._release_replay()
+
+
+def _open_or_none(cache: BaseCache | None) -> BaseCache | None:
+    """Return ``cache`` unless it is one of ours that was closed meanwhile by another shell."""
+    return None if getattr(cache, "closed", False) else cache

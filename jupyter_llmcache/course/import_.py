@@ -1,0 +1,170 @@
+"""Taking the entries of a course file into the cache in use.
+
+A file comes from somebody else, so it is read to its end and checked before anything is stored. The
+key is made anew from the request and the prompt: what a person reviewed is what will be answered.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from .. import answer as entry, request as keys
+from ..errors import DamagedEntryError, LLMCacheError, StoreError
+from ..stores import SQLiteStore
+from ..stores.base import KEY_BYTES, Record, Store
+from ..stores.sqlite_paths import resolve
+from .lines import read_lines, refused
+
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+#: How often ``on_progress`` is called.
+_PROGRESS_STEP = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of the entries of a file.
+
+    Attributes:
+        new: How many were not there.
+        same: How many were there, with the same answer.
+        different: How many are there with another answer, which was kept.
+    """
+
+    new: int
+    same: int
+    different: int
+
+
+def import_file(
+    store: Store,
+    path: str | os.PathLike[str],
+    on_progress: Callable[[int], None] | None = None,
+) -> Imported:
+    """Take entries into ``store``: all of the file's, or, where it is at fault, none.
+
+    Args:
+        store: The cache in use.
+        path: A course file, as a database or as JSON lines; told apart by what is in it.
+        on_progress: Called now and then with the number of entries read so far.
+
+    Raises:
+        LLMCacheError: The file is no course file, or one of its entries is damaged or untrue; the
+            message names the line or the key.
+        StoreError: The file cannot be read, or the store not be written.
+    """
+    new: dict[bytes, Record] = {}
+    seen: set[bytes] = set()
+    same = different = 0
+    is_empty = store.count() == 0
+    for place, record in _entries(os.fspath(path)):
+        _check(record, place)
+        if record.key in seen:
+            raise refused(place, f"the key {record.key.hex()} stands there a second time")
+        seen.add(record.key)
+        held = None if is_empty else _held(store, record.key)
+        if held is None:
+            new[record.key] = record
+        elif _says_the_same(held, record):
+            same += 1
+        else:
+            different += 1
+        if on_progress and len(seen) % _PROGRESS_STEP == 0:
+            on_progress(len(seen))
+    if new:
+        store.put_many(new.values())
+    if on_progress:
+        on_progress(len(seen))
+    return Imported(len(new), same, different)
+
+
+def _entries(location: str) -> Iterator[tuple[str, Record]]:
+    path = resolve(location)
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_SQLITE_MAGIC))
+    except OSError as error:
+        raise StoreError(f"{location} cannot be read: {error.strerror}") from error
+    if start == _SQLITE_MAGIC:
+        return _database_entries(location)
+    if start.removeprefix(b"\xef\xbb\xbf").startswith(b"{"):
+        return read_lines(path)
+    raise LLMCacheError(f"{location} is no course file", "Give a file that %llm_cache export wrote")
+
+
+def _database_entries(location: str) -> Iterator[tuple[str, Record]]:
+    with closing(SQLiteStore(location, read_only=True)) as source:
+        if source.has_langchain_rows and source.count() == 0:
+            raise LLMCacheError(
+                f"{location} holds LangChain's entries only, whose requests are not known",
+                f"Use it as it is: %llm_cache sqlite {location}",
+            )
+        try:
+            for record in source.records():
+                yield f"entry {record.key.hex()}", record
+        except DamagedEntryError as error:
+            raise LLMCacheError(
+                f"nothing was imported: {error.what}", "Export it again where it came from"
+            ) from error
+
+
+def _held(store: Store, key: bytes) -> Record | None:
+    try:
+        return store.read(key)
+    except DamagedEntryError:
+        return None
+
+
+def _says_the_same(held: Record, record: Record) -> bool:
+    return (held.request, held.prompt, held.answer) == (
+        record.request,
+        record.prompt,
+        record.answer,
+    )
+
+
+# --- an entry as it should be ---
+
+
+def _check(record: Record, place: str) -> None:
+    if len(record.key) != KEY_BYTES:
+        raise refused(place, f"the key has not {KEY_BYTES} bytes")
+    if not all(isinstance(text, str) for text in (record.request, record.prompt, record.title)):
+        raise refused(place, "a text is none")
+    if not _is_time(record.created_at) or not (
+        record.provider_s is None or _is_time(record.provider_s)
+    ):
+        raise refused(place, "a time is none")
+    try:
+        entry.decode(record.answer)
+    except DamagedEntryError as error:
+        raise refused(place, error.what) from error
+    if not _is_true_key(record):
+        raise refused(place, "the key is not that of its request and prompt")
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+
+
+def _is_true_key(record: Record) -> bool:
+    """Whether the key is made of the request and the prompt, as this release makes keys."""
+    try:
+        content = json.loads(record.prompt)
+        request = keys.Request(record.key, "", record.request, content)
+        schema, endpoint = _schema_and_endpoint(record.request)
+        return schema == keys.KEY_SCHEMA and request.with_endpoint(endpoint).key == record.key
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+@lru_cache(maxsize=64)  # the entries of a course have few descriptions
+def _schema_and_endpoint(description: str) -> tuple[Any, Any]:
+    described = json.loads(description)
+    return described["schema"], described["endpoint"]

@@ -1,0 +1,118 @@
+"""JSON that folds: ``details`` elements, no script."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from .code import code_html
+from .markdown import MAX_MARKDOWN_CHARS, text_html, wrap
+from ..numbers import format_count
+from .sanitize import sanitize
+from ..text import visible
+
+#: Beyond these the JSON is drawn as code, or as text.
+MAX_NODES = 5_000
+MAX_DEPTH = 40
+_OPEN_DEPTH = 2
+
+_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
+
+
+class _Number(str):
+    """A number as it was typed: 1.0 stays 1.0, and no digit is lost."""
+
+    __slots__ = ()
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's members in their order, also those whose name comes twice."""
+
+
+def json_html(text: str) -> str:
+    """Return ``text`` as a folding tree where it is JSON, else as plain text."""
+    source = unfenced(text)
+    try:
+        value = _load(source)
+        nodes = sum(1 for _ in _walk(value, 0))
+    except (ValueError, RecursionError):
+        return text_html(text)
+    if nodes > MAX_NODES:
+        return wrap(sanitize(code_html(visible(source), "json")))
+    return wrap(sanitize(_draw(value, 0)))
+
+
+def unfenced(text: str) -> str:
+    """Return ``text`` without the Markdown fence that models like to put around JSON."""
+    match = _FENCED.match(text)
+    return match.group(1) if match else text
+
+
+def _load(source: str) -> Any:
+    if len(source) > MAX_MARKDOWN_CHARS:
+        raise ValueError
+    return json.loads(
+        source,
+        parse_int=_Number,
+        parse_float=_Number,
+        parse_constant=_Number,
+        object_pairs_hook=_Pairs,
+    )
+
+
+def _walk(value: Any, depth: int) -> Iterator[None]:
+    """Yield once for every value.
+
+    Raises:
+        RecursionError: The values nest too deeply to be drawn.
+    """
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    yield
+    if isinstance(value, _Pairs):
+        for _, member in value:
+            yield from _walk(member, depth + 1)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _walk(member, depth + 1)
+
+
+def _draw(value: Any, depth: int, name: str = "") -> str:
+    if not isinstance(value, list) or not value:
+        return f'<div dir="ltr" style="padding-left:1.2em">{name}{_leaf(value)}</div>'
+    if isinstance(value, _Pairs):
+        count = f"{{…}} {format_count(len(value), 'key')}"
+        members = "".join(_draw(v, depth + 1, f"{_string(k, 'tag')}: ") for k, v in value)
+    else:
+        count = f"[…] {format_count(len(value), 'item')}"
+        members = "".join(_draw(v, depth + 1, f"{i}: ") for i, v in enumerate(value))
+    opened = " open" if depth < _OPEN_DEPTH else ""
+    return (
+        f'<details{opened} dir="ltr" style="padding-left:1.2em"><summary>{name}{count}</summary>'
+        f"{members}</details>"
+    )
+
+
+def _leaf(value: Any) -> str:
+    if isinstance(value, _Pairs):
+        return "{}"
+    if isinstance(value, list):
+        return "[]"
+    if isinstance(value, _Number):
+        return _coloured(visible(value), "m", "number")
+    if isinstance(value, str):
+        return _string(value, "string")
+    return _coloured(json.dumps(value), "kc", "atom")
+
+
+def _string(text: str, colour: str) -> str:
+    quoted = visible(json.dumps(text, ensure_ascii=False))
+    return _coloured(quoted, "s", colour)
+
+
+def _coloured(text: str, css_class: str, colour: str) -> str:
+    style = f"color:var(--jp-mirror-editor-{colour}-color);white-space:pre-wrap"
+    return f'<span class="{css_class}" dir="auto" style="{style}">{escape(text)}</span>'

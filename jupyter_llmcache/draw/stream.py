@@ -1,0 +1,200 @@
+"""An answer that grows: one owner draws it, seldom enough to stay out of the way.
+
+In a notebook one thread draws the newest text into one output, and a spinner before there is any.
+In a terminal the text is appended and nothing printed is ever touched again.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from html import escape
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from . import output
+from ..numbers import format_seconds
+from ..text import settled, visible
+from .answer import Answer, Format
+
+#: Seconds between two drawings, at least ...
+MIN_INTERVAL_S = 0.1
+#: ... and never less than so many times what the last one took: 2.5 % of the time at most ...
+INTERVAL_PER_COST = 40
+#: ... but at most these, so that a text that is slow to draw still grows.
+MAX_INTERVAL_S = 2.0
+#: Nothing is drawn before; what is there by then, as a hit is, is drawn once.
+PATIENCE_S = 0.15
+#: A hit is there by then, and nothing of the drawing has to be loaded beside it.
+HIT_PATIENCE_S = 0.05
+SPINNER_INTERVAL_S = 1.0
+_SPINNER = "⠋⠙⠸⠴⠦⠇"
+
+
+class _Canvas(Protocol):
+    def update(self, text: str) -> None: ...
+    def stop(self, *, failed: bool) -> None: ...
+    def finish(self, answer: Answer) -> None: ...
+
+
+class StreamDisplay:
+    """Draws an answer while it arrives: ``update`` inside a ``with``, ``finish`` after it.
+
+    Args:
+        drawn_as: How the answer is drawn; see ``Answer.format``.
+    """
+
+    def __init__(self, drawn_as: Format = "markdown") -> None:
+        self._canvas: _Canvas = _Notebook(drawn_as) if output.draws_html() else _Terminal()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def update(self, text: str) -> None:
+        """Take the whole text so far; return at once."""
+        self._canvas.update(text)
+
+    def finish(self, answer: Answer) -> None:
+        """Draw ``answer`` for good, the same as if it had not been streamed."""
+        self._canvas.finish(answer)
+        output.note_streamed(answer)
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._canvas.stop(failed=error_type is not None)
+
+
+class _Terminal:
+    """Appends; a character that may still belong to what comes next is held back."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def update(self, text: str) -> None:
+        self._append(visible(settled(text)))
+
+    def stop(self, *, failed: bool) -> None:
+        if failed and self._shown:
+            sys.stdout.write("\n")
+
+    def finish(self, answer: Answer) -> None:
+        whole = visible(answer.text)
+        if not whole.startswith(self._shown):
+            sys.stdout.write("\n\n")
+            self._shown = ""
+        self._append(whole)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+
+    def _append(self, whole: str) -> None:
+        sys.stdout.write(whole[len(self._shown) :])
+        sys.stdout.flush()
+        self._shown = whole
+
+
+class _Notebook:
+    """Draws from a thread of its own, so that the stream never waits for a drawing."""
+
+    def __init__(self, drawn_as: Format) -> None:
+        self._drawn_as = drawn_as
+        self._began = time.monotonic()
+        self._display_id = uuid.uuid4().hex
+        self._drawn = False
+        self._text = ""
+        self._news = threading.Condition()
+        self._stopped = False
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run,
+            args=(self._draw_until_stopped,),
+            name="llmcache-stream",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def update(self, text: str) -> None:
+        with self._news:
+            is_first = not self._text
+            self._text = text
+            if is_first:
+                self._news.notify()
+
+    def stop(self, *, failed: bool) -> None:
+        with self._news:
+            self._stopped = True
+            self._news.notify()
+        self._thread.join()
+        if failed and (self._drawn or self._text):
+            self._draw_unfinished()
+
+    def finish(self, answer: Answer) -> None:
+        self._publish(output.answer_bundle(answer))
+        output.show_annotation(answer)
+
+    @cached_property
+    def _html(self) -> Callable[[str], str]:
+        from .growing import GrowingMarkdown
+        from .markdown import text_html
+
+        return GrowingMarkdown().html if self._drawn_as == "markdown" else text_html
+
+    def _draw_until_stopped(self) -> None:
+        if not self._wait(HIT_PATIENCE_S):
+            return  # a hit: loading what draws would only have made it wait
+        self._html("")  # what drawing imports is loaded while the provider thinks
+        interval_s, drawn = PATIENCE_S - HIT_PATIENCE_S, ""
+        frames = itertools.cycle(_SPINNER)
+        while self._wait(interval_s):
+            text, began = self._text, time.thread_time()
+            if not text:
+                self._publish(_spinner(next(frames), time.monotonic() - self._began))
+                interval_s = SPINNER_INTERVAL_S
+                continue
+            if text != drawn:
+                self._publish({"text/html": self._html(text), "text/plain": visible(text)})
+                drawn = text
+            interval_s = _interval_s(time.thread_time() - began)
+
+    def _wait(self, interval_s: float) -> bool:
+        """Wait for the next drawing, the first text or the end; return whether to go on."""
+        with self._news:
+            waiting_for_text = not self._text
+            due = time.monotonic() + interval_s
+            while not self._stopped and (rest_s := due - time.monotonic()) > 0:
+                self._news.wait(rest_s)
+                if waiting_for_text and self._text and self._drawn:
+                    break  # the text takes the spinner's place at once
+            return not self._stopped
+
+    def _draw_unfinished(self) -> None:
+        waited = format_seconds(time.monotonic() - self._began)
+        line = f"unfinished after {waited}"
+        html = f"<div>{escape(line)}</div>"
+        if self._text:
+            html = self._html(self._text) + html
+            line = f"{visible(self._text)}\n\n{line}"
+        self._publish({"text/html": html, "text/plain": line})
+
+    def _publish(self, bundle: output.Bundle) -> None:
+        output.publish(bundle, display_id=self._display_id, update=self._drawn)
+        self._drawn = True
+
+
+def _interval_s(cost_s: float) -> float:
+    """Return the time until the next drawing, when the last one took ``cost_s``."""
+    return min(max(MIN_INTERVAL_S, INTERVAL_PER_COST * cost_s), MAX_INTERVAL_S)
+
+
+def _spinner(frame: str, waited_s: float) -> dict[str, Any]:
+    line = f"{frame} waiting for the first token · {waited_s:.0f} s"
+    return {"text/html": f'<div role="status">{escape(line)}</div>', "text/plain": line}

@@ -1,0 +1,1 @@
+"""The extension inside IPython: magics, the raw text of a prompt, completion."""

@@ -1,0 +1,169 @@
+"""TAB in the lines of the magics: flags, subcommands, models, variables, keys, paths, choices."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..commands.parser import Argument, words
+from .magics import ASKING
+from ..commands.subcommands import SUBCOMMANDS
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+
+    from ..commands.session import Session
+
+_MAX_OFFERS = 200
+_LINE = re.compile(
+    r"(?:^\s*|=\s*|^\s*%\w+\s.*?)%(?P<name>llm_cache|llm)\s+(?P<rest>.*)\Z", re.DOTALL
+)
+_CELL = re.compile(r"\s*%%llm(?:\s|\Z)")
+_CELL_FLAGS = re.compile(r"\s*%%llm\s+(?P<rest>.*)\Z")
+_PLACEHOLDER = re.compile(r"\{\{[ \t]*(?P<name>\w*)\Z")
+_LAST_WORD = re.compile(r"\S*\Z")
+
+
+class Offers(NamedTuple):
+    """What may stand in the place of ``fragment``, the text before the cursor."""
+
+    fragment: str
+    texts: tuple[str, ...]
+
+
+_NOTHING = Offers("", ())
+
+
+def match(
+    context: CompletionContext, namespace: Mapping[str, Any], session: Session
+) -> SimpleMatcherResult:
+    """Return what IPython's completer may offer at ``context``."""
+    from IPython.core.completer import SimpleCompletion
+
+    before = context.full_text.split("\n")[: context.cursor_line]
+    found = offers([*before, context.text_until_cursor], namespace, session)
+    return {
+        "completions": [SimpleCompletion(text, type="magic") for text in found.texts],
+        "matched_fragment": found.fragment,
+        "suppress": bool(found.texts),
+        "ordered": True,
+    }
+
+
+def offers(lines: Sequence[str], namespace: Mapping[str, Any], session: Session) -> Offers:
+    """Return what may come at the end of ``lines``, the cell up to the cursor."""
+    line = lines[-1]
+    in_cell = _CELL.match(next((each for each in lines if each.strip()), ""))
+    match = _CELL_FLAGS.match(line) if len(lines) == 1 else None
+    match = match or (None if in_cell else _LINE.search(line))
+    placeholder = _PLACEHOLDER.search(line)
+    if placeholder and (match or in_cell):
+        return _starting(placeholder["name"], _names(namespace))
+    if match is None:
+        return _NOTHING
+    if "name" in match.groupdict() and match["name"] == "llm_cache":
+        return _for_cache(match["rest"], namespace, session)
+    return _for_words(match["rest"], ASKING, namespace, session, intermixed=False)
+
+
+def _for_cache(rest: str, namespace: Mapping[str, Any], session: Session) -> Offers:
+    first = next(words(rest), None)
+    if first is None or first.end == len(rest):
+        return _starting(rest.strip(), SUBCOMMANDS)
+    if first.text not in SUBCOMMANDS:
+        return _NOTHING
+    arguments = SUBCOMMANDS[first.text].arguments
+    return _for_words(rest[first.end :], arguments, namespace, session, intermixed=True)
+
+
+def _for_words(
+    rest: str,
+    arguments: Sequence[Argument],
+    namespace: Mapping[str, Any],
+    session: Session,
+    *,
+    intermixed: bool,
+) -> Offers:
+    """Offer a value of the flag before the cursor, or of a positional argument, or a flag."""
+    fragment = _LAST_WORD.search(rest).group()  # type: ignore[union-attr]
+    flags = {name: each for each in arguments for name in each.names if each.is_flag}
+    waiting: Argument | None = None
+    for word in words(rest[: len(rest) - len(fragment)]):
+        if waiting is not None:
+            waiting = None
+        elif word.text in flags:
+            waiting = flags[word.text] if flags[word.text].takes_value else None
+        elif not intermixed and "=" not in word.text:
+            return _NOTHING  # the prompt has begun
+    name, equals, value = fragment.partition("=")
+    if waiting is not None:
+        return _starting(fragment, _values(waiting, fragment, namespace, session))
+    if equals and name in flags:
+        return _starting(value, _values(flags[name], value, namespace, session))
+    if fragment.startswith("-"):
+        return _starting(fragment, flags)
+    if not intermixed:
+        return _NOTHING if fragment else Offers("", tuple(flags))
+    positional = [each for each in arguments if not each.is_flag]
+    found = [text for each in positional for text in _values(each, fragment, namespace, session)]
+    return _starting(fragment, [*found, *([] if fragment else flags)])
+
+
+def _values(
+    argument: Argument, fragment: str, namespace: Mapping[str, Any], session: Session
+) -> list[str]:
+    if argument.kind == "model":
+        return list(_models(fragment, namespace, session))
+    if argument.kind == "path":
+        return list(_paths(fragment))
+    if argument.kind == "key":
+        return ["last", *_keys(fragment, session)]
+    if argument.kind == "variable":
+        return _names(namespace)
+    return list(argument.choices)
+
+
+def _models(fragment: str, namespace: Mapping[str, Any], session: Session) -> Iterator[str]:
+    if fragment.startswith("local:"):
+        yield from (f"local:{path}" for path in _paths(fragment.removeprefix("local:")))
+        return
+    if "langchain_core" in sys.modules:  # before it is imported no variable can hold a model
+        from ..commands.models import variables
+
+        yield from variables(namespace)
+    yield from ("demo", "local", f"openai:{session.settings.openai_model}")
+    if fragment:
+        from ..commands.model_providers import PROVIDERS
+
+        yield from (f"{provider}:" for provider in PROVIDERS)
+
+
+def _paths(fragment: str) -> Iterator[str]:
+    """Yield the files and folders that begin as ``fragment`` does, folders with a slash."""
+    folder, separator, name = fragment.rpartition("/")
+    where = Path(f"{folder}{separator}" or ".").expanduser()
+    try:
+        found = sorted(where.iterdir())
+    except OSError:
+        return
+    for path in found:
+        if path.name.startswith(name) and (name or not path.name.startswith(".")):
+            yield f"{folder}{separator}{path.name}{'/' if path.is_dir() else ''}"
+
+
+def _keys(fragment: str, session: Session) -> list[str]:
+    if session.cache is None or not fragment:
+        return []
+    return [key.hex() for key in session.cache.store.find(fragment)]
+
+
+def _names(namespace: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in namespace if not name.startswith("_"))
+
+
+def _starting(fragment: str, texts: Any) -> Offers:
+    fitting = dict.fromkeys(text for text in texts if text.startswith(fragment))
+    return Offers(fragment, tuple(fitting)[:_MAX_OFFERS])

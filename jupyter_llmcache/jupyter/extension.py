@@ -1,0 +1,171 @@
+"""Loading into a shell and leaving it as it was.
+
+Everything that loading puts into a shell is put there by one ``Extension`` and taken away by the
+same one, so nothing is doubled after a reload and nothing is left after an unload. What it puts
+there is thin: the session, the magics' code and what they draw with are imported when first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import needs_local_scope, no_var_expand
+
+from .. import modes
+from . import rawtext
+from ..settings import LLMCache
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .magics import LLMCacheMagics
+    from ..commands.session import Session
+
+#: Where a shell keeps its extension between loading and unloading.
+_ATTRIBUTE = "_jupyter_llmcache"
+
+
+def load(shell: InteractiveShell) -> None:
+    """Put the extension into ``shell``; one that is there already is taken away first."""
+    unload(shell)
+    setattr(shell, _ATTRIBUTE, Extension(shell))
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the extension out of ``shell``, if it is there."""
+    extension: Extension | None = getattr(shell, _ATTRIBUTE, None)
+    if extension is not None:
+        extension.close()
+        delattr(shell, _ATTRIBUTE)
+
+
+class Extension:
+    """What loading put into one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.settings = LLMCache(parent=shell)
+        self._magics = _magics(self)
+        self._replaced = self._register_magics()
+        _configurables(shell).append(self.settings)
+        self._uninstall_raw_text = rawtext.install(shell)
+        shell.events.register("pre_run_cell", self._before_cell)
+        shell.events.register("post_run_cell", self._after_cell)
+        self._uninstall_completion = self._install_completion()
+        if modes.current_mode() == "replay":
+            # The environment asks that nothing is sent, also by cells that choose no cache first.
+            self.session.hold_replay()
+
+    @cached_property
+    def session(self) -> Session:
+        """What the magics of this shell work on."""
+        from ..commands.session import Session
+
+        return Session(self.settings)
+
+    @cached_property
+    def magics(self) -> LLMCacheMagics:
+        """The magics' code."""
+        from .magics import LLMCacheMagics
+
+        return LLMCacheMagics(self.shell, self.session)
+
+    def close(self) -> None:
+        """Take everything away and put back what was there before."""
+        self._uninstall_completion()
+        self.shell.events.unregister("post_run_cell", self._after_cell)
+        self.shell.events.unregister("pre_run_cell", self._before_cell)
+        self._uninstall_raw_text()
+        _configurables(self.shell).remove(self.settings)
+        self._restore_magics()
+        if "session" in vars(self):
+            self.session.close()
+
+    def _before_cell(self, info: Any) -> None:  # noqa: ARG002  # IPython passes it
+        # The cell's own number: newer IPythons have raised execution_count already, and all of
+        # them append to the history later.
+        history = self.shell.history_manager
+        self.session.before_cell(len(history.input_hist_raw) if history else 0)
+
+    def _after_cell(self, result: Any) -> None:  # noqa: ARG002  # IPython passes it
+        summary = self.session.after_cell()
+        if summary is not None:
+            from IPython.display import display
+
+            display(summary)  # type: ignore[no-untyped-call,unused-ignore]
+
+    def _install_completion(self) -> Callable[[], None]:
+        """Add ours to what the shell completes; return what takes it away again."""
+        try:
+            from IPython.core.completer import context_matcher
+        except ImportError:  # an old IPython does without
+            return lambda: None
+        matchers = self.shell.Completer.custom_matchers
+
+        @context_matcher()  # type: ignore[untyped-decorator,unused-ignore]
+        def llmcache_matcher(context: CompletionContext) -> SimpleMatcherResult:
+            from .completion import match
+
+            return match(context, self.shell.user_ns, self.session)
+
+        matchers.append(llmcache_matcher)
+        return lambda: matchers.remove(llmcache_matcher)
+
+    def _register_magics(self) -> dict[tuple[str, str], Callable[..., Any]]:
+        """Register ours; return whose place they took, by (kind, name)."""
+        table = self.shell.magics_manager.magics
+        replaced = {}
+        for (kind, name), magic in self._magics.items():
+            if name in table[kind]:
+                replaced[kind, name] = theirs = table[kind][name]
+                sign = "%%" if kind == "cell" else "%"
+                owner = getattr(theirs, "__module__", "another extension")
+                print(f"{sign}{name} was {owner}'s; it is jupyter_llmcache's until %unload_ext")  # noqa: T201  # the one line that loading may say
+            table[kind][name] = magic
+        return replaced
+
+    def _restore_magics(self) -> None:
+        table = self.shell.magics_manager.magics
+        for (kind, name), magic in self._magics.items():
+            if table[kind].get(name) is magic:
+                table[kind].pop(name)
+        for (kind, name), magic in self._replaced.items():
+            table[kind].setdefault(name, magic)
+
+
+class _Magic:
+    """What stands for a magic in the shell: its code is imported when it is called or asked for
+    help.
+    """
+
+    def __init__(self, extension: Extension, name: str) -> None:
+        self._extension = extension
+        self.__name__ = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method(*args, **kwargs)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        """The help that IPython shows for ``%llm?``."""
+        return self._method.__doc__
+
+    @property
+    def _method(self) -> Callable[..., Any]:
+        method: Callable[..., Any] = getattr(self._extension.magics, self.__name__)
+        return method
+
+
+def _magics(extension: Extension) -> dict[tuple[str, str], Callable[..., Any]]:
+    """Return our magics by (kind, name)."""
+    ask = needs_local_scope(no_var_expand(_Magic(extension, "llm")))
+    cache = no_var_expand(_Magic(extension, "llm_cache"))
+    return {("line", "llm"): ask, ("cell", "llm"): ask, ("line", "llm_cache"): cache}
+
+
+def _configurables(shell: InteractiveShell) -> list[Any]:
+    """What ``%config`` lists. IPython declares it a list of shells."""
+    return shell.configurables  # type: ignore[return-value,unused-ignore]

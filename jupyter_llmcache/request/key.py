@@ -1,0 +1,157 @@
+"""Requests and their keys: the public face of this package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from ..errors import NotDescribableError
+from .canonical import IndescribableError, dump, text_digest
+from .messages import describe_messages, keyed_text, title_of
+from .model import Description, assemble, describe_model
+
+#: Changes with every change of what a key is made of.
+KEY_SCHEMA = 1
+
+KEY_BYTES = 16
+
+#: How the keys of older schemas are made of a request of this one, by schema.
+FORMER_SCHEMAS: dict[int, Callable[[Request], bytes | None]] = {}
+
+_TOKEN_LIMITS = frozenset(
+    {"max_completion_tokens", "max_new_tokens", "max_output_tokens", "max_tokens", "num_predict"}
+)
+
+_NAMED_MODEL = re.compile(
+    r"""["'](?:model|model_name|model_id|deployment_name|azure_deployment|repo_id|model_path)["']"""
+    r"""\s*[:,]\s*["']([^"']+)["']"""
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to one model.
+
+    Attributes:
+        key: 16 bytes that two requests share exactly when they may share an answer.
+        model: ``provider:name``, as in ``openai:gpt-x``.
+        description: The model and its parameters as canonical JSON, without secrets.
+        content: The messages as plain JSON values, or the text of a text model.
+    """
+
+    key: bytes
+    model: str
+    description: str
+    content: Any = field(repr=False, compare=False)
+
+    @cached_property
+    def prompt(self) -> str:
+        """The messages, or the text, as canonical JSON; long data of images as digests."""
+        return dump(self.content)
+
+    @property
+    def title(self) -> str:
+        """The beginning of the last human message on one line, at most 120 characters."""
+        return title_of(self.content)
+
+    def with_endpoint(self, endpoint: str | None) -> Request:
+        """Return the same request to another address."""
+        described = _readdressed(self.model, self.description, endpoint)
+        key = _key(described.keyed, self.content)
+        return replace(self, description=described.text, key=key)
+
+
+def describe(
+    model: Any,
+    prompt: str | Sequence[BaseMessage],
+    stop: Sequence[str] | None,
+    kwargs: Mapping[str, Any],
+) -> Request:
+    """Return the request that ``model`` as it is now would send.
+
+    Args:
+        model: A live chat model or text model.
+        prompt: The messages, or the text for a text model.
+        stop: Stop sequences of this call.
+        kwargs: The call's other arguments, as a model's ``_generate`` gets them.
+
+    Raises:
+        NotDescribableError: Something that may change the answer has no canonical form.
+    """
+    label, description, keyed = describe_model(model, stop, kwargs, KEY_SCHEMA)
+    try:
+        content = prompt if isinstance(prompt, str) else describe_messages(prompt)
+        return Request(_key(keyed, content), label, description, content)
+    except IndescribableError as error:
+        raise NotDescribableError(f"{error} in the messages") from error
+    except RecursionError as error:
+        raise NotDescribableError("the messages are nested too deeply") from error
+
+
+def describe_strings(prompt: str, llm_string: str) -> Request:
+    """Return the request behind LangChain's two strings, in a namespace of its own.
+
+    Raises:
+        NotDescribableError: ``llm_string`` names no model, so that two models would share a key.
+    """
+    named = _NAMED_MODEL.search(llm_string)
+    if named is None:
+        raise NotDescribableError("LangChain's string names no model")
+    # The string may hold credentials, so that only its digest is kept.
+    fields = {
+        "schema": KEY_SCHEMA,
+        "class": None,
+        "provider": "langchain",
+        "model": named[1],
+        "endpoint": None,
+        "parameters": {"llm_string": text_digest(llm_string)},
+    }
+    described = _reassemble(f"langchain:{named[1]}", fields)
+    return Request(_key(described.keyed, prompt), described.label, described.text, prompt)
+
+
+def former_keys(request: Request) -> Iterator[bytes]:
+    """Yield the keys that ``request`` had under older schemas, newest first."""
+    for schema in sorted(FORMER_SCHEMAS, reverse=True):
+        key = FORMER_SCHEMAS[schema](request)
+        if key is not None:
+            yield key
+
+
+def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | None]:
+    """Return the endpoints in ``descriptions`` of the same provider and model as ``request``."""
+    wanted = json.loads(request.description)
+    others = map(json.loads, descriptions)
+    return {
+        other.get("endpoint")
+        for other in others
+        if all(other.get(name) == wanted[name] for name in ("provider", "model"))
+    }
+
+
+def limits_tokens(request: Request) -> bool:
+    """Whether the request itself bounds the length of its answer."""
+    return not _TOKEN_LIMITS.isdisjoint(json.loads(request.description)["parameters"])
+
+
+@lru_cache(maxsize=64)  # the entries of a course have few descriptions
+def _readdressed(label: str, description: str, endpoint: str | None) -> Description:
+    return _reassemble(label, json.loads(description) | {"endpoint": endpoint})
+
+
+def _reassemble(label: str, fields: dict[str, Any]) -> Description:
+    parameters = {name: dump(value) for name, value in fields.pop("parameters").items()}
+    return assemble(label, dump(fields)[1:-1], parameters)
+
+
+def _key(keyed_description: str, content: Any) -> bytes:
+    # No JSON text holds a line break, so that the two parts cannot be cut in another way.
+    text = f"{keyed_description}\n{keyed_text(content)}"
+    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()

@@ -1,0 +1,1 @@
+"""How LangChain, embeddings and HTTP clients are led past the cache, and the way of one call."""

@@ -1,0 +1,238 @@
+"""Any other LangChain cache, observed: its answers, with our keys, copies and records.
+
+The other cache is given LangChain's own two strings, with a digest of our description of the model
+behind the second, so that it cannot mix what LangChain's string mixes.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from langchain_core.caches import BaseCache
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatGeneration, Generation
+
+from .. import answer as entry, request as keys, modes
+from .cache import ObservedCache
+from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
+from .interop import langchain_strings
+from .call import RECORD_FIRST, OpenCall
+from .places import Found
+from ..stores.base import Hit, Store
+
+logger = logging.getLogger(__name__)
+
+_DIGEST_BYTES = 16
+
+
+class ForeignCache(ObservedCache):
+    """An ObservedCache over a cache object of somebody else.
+
+    Args:
+        cache: The object. It stays its owner's: closing this cache leaves it as it is.
+    """
+
+    def __init__(self, cache: BaseCache) -> None:
+        self._cache = cache
+        # A store's protocol has no way to say "nobody knows", which status shows for None.
+        super().__init__(cast("Store", ForeignStore(cache)))
+
+    def find(self, call: OpenCall, request: keys.Request) -> Found | None:
+        """Return a copy of what the other cache holds for ``request``, or None.
+
+        Raises:
+            StoreError: The other cache raised, or holds something else than an answer.
+        """
+        with self._blaming():
+            held = self._cache.lookup(*_strings(call, request))
+        if held is None:
+            return None
+        generations = self._copied(held)
+        if isinstance(generations[0], ChatGeneration) != isinstance(call.model, BaseChatModel):
+            raise self._no_answer()
+        return Found(None, generations)
+
+    def holds(self, call: OpenCall, request: keys.Request) -> bool:
+        """Return whether the other cache answers ``request``."""
+        return self.find(call, request) is not None
+
+    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
+        """Give the other cache a copy of the answer.
+
+        Raises:
+            StoreError: The other cache raised.
+        """
+        with self._blaming():
+            self._cache.update(*_strings(call, request), entry.decode(hit.answer))
+
+    def recorded_requests(self) -> Iterable[str]:
+        """Know no request: the other cache cannot be listed."""
+        return ()
+
+    def nearest(self, request: keys.Request) -> str | None:  # noqa: ARG002  # it knows none
+        """Know no request."""
+        return None
+
+    # --- LangChain's cache interface, for callers that show no model ---
+
+    def _lookup_strings(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        if not _names_model(prompt, llm_string):
+            return None
+        try:
+            with self._blaming():
+                held = self._cache.lookup(prompt, llm_string)
+            return None if held is None else self._copied(held)
+        except StoreError as error:
+            logger.warning("%s", error)
+            return None
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """Give the other cache a copy of the answer, unless it is no good answer."""
+        if _may_store(prompt, llm_string, return_val):
+            try:
+                self._cache.update(prompt, llm_string, _without_ids(return_val))
+            except Exception as error:  # noqa: BLE001  # the answer is the caller's already
+                logger.warning("an answer was not stored: %s", error)
+
+    async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        """Like ``lookup``, by the other cache's own async method."""
+        mode = modes.current_mode()
+        if mode in ("bypass", "refresh"):
+            return None
+        generations = await self._alookup_strings(prompt, llm_string)
+        if generations is None and mode == "replay":
+            raise ReplayMissError("replay: nothing recorded answers this lookup", RECORD_FIRST)
+        return generations
+
+    async def _alookup_strings(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        if not _names_model(prompt, llm_string):
+            return None
+        try:
+            with self._blaming():
+                held = await self._cache.alookup(prompt, llm_string)
+            return None if held is None else self._copied(held)
+        except StoreError as error:
+            logger.warning("%s", error)
+            return None
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """Like ``update``, by the other cache's own async method."""
+        if _may_store(prompt, llm_string, return_val):
+            try:
+                await self._cache.aupdate(prompt, llm_string, _without_ids(return_val))
+            except Exception as error:  # noqa: BLE001  # the answer is the caller's already
+                logger.warning("an answer was not stored: %s", error)
+
+    async def aclear(self, **kwargs: Any) -> None:
+        """Clear the other cache by its own async method."""
+        with self._blaming():
+            await self._cache.aclear(**kwargs)
+
+    def _copied(self, held: Any) -> list[Generation]:
+        """Return fresh objects for what the other cache holds.
+
+        Raises:
+            DamagedEntryError: It is no answer.
+        """
+        if not isinstance(held, list | tuple) or not held:
+            raise self._no_answer()
+        if not all(isinstance(generation, Generation) for generation in held):
+            raise self._no_answer()
+        return _without_ids(held)
+
+    def _no_answer(self) -> DamagedEntryError:
+        return DamagedEntryError(f"{self.location} holds something else than an answer")
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        with _blaming(self.location):
+            yield
+
+
+class ForeignStore:
+    """What the rest of the house needs to know of another cache: little, for it cannot be listed.
+
+    Args:
+        cache: The object of somebody else.
+    """
+
+    backend = "other"
+    read_only = False
+    notice = None
+
+    def __init__(self, cache: BaseCache) -> None:
+        self._cache = cache
+        self.location = type(cache).__name__
+
+    def count(self) -> None:
+        """Nobody knows."""
+
+    def size_bytes(self) -> None:
+        """Nobody knows."""
+
+    def clear(self) -> None:
+        """Clear the other cache.
+
+        Raises:
+            StoreError: It raised.
+        """
+        with _blaming(self.location):
+            self._cache.clear()
+
+    def flush(self) -> None:
+        """Have nothing pending."""
+
+    def close(self) -> None:
+        """Leave the other cache to its owner."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Store, name):
+            raise AttributeError(name)
+        raise StoreError(
+            f"the entries of a {self.location} cannot be listed or picked",
+            "Use the cache in a file: %llm_cache sqlite",
+        )
+
+
+@contextmanager
+def _blaming(location: str) -> Iterator[None]:
+    """Turn whatever another cache raises into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise StoreError(f"{location} failed: {type(error).__name__}: {error}") from error
+
+
+def _strings(call: OpenCall, request: keys.Request) -> tuple[str, str]:
+    strings = langchain_strings(call.model, call.prompt, call.stop, call.kwargs)
+    prompt, llm_string = strings or (request.prompt, "")
+    digest = hashlib.blake2b(request.description.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return prompt, f"{llm_string}---llmcache:{digest}"
+
+
+def _names_model(prompt: str, llm_string: str) -> bool:
+    try:
+        keys.describe_strings(prompt, llm_string)
+    except NotDescribableError:
+        return False
+    return True
+
+
+def _may_store(prompt: str, llm_string: str, generations: Sequence[Generation]) -> bool:
+    if modes.current_mode() in ("bypass", "replay") or not _names_model(prompt, llm_string):
+        return False
+    return entry.verdict(generations, max_tokens_given=False).reason is None
+
+
+def _without_ids(generations: Iterable[Generation]) -> list[Generation]:
+    """Return deep copies, their messages without ids: a recalled message is a new message."""
+    copies = copy.deepcopy(list(generations))
+    for generation in copies:
+        if isinstance(generation, ChatGeneration):
+            generation.message.id = None
+    return copies

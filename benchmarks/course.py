@@ -20,7 +20,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_openai import ChatOpenAI
 
-from jupyter_llmcache import course, answer as entry, request as keys
+from jupyter_llmcache import answer as entry
+from jupyter_llmcache import course
+from jupyter_llmcache import request as keys
 from jupyter_llmcache.stores import MemoryStore, SQLiteStore
 from jupyter_llmcache.stores.base import Record
 

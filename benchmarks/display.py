@@ -26,7 +26,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import lab as labs  # noqa: E402  # the folder above is not installed
+from tests.system.browser import lab as labs  # noqa: E402  # the folder above is not installed
 
 TOKENS_PER_S = 100
 GOAL_BLOCKED_MS, GOAL_SHARE = 100, 0.03
@@ -34,7 +34,7 @@ GOAL_BLOCKED_MS, GOAL_SHARE = 100, 0.03
 SETUP = """
 import json, threading, time
 %load_ext jupyter_llmcache
-from tests.browser.models import MIXED_ANSWER, SlowModel
+from tests.system.browser.models import MIXED_ANSWER, SlowModel
 blocks = MIXED_ANSWER.split("\\n\\n")
 if not {formulas}:
     blocks = [block for block in blocks if "$" not in block and "\\\\[" not in block]
@@ -44,7 +44,7 @@ llm = SlowModel(answer=answer, tokens_per_s={tokens_per_s})
 """
 #: The drawing thread ends with the stream, so its time is taken where it draws.
 WATCH = """
-from jupyter_llmcache.render import stream
+from jupyter_llmcache.draw import stream
 drawing_s, publish = [0.0], stream._Notebook._draw_until_stopped
 def timed(self):
     began = time.thread_time()

@@ -22,7 +22,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_openai import ChatOpenAI
 
-from jupyter_llmcache import MemoryCache, answer as entry, request as keys
+from jupyter_llmcache import MemoryCache
+from jupyter_llmcache import answer as entry
+from jupyter_llmcache import request as keys
 from jupyter_llmcache.stores.base import Record
 
 ROUNDS, CALLS = 15, 60

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .seam.cache import MemoryCache, SQLiteCache, mode
     from .errors import LLMCacheError
     from .ledger import Call, calls
+    from .seam.cache import MemoryCache, SQLiteCache, mode
 
 __all__ = [
     "Call",

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from .errors import LLMCacheError, StoreError
-from .commands.parser import Argument, Subcommand
 from .commands.manage import SUBCOMMANDS
+from .commands.parser import Argument, Subcommand
 from .commands.prompts import nearest
 from .commands.quantities import parse_duration_s
+from .errors import LLMCacheError, StoreError
 
 if TYPE_CHECKING:
     from .stores.base import Store

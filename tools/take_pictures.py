@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import lab as labs  # noqa: E402  # the folder above is not installed
+from tests.system.browser import lab as labs  # noqa: E402  # the folder above is not installed
 
 CELLS = (
     'from langchain_openai import ChatOpenAI\nllm = ChatOpenAI(model="{model}", temperature=0)',

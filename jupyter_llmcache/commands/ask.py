@@ -20,14 +20,14 @@ from langchain_core.messages import (
 from pydantic import BaseModel
 
 from .. import request as keys
-from ..seam import patch as streams
-from ..seam.cache import NoCache, mode
+from ..draw import Answer, PromptPreview, StreamDisplay
 from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import Call, Totals, collecting
+from ..seam import patch as streams
+from ..seam.cache import NoCache, mode
 from ..seam.call import OpenCall, Previewed, keeping, previewing
 from .provider_errors import explain_provider_error
 from .question import Question
-from ..draw import Answer, PromptPreview, StreamDisplay
 
 
 def ask(question: Question) -> Answer:

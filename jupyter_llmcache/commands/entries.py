@@ -9,14 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 from .. import pricing
-from ..ledger import LEDGER, Call, Totals
 from ..draw.line import SEPARATOR
-from ..numbers import format_age, format_bytes, format_count, format_seconds, token_counts
-from ..draw.table import Table
-from ..text import one_line
-from ..stores.base import Store
-from .picking import OTHER, Managed, ago, model_of, models_of, select, short_keys, store_of
 from ..draw.report import Report
+from ..draw.table import Table
+from ..ledger import LEDGER, Call, Totals
+from ..numbers import format_age, format_bytes, format_count, format_seconds, token_counts
+from ..stores.base import Store
+from ..text import one_line
+from .picking import OTHER, Managed, ago, model_of, models_of, select, short_keys, store_of
 
 _SORTS = {
     "recent": "the most recent first",

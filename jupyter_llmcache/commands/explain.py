@@ -9,16 +9,16 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from ..seam import recent
-from ..errors import LLMCacheError, StoreError
-from ..seam.explain import differences_line
-from ..ledger import Call
-from ..seam.nearest import Near, RecordedRequest, Wanted, nearest
-from ..numbers import format_count, format_moment, format_seconds
-from ..text import one_line
-from ..stores.base import Record, Store
-from .picking import KEY_DIGITS, LAST, Managed, find_key, model_of, store_of
 from ..draw.report import Report
+from ..errors import LLMCacheError, StoreError
+from ..ledger import Call
+from ..numbers import format_count, format_moment, format_seconds
+from ..seam import recent
+from ..seam.explain import differences_line
+from ..seam.nearest import Near, RecordedRequest, Wanted, nearest
+from ..stores.base import Record, Store
+from ..text import one_line
+from .picking import KEY_DIGITS, LAST, Managed, find_key, model_of, store_of
 
 #: How many of the nearest requests are told of.
 _NEAREST = 3

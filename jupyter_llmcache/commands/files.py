@@ -7,15 +7,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from ..draw.line import SEPARATOR
+from ..draw.progress import Progress
+from ..draw.report import Report
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call
-from ..draw.line import SEPARATOR
 from ..numbers import format_bytes, format_count
-from ..draw.progress import Progress
 from ..stores.base import Store
 from ..stores.sqlite_paths import resolve
 from .picking import Managed, store_of, writable
-from ..draw.report import Report
 
 #: Endings of files that hold JSON lines.
 _LINES = (".jsonl", ".ndjson")

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ..errors import LLMCacheError
 from ..draw.line import SEPARATOR
+from ..draw.report import Report
+from ..errors import LLMCacheError
 from ..numbers import format_bytes, format_count, format_seconds
-from ..text import one_line
 from ..stores.base import Store, Summary
 from ..stores.bounds import Bounds
+from ..text import one_line
 from .picking import OTHER, Managed, ago, find_key, select, short_keys, store_of, writable
-from ..draw.report import Report
 
 #: Entries that are named one by one.
 _NAMED = 10

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import LLMCacheError
-from .prompts import nearest
 from ..text import one_line
+from .prompts import nearest
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

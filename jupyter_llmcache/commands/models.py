@@ -11,8 +11,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
 from .. import modes
-from . import prompts
 from ..errors import LLMCacheError
+from . import prompts
 from .model_parameters import split_connection, with_parameters
 from .model_providers import OPENAI_VARIABLES, PROVIDERS, WAYS, build
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import LLMCacheError, StoreError
-from .prompts import nearest
-from ..text import one_line
 from ..stores.base import KEY_BYTES, SortOrder, Store, Summary
 from ..stores.sorting import sort_value
+from ..text import one_line
+from .prompts import nearest
 
 if TYPE_CHECKING:
     from ..ledger import Call

@@ -19,10 +19,10 @@ from ..ledger import LEDGER, Call, Totals
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
 
-    from ..seam.cache import ObservedCache
-    from .question import Question
     from ..draw import Answer, CacheStatus, CellSummary, PromptPreview
+    from ..seam.cache import ObservedCache
     from ..settings import LLMCache
+    from .question import Question
 
 REPLACED_NOTICE = (
     "LangChain's global cache was replaced by other code; calls do not go through this one"

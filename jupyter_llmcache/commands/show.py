@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import pricing
-from ..request.compare import message_name
-from ..errors import LLMCacheError
 from ..draw.line import SEPARATOR
+from ..draw.report import Report
+from ..errors import LLMCacheError
 from ..numbers import format_bytes, format_count, format_moment, format_seconds, token_counts
+from ..request.compare import message_name
 from ..stores.base import Record, Store
 from .picking import Managed, find_key, model_of, store_of, summary_of
-from ..draw.report import Report
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation

@@ -5,11 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
+from ..draw import CacheStatus
+from ..modes import MODES, Mode
 from . import manage
 from .parser import Argument, Subcommand
-from ..modes import MODES, Mode
 from .quantities import parse_count, parse_duration_s, parse_size_bytes
-from ..draw import CacheStatus
 from .session import Session
 
 _MAX_ENTRIES = Argument(

@@ -7,12 +7,12 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable
 
+from ..draw.progress import Progress
+from ..draw.report import Report
 from ..errors import StoreError
 from ..numbers import format_bytes, format_count
-from ..draw.progress import Progress
 from ..stores.base import Record
 from .picking import KEY_DIGITS, Managed, store_of, writable
-from ..draw.report import Report
 
 #: Damaged entries that are named.
 _NAMED = 10

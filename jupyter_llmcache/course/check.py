@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LLMCacheError
 from ..draw.report import Report
+from ..errors import LLMCacheError
 from ..modes import ENVIRONMENT_VARIABLE
 from ..numbers import format_count
 from ..text import one_line
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 #: Cells with this tag are meant to fail.
 _MAY_FAIL = "raises-exception"
-_BEGIN = "from jupyter_llmcache import probe as _llmcache_probe; _llmcache_probe.begin({path!r})"
+_BEGIN = (
+    "from jupyter_llmcache.course import probe as _llmcache_probe; _llmcache_probe.begin({path!r})"
+)
 _TAKE = "__import__('sys').modules['jupyter_llmcache.course.probe'].take()"
 #: Replay misses that are told of in words, of one cell.
 _TOLD_MISSES = 3

@@ -14,13 +14,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from .newfile import new_file
 from ..stores import SQLiteStore
 from ..stores.base import Store
 from ..stores.packing import checksum, pack_answer, pack_text
 from ..stores.sqlite_rows import record_of, request_number
 from ..stores.sqlite_schema import migrate
 from .lines import plain_title
+from .newfile import new_file
 
 _PAGE_BYTES = 4096
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from .. import answer as entry, request as keys
+from .. import answer as entry
+from .. import request as keys
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
 from ..stores import SQLiteStore
 from ..stores.base import KEY_BYTES, Record, Store

@@ -14,8 +14,8 @@ from typing import Any
 
 from .. import answer as entry
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
-from .newfile import new_file
 from ..stores.base import Record, Store
+from .newfile import new_file
 
 FORMAT = 1
 HEADER = {"jupyter_llmcache": "course", "format": FORMAT}

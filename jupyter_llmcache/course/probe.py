@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from ..seam import cache, patch as streams
 from .. import modes
 from ..errors import ReplayMissError
 from ..ledger import LEDGER
+from ..seam import cache
+from ..seam import patch as streams
 from ..stores import SQLiteStore
 
 #: What a class of embeddings implements to ask its provider.

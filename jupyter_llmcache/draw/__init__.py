@@ -1,11 +1,11 @@
 """The drawing: an untrusted answer is worth looking at, and safe to look at."""
 
-from .line import annotation_text
 from ..numbers import format_age, format_bytes, format_count, format_seconds
-from .stream import StreamDisplay
-from .table import Table
 from ..text import visible
 from .answer import Answer, CacheStatus, CellSummary, PromptPreview
+from .line import annotation_text
+from .stream import StreamDisplay
+from .table import Table
 
 __all__ = [
     "Answer",

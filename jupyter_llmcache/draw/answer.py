@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..ledger import Call
-from . import output
-from .line import SEPARATOR, annotation_text, summary_text
 from ..numbers import format_bytes, format_count, format_seconds
 from ..text import Printed, one_line, visible
+from . import output
+from .line import SEPARATOR, annotation_text, summary_text
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from ..ledger import Call
-from .line import SEPARATOR, annotation_text, summary_text
 from ..numbers import format_moment, format_seconds, token_counts
-from .sanitize import IGNORE_MATH
-from .table import Table
 from ..text import cut, one_line, visible
 from .answer import Answer
+from .line import SEPARATOR, annotation_text, summary_text
+from .sanitize import IGNORE_MATH
+from .table import Table
 
 _LINE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;line-height:1.7"
 _BADGE = "border:1px solid currentColor;border-radius:8px;padding:0 6px;font-weight:600"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..text import settled, visible
 from .markdown import is_short, parse, text_html, tokens_html, wrap
 from .sanitize import sanitize
-from ..text import settled, visible
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

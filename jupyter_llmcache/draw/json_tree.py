@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+from ..numbers import format_count
+from ..text import visible
 from .code import code_html
 from .markdown import MAX_MARKDOWN_CHARS, text_html, wrap
-from ..numbers import format_count
 from .sanitize import sanitize
-from ..text import visible
 
 #: Beyond these the JSON is drawn as code, or as text.
 MAX_NODES = 5_000

@@ -9,10 +9,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from unicodedata import bidirectional
 
+from ..text import cut, visible
 from .code import code_html
 from .formulas import add_rules, harmless
 from .sanitize import IGNORE_MATH, LINK_SCHEMES, READ_MATH, sanitize
-from ..text import cut, visible
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

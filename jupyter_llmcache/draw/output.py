@@ -6,8 +6,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 from ..ledger import LEDGER
-from .line import annotation_text
 from ..text import cut, visible
+from .line import annotation_text
 
 if TYPE_CHECKING:
     from .answer import Answer

@@ -13,8 +13,8 @@ from html import escape
 from types import TracebackType
 from typing import Self, TypeVar
 
-from . import output
 from ..numbers import format_count, format_seconds
+from . import output
 
 T = TypeVar("T")
 

@@ -18,9 +18,9 @@ from html import escape
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from . import output
 from ..numbers import format_seconds
 from ..text import settled, visible
+from . import output
 from .answer import Answer, Format
 
 #: Seconds between two drawings, at least ...

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..commands.parser import Argument, words
-from .magics import ASKING
 from ..commands.subcommands import SUBCOMMANDS
+from .magics import ASKING
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import needs_local_scope, no_var_expand
 
 from .. import modes
-from . import rawtext
 from ..settings import LLMCache
+from . import rawtext
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .magics import LLMCacheMagics
     from ..commands.session import Session
+    from .magics import LLMCacheMagics
 
 #: Where a shell keeps its extension between loading and unloading.
 _ATTRIBUTE = "_jupyter_llmcache"

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.magic_arguments import MagicArgumentParser, argument, kwds, magic_arguments
 
 from ..commands import prompts
-from ..errors import LLMCacheError
 from ..commands.parser import Argument, Subcommand, split_flags, words
-from ..modes import Mode
 from ..commands.question import Question
 from ..commands.subcommands import SUBCOMMANDS
+from ..errors import LLMCacheError
+from ..modes import Mode
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..commands.session import Session
     from ..draw import Answer, CacheStatus, PromptPreview
     from ..draw.answer import Format
-    from ..commands.session import Session
 
 _Method = Callable[..., Any]
 _LINE_END = re.compile(r"\r?\n\Z")

@@ -5,8 +5,17 @@ or what cannot change its answer, is left out by name; what cannot be described 
 """
 
 from ..errors import NotDescribableError
+from .key import (
+    KEY_BYTES,
+    KEY_SCHEMA,
+    Request,
+    describe,
+    describe_strings,
+    endpoints_like,
+    former_keys,
+    limits_tokens,
+)
 from .model import model_label
-from .key import KEY_BYTES, KEY_SCHEMA, Request, describe, describe_strings, endpoints_like, former_keys, limits_tokens
 
 __all__ = [
     "KEY_BYTES",

@@ -8,7 +8,16 @@ from functools import lru_cache
 from typing import Any
 
 from .canonical import dump
-from .providers import BASE_NOISE, MODEL_FIELDS, STANDARD_NOISE, Provider, class_name, kebab, provider_name, provider_of
+from .providers import (
+    BASE_NOISE,
+    MODEL_FIELDS,
+    STANDARD_NOISE,
+    Provider,
+    class_name,
+    kebab,
+    provider_name,
+    provider_of,
+)
 from .secrets import is_credential_name
 from .user_code import users_classes
 

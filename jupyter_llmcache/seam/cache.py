@@ -18,15 +18,17 @@ from langchain_core.caches import BaseCache
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.outputs import Generation
 
-from .. import answer as entry, request as keys, modes
-from . import patch as streams
+from .. import answer as entry
+from .. import modes
+from .. import request as keys
+from ..answer.versions import recording_versions
 from ..errors import NotDescribableError, ReplayMissError, StoreError
-from .flight import Flights
-from .call import RECORD_FIRST, OpenCall, Prompt
-from .places import Found
 from ..stores import MemoryStore, SQLiteStore
 from ..stores.base import Hit, Record, Store
-from ..answer.versions import recording_versions
+from . import patch as streams
+from .call import RECORD_FIRST, OpenCall, Prompt
+from .flight import Flights
+from .places import Found
 
 logger = logging.getLogger(__name__)
 

@@ -20,14 +20,16 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
 
-from .. import answer as entry, request as keys, modes
-from . import recent
-from ..errors import NotDescribableError, ReplayMissError, StoreError
-from .flight import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
-from ..ledger import Call, Kind
-from .places import AnswerPlace, Found
-from ..stores.base import Hit
+from .. import answer as entry
+from .. import modes
+from .. import request as keys
 from ..answer.versions import recording_versions
+from ..errors import NotDescribableError, ReplayMissError, StoreError
+from ..ledger import Call, Kind
+from ..stores.base import Hit
+from . import recent
+from .flight import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
+from .places import AnswerPlace, Found
 
 Prompt = str | Sequence[BaseMessage]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..request.compare import Difference, differences
-from .nearest import Near, Wanted, nearest
-from ..text import one_line
 from ..stores.base import Store
+from ..text import one_line
+from .nearest import Near, Wanted, nearest
 
 __all__ = ["Difference", "Near", "differences", "nearest", "nearest_line"]
 

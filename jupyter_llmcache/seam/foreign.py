@@ -17,13 +17,15 @@ from langchain_core.caches import BaseCache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGeneration, Generation
 
-from .. import answer as entry, request as keys, modes
-from .cache import ObservedCache
+from .. import answer as entry
+from .. import modes
+from .. import request as keys
 from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
-from .interop import langchain_strings
-from .call import RECORD_FIRST, OpenCall
-from .places import Found
 from ..stores.base import Hit, Store
+from .cache import ObservedCache
+from .call import RECORD_FIRST, OpenCall
+from .interop import langchain_strings
+from .places import Found
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from langchain_core.caches import BaseCache
 from langchain_core.runnables import Runnable
 
 from .. import answer as entry
-from ..errors import LLMCacheError
 from ..course.newfile import new_file
+from ..errors import LLMCacheError
 from ..stores.base import Store
-from .rebuild import Rebuilder
 from .langchain_rows import langchain_strings, row_counts
+from .rebuild import Rebuilder
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from langchain_core.load import dumps
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
-from .. import answer as entry, request as keys
+from .. import answer as entry
+from .. import request as keys
 from ..errors import NotDescribableError
 from ..request.providers import MODEL_FIELDS, provider_of
 from .interop_rows import decode_langchain_row

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..request.compare import Difference, description_differences, differences, shared_part
 from ..errors import StoreError
+from ..request.compare import Difference, description_differences, differences, shared_part
 from ..stores import SQLiteStore
-from . import sqlite_titles
 from ..stores.base import Record, Store
+from . import sqlite_titles
 from .sqlite_titles import Titled
 
 #: Entries with titles most like the wanted one; no others are looked at. More, where so many titles

@@ -21,10 +21,10 @@ from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel, BaseLLM
 
 from .. import modes
-from . import selfcheck
-from .proxy import aclosing_if_it_can, closing_if_it_can
 from ..errors import ReplayMissError
+from . import selfcheck
 from .hits import with_usage, with_usages
+from .proxy import aclosing_if_it_can, closing_if_it_can
 from .shadow import CallCache, Watch, is_shadow
 
 __all__ = ["CallCache", "install", "is_installed", "problem", "uninstall", "watching"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .flight import Flights
 from ..stores.base import Hit
+from .flight import Flights
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 
-from .replay import chat_chunks, keep, text_chunks
 from .hits import as_hit
+from .replay import chat_chunks, keep, text_chunks
 
 if TYPE_CHECKING:
     from .call import OpenCall, Prompt

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from pydantic import BaseModel
 
-from .proxy import ChatDoor, ProviderMethod, TextDoor
 from ..ledger import LEDGER
+from .proxy import ChatDoor, ProviderMethod, TextDoor
 
 if TYPE_CHECKING:
     from .call import OpenCall, Prompt

@@ -11,7 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreError
-from . import langchain_table, sqlite_rows as sqlite_entries, sqlite_eviction, sqlite_query as sqlite_lists, sqlite_repair as sqlite_verify
+from . import (
+    langchain_table,
+    sqlite_eviction,
+)
+from . import (
+    sqlite_query as sqlite_lists,
+)
+from . import (
+    sqlite_repair as sqlite_verify,
+)
+from . import (
+    sqlite_rows as sqlite_entries,
+)
 from .base import Hit, LifeTotals, Record, SortOrder, Summary, Verification
 from .bounds import Bounds
 from .guards import Lending

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from . import sqlite_rows as sqlite_entries, sqlite_query as sqlite_lists, sqlite_schema
+from . import sqlite_query as sqlite_lists
+from . import sqlite_rows as sqlite_entries
+from . import sqlite_schema
 from .hits import PendingHits
 
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import DamagedEntryError
-from . import sqlite_rows as sqlite_entries, sqlite_schema
+from . import sqlite_rows as sqlite_entries
+from . import sqlite_schema
 from .sqlite_rows import Row
 
 _MAX_FAULTS = 20

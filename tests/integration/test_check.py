@@ -1,0 +1,197 @@
+"""``check``: which cells of a course would call a provider, seen in real kernels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from jupyter_llmcache.cli import main
+from jupyter_llmcache.course import check as checking
+from jupyter_llmcache.errors import LLMCacheError
+from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.base import Store
+from tests import shells
+
+SETUP = """
+from langchain_openai import ChatOpenAI
+llm = ChatOpenAI(model="gpt-test", temperature=0, api_key="k", max_retries=0, base_url={url!r})
+"""
+
+
+def notebook(path: Path, *cells: str, **tags: list[str]) -> Path:
+    """Write a notebook of code cells; ``tags`` by ``cell_N``."""
+    book = nbformat.v4.new_notebook()
+    for number, source in enumerate(cells, 1):
+        cell = nbformat.v4.new_code_cell(source)
+        cell.metadata["tags"] = tags.get(f"cell_{number}", [])
+        book.cells += [nbformat.v4.new_markdown_cell("some words"), cell]
+    nbformat.write(book, path)
+    return path
+
+
+@pytest.fixture
+def course(tmp_path, openai_server) -> Path:
+    """A file that holds the answers to ``one`` and ``two``; the server then answers no more."""
+    with shells.open_shell(tmp_path / "ipython") as shell:
+        shell.run("%load_ext jupyter_llmcache")
+        shell.run("%llm_cache sqlite course.db")
+        shell.run(SETUP.format(url=openai_server.url))
+        shell.run("%%llm --no-stream\none")
+        shell.run("llm.invoke('two')")
+        shell.run("%llm_cache off")
+    openai_server.requests.clear()
+    return tmp_path / "course.db"
+
+
+@pytest.fixture
+def lesson(tmp_path, openai_server):
+    """Write a lesson whose first cells load the extension, choose the course, make the model."""
+
+    def write(*cells: str, **tags: list[str]) -> Path:
+        begin = "%load_ext jupyter_llmcache\n%llm_cache sqlite course.db"
+        setup = SETUP.format(url=openai_server.url)
+        return notebook(tmp_path / "lesson.ipynb", begin, setup, *cells, **tags)
+
+    return write
+
+
+def cells_of(report) -> list[dict]:
+    [checked] = report.data["notebooks"]
+    return checked["cells"]
+
+
+def test_a_complete_course(lesson, course, openai_server):
+    """A course whose calls are all recorded is complete; its files stay as they are."""
+    path = lesson("%%llm\none", "print(llm.invoke('two').text)", "list(llm.stream('one'))")
+    before = path.read_bytes(), course.read_bytes()
+    report = checking.check([str(path)])
+    assert report.ok, str(report)
+    assert "complete: 5 cells, 3 recorded answers" in str(report)
+    assert (path.read_bytes(), course.read_bytes()) == before
+    assert openai_server.requests == []
+
+
+def test_an_incomplete_course_names_cells_and_requests(lesson, course, openai_server):
+    """Each cell that would call a provider is named with the nearest request; the rest runs."""
+    path = lesson(
+        "%%llm -t 0.7\none",
+        "llm.invoke('new')",
+        "try:\n    llm.invoke('caught')\nexcept Exception:\n    pass",
+        "print(llm.invoke('two').text)",
+    )
+    report = checking.check([str(path)], str(course))
+    assert not report.ok
+    told = cells_of(report)
+    assert [bool(cell["misses"]) for cell in told] == [False, False, True, True, True, False]
+    assert "temperature 0 -> 0.7" in told[2]["misses"][0]
+    assert told[5]["hits"] == 1
+    assert "incomplete: 3 cells would call a provider" in str(report)
+    assert "lesson.ipynb, cell 3" in str(report)
+    assert openai_server.requests == []
+
+
+def test_a_failing_cell_makes_the_course_incomplete(lesson, course):
+    """A cell that fails for another reason is told of, unless it is tagged to fail."""
+    path = lesson("1 / 0", "raise ValueError('on purpose')", cell_4=["raises-exception"])
+    report = checking.check([str(path)])
+    assert not report.ok
+    assert "cell 3  failed: ZeroDivisionError: division by zero" in str(report)
+    assert cells_of(report)[3]["error"] is None
+
+
+def test_the_named_file_answers_whatever_the_notebook_chooses(tmp_path, course, openai_server):
+    """With --cache a notebook that uses a memory cache, or none, is answered from the file."""
+    setup = SETUP.format(url=openai_server.url)
+    plain = notebook(tmp_path / "plain.ipynb", setup, "print(llm.invoke('two').text)")
+    magic = notebook(
+        tmp_path / "magic.ipynb",
+        setup,
+        "%load_ext jupyter_llmcache\n%llm_cache memory",
+        "%%llm\none",
+    )
+    assert checking.check([str(plain), str(magic)], "course.db").ok
+    assert not checking.check([str(plain)]).ok
+    assert openai_server.requests == []
+
+
+EMBEDDINGS = """
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+class MyEmbeddings(Embeddings):
+    def embed_documents(self, texts):
+        return [[0.0] for text in texts]
+    def embed_query(self, text):
+        return self.embed_documents([text])[0]
+"""
+
+
+def test_calls_that_no_cache_sees_are_told(lesson, course):
+    """Embeddings are counted by class and cell, without those that ask nobody."""
+    path = lesson(
+        EMBEDDINGS,
+        "MyEmbeddings().embed_query('a'); MyEmbeddings().embed_documents(['a', 'b'])",
+        "import asyncio\nawait MyEmbeddings().aembed_query('a')",
+        "DeterministicFakeEmbedding(size=3).embed_query('a')",
+    )
+    report = checking.check([str(path)])
+    assert report.ok, str(report)
+    counts = [cell["embeddings"].get("MyEmbeddings", 0) for cell in cells_of(report)]
+    assert counts == [0, 0, 0, 2, 1, 0]
+    assert "no LLM cache sees 2 calls of the embeddings MyEmbeddings" in str(report)
+
+
+def test_openai_embeddings_are_told(lesson, course, openai_server):
+    """The embeddings of a provider's own class are told of too."""
+    path = lesson(
+        "from langchain_openai import OpenAIEmbeddings\n"
+        f"e = OpenAIEmbeddings(api_key='k', base_url={openai_server.url!r}, "
+        "check_embedding_ctx_length=False)\ne.embed_query('a')"
+    )
+    assert cells_of(checking.check([str(path)]))[2]["embeddings"] == {"OpenAIEmbeddings": 1}
+
+
+def test_a_kernel_that_dies_is_told(lesson, course):
+    """A cell that ends the kernel is told of, and the check ends."""
+    report = checking.check([str(lesson("import os; os._exit(1)"))])
+    assert not report.ok
+    assert "cell 3  failed: DeadKernelError" in str(report)
+
+
+def test_a_cell_that_takes_too_long_is_told(lesson, course):
+    """A cell that takes longer than it may is told of."""
+    report = checking.check([str(lesson("import time; time.sleep(60)"))], timeout_s=8)
+    assert not report.ok
+    assert "cell 3  failed: CellTimeoutError" in str(report)
+
+
+def test_the_command_gives_an_exit_status(lesson, course, capsys):
+    """The command's status is 0 for a complete course, 1 for another; --json tells programs."""
+    path = str(lesson("llm.invoke('two')"))
+    assert main(["check", path, "--cache", "course.db"]) == 0
+    capsys.readouterr()
+    empty = SQLiteStore("empty.db")
+    copy_one(course, empty)
+    assert main(["check", path, "--cache", "empty.db", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["complete"] is False
+
+
+def copy_one(source: Path, target: Store) -> None:
+    """Put the entry of ``one`` alone into ``target``."""
+    store = SQLiteStore(source, read_only=True)
+    target.put_many([record for record in store.records() if record.title == "one"])
+    store.close()
+    target.close()
+
+
+def test_files_that_are_missing_or_wrong(tmp_path):
+    """A missing notebook, a missing cache and a file that is no notebook are one line each."""
+    book = notebook(tmp_path / "a.ipynb", "1")
+    (tmp_path / "b.ipynb").write_text("no notebook", "utf-8")
+    with pytest.raises(LLMCacheError, match=r"there is no notebook c\.ipynb"):
+        checking.check(["c.ipynb"])
+    with pytest.raises(LLMCacheError, match=r"there is no file c\.db"):
+        checking.check([str(book)], "c.db")
+    with pytest.raises(LLMCacheError, match=r"b\.ipynb is no notebook"):
+        checking.check([str(tmp_path / "b.ipynb")])

@@ -1,0 +1,115 @@
+"""TAB in the lines of the magics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from IPython.core import completer
+
+from jupyter_llmcache.commands.demo import Demo
+from jupyter_llmcache.jupyter.completion import offers
+
+
+@pytest.fixture
+def tab(shell):
+    """Return what TAB offers at the end of a cell, and what it would replace."""
+    shell.run("%load_ext jupyter_llmcache")
+    shell.user_ns.update(gpt=Demo(), greeting="hi", _hidden=1)
+    session = shell._jupyter_llmcache.session
+
+    def offered(cell):
+        return offers(cell.split("\n"), shell.user_ns, session)
+
+    return offered
+
+
+@pytest.mark.parametrize(
+    ("cell", "fragment", "some"),
+    [
+        ("%llm --no-", "--no-", {"--no-cache", "--no-stream"}),
+        ("%%llm -m demo --ref", "--ref", {"--refresh"}),
+        ("%%llm ", "", {"-m", "--show-prompt"}),
+        ("x = %llm -m g", "g", {"gpt", "groq:", "google_genai:"}),
+        ("%llm -m ", "", {"gpt", "demo", "local", "openai:gpt-4o-mini"}),
+        ("%llm --model=op", "op", {"openai:", "openai:gpt-4o-mini", "openrouter:"}),
+        ("%llm -m openai:g", "openai:g", {"openai:gpt-4o-mini"}),
+        ("%llm -f j", "j", {"json"}),
+        ("%llm -o gre", "gre", {"greeting"}),
+        ("%llm hi {{gre", "gre", {"greeting"}),
+        ("%%llm\nsome text\nwith {{gre", "gre", {"greeting"}),
+        ("%time %llm -m demo --re", "--re", {"--refresh", "--replay"}),
+        ("y = 1\n%llm -m dem", "dem", {"demo"}),
+        ("%llm_cache ", "", {"memory", "sqlite", "off"}),
+        ("%llm_cache sq", "sq", {"sqlite"}),
+        ("%llm_cache mode re", "re", {"replay", "refresh"}),
+        ("%llm_cache annotate ", "", {"on", "off"}),
+        ("%llm_cache sqlite --max-", "--max-", {"--max-size", "--max-entries"}),
+        ("%llm_cache sqlite cou", "cou", {"course.db", "courses/"}),
+        ("%llm_cache sqlite courses/", "courses/", {"courses/one.db"}),
+        ("%llm_cache use gr", "gr", {"greeting"}),
+        ("%llm -m local:cou", "local:cou", {"local:courses/"}),
+    ],
+)
+def test_offers(tab, cell, fragment, some):
+    """Flags, values, models, variables, subcommands, choices and paths are offered in place."""
+    Path("course.db").touch()
+    Path("courses").mkdir()
+    Path("courses/one.db").touch()
+    found = tab(cell)
+    assert found.fragment == fragment
+    assert some <= set(found.texts)
+    assert all(text.startswith(fragment) for text in found.texts)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%llm hello --re",
+        "%%llm\n-m",
+        "%%llm\nprose gre",
+        "x = 1",
+        "%lsmagic",
+        "gpt.",
+        "{{gre",
+        "s = '%llm'",
+        "%llm_cache nothing x",
+        "%llm_cacher x",
+        "%llm -o _hid",
+    ],
+)
+def test_no_offers(tab, cell):
+    """Nothing is offered in prose, in other code, and for what is not ours."""
+    assert tab(cell).texts == ()
+
+
+def test_keys_of_the_cache(tab, shell):
+    """Keys that begin as typed are offered, and the word for the last one."""
+    shell.run("%llm_cache memory\n%llm -m gpt -p sleep=0 hi")
+    key = shell._jupyter_llmcache.session.last_call().key
+    assert tab(f"%llm_cache show {key[:4]}").texts == (key,)
+    assert "last" in tab("%llm_cache forget ").texts
+
+
+@pytest.mark.skipif(
+    not hasattr(completer, "context_matcher"), reason="this IPython has no context matchers"
+)
+def test_in_the_shell(shell):
+    """The shell offers ours alone, past a colon, in a cell of many lines; unloading ends it."""
+    shell.run("%load_ext jupyter_llmcache")
+
+    def complete(cell):
+        with completer.provisionalcompleter():
+            return [
+                (cell[: c.start] + c.text) for c in shell.Completer.completions(cell, len(cell))
+            ]
+
+    assert complete("%%llm -m openai:gpt") == ["%%llm -m openai:gpt-4o-mini"]
+    assert complete("%%llm --show") == ["%%llm --show-prompt"]
+    assert complete("x = 3\n%llm_cache sqli") == ["x = 3\n%llm_cache sqlite"]
+    shell.user_ns["greeting"] = 1
+    assert complete("%%llm\ntext\n{{greet") == ["%%llm\ntext\n{{greeting"]
+    before = len(shell.Completer.custom_matchers)
+    shell.run("%unload_ext jupyter_llmcache")
+    assert len(shell.Completer.custom_matchers) == before - 1
+    assert complete("%%llm --show") == []

@@ -1,0 +1,108 @@
+"""``export`` and ``import``, typed into a real shell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from jupyter_llmcache.stores import SQLiteStore
+from tests.integration.test_manage import Notebook
+
+
+@pytest.fixture
+def notebook(shell, chat_openai) -> Notebook:
+    return Notebook(shell, chat_openai(temperature=0))
+
+
+@pytest.mark.parametrize("name", ["course.db", "course.jsonl"])
+def test_what_is_exported_can_be_imported(notebook, openai_server, name):
+    """An exported file fills another cache, whose answers then hit; once more changes nothing."""
+    notebook.ask("one", "two")
+    assert f"exported 2 entries to {name}" in notebook.manage(f"export {name}").title
+    notebook.manage("sqlite other.db")
+    assert "2 new · 0 the same" in notebook.manage(f"import {name}").title
+    assert "0 new · 2 the same" in notebook.manage(f"import {name}").title
+    notebook.ask("one", "two")
+    assert len(openai_server.requests) == 2
+
+
+def test_the_ending_decides_the_format(notebook, tmp_path):
+    """A .jsonl file holds readable lines, another a database, unless --format says otherwise."""
+    notebook.ask("one")
+    notebook.manage("export a.jsonl")
+    notebook.manage("export b.db")
+    notebook.manage("export c.txt --format jsonl")
+    assert json.loads((tmp_path / "a.jsonl").read_text("utf-8").splitlines()[1])["title"] == "one"
+    assert (tmp_path / "b.db").read_bytes().startswith(b"SQLite format 3")
+    assert (tmp_path / "c.txt").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+
+
+def test_export_used_keeps_what_the_kernel_used(notebook, tmp_path):
+    """--used leaves out what this kernel neither hit nor stored."""
+    notebook.ask("hit", "left out")
+    notebook.manage("off")
+    code = "import jupyter_llmcache.ledger as l; l.LEDGER._events.clear()"
+    notebook.shell.run(code)
+    notebook.manage("sqlite a.db")
+    assert "has used no entry" in notebook.fail("export used.db --used")
+    notebook.ask("hit", "new")
+    assert "exported 2 entries" in notebook.manage("export used.db --used").title
+    store = SQLiteStore(tmp_path / "used.db", read_only=True)
+    assert {line.title for line in store.summaries()} == {"hit", "new"}
+    store.close()
+
+
+def test_export_for_langchain(notebook, tmp_path):
+    """--format langchain writes a file that LangChain's own cache answers from."""
+    notebook.ask("hi")
+    assert "exported 1 entry" in notebook.manage("export lc.db --format langchain").title
+    code = (
+        "import sys, warnings; warnings.simplefilter('ignore');"
+        "from langchain_community.cache import SQLiteCache;"
+        "from langchain_core.globals import set_llm_cache;"
+        "from langchain_openai import ChatOpenAI;"
+        "set_llm_cache(SQLiteCache('lc.db'));"
+        "llm = ChatOpenAI(model='gpt-test', temperature=0, api_key='k', max_retries=0,"
+        " base_url=sys.argv[1]);"
+        "print(llm.invoke('hi').text)"
+    )
+    url = notebook.shell.user_ns["llm"].openai_api_base
+    told = subprocess.run(
+        [sys.executable, "-c", code, url],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert told.stdout.strip() == "answer 1: hi", told.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("export", "path"),
+        ("export a.db", "is the cache in use"),
+        ("export x.db --format cvs", "jsonl"),
+        ("export no/such/folder/x.db --from", "--format"),
+        ("import", "path"),
+        ("import missing.db", "missing.db cannot be read"),
+        ("import notes.txt", "notes.txt is no course file"),
+    ],
+)
+def test_a_wrong_use_is_one_line(notebook, tmp_path, line, told):
+    """A wrong use of export or import fails with one line."""
+    (tmp_path / "notes.txt").write_text("not a course", "utf-8")
+    notebook.ask("hi")
+    assert told.lower() in notebook.fail(line).lower()
+
+
+def test_nothing_is_imported_into_a_read_only_file(notebook):
+    """A read-only cache takes no entries."""
+    notebook.ask("hi")
+    notebook.manage("export x.jsonl")
+    notebook.manage("sqlite a.db --read-only")
+    assert "is read-only" in notebook.fail("import x.jsonl")

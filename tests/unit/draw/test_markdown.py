@@ -1,0 +1,136 @@
+"""Markdown is drawn as its writer meant it."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_llmcache.draw import markdown as drawing
+from jupyter_llmcache.draw.growing import GrowingMarkdown
+from jupyter_llmcache.draw.markdown import code_answer_html, code_blocks, markdown_html
+from tests.unit.draw.reading import read
+
+
+@pytest.mark.parametrize(
+    ("markdown", "html"),
+    [
+        ("# Title", '<h1 dir="auto">Title</h1>'),
+        ("a **b** *c* ~~d~~", "a <strong>b</strong> <em>c</em> <s>d</s>"),
+        ("- a\n  - b", "<ul>\n<li>b</li>\n</ul>"),
+        ("3. a", '<ol start="3">'),
+        ("> a", "<blockquote>"),
+        ("`a$b$`", '<code dir="ltr">a$b$</code>'),
+        ("| a | b |\n|---|--:|\n| 1 | 2 |", 'style="text-align:right">2</td>'),
+        ("| a |\n|---|\n| 1 |", 'style="text-align:start">1</td>'),
+        ("```python\nx = 1\n```", '<span class="m'),
+        ("[x](https://a.org)", 'href="https://a.org" target="_blank" rel="noopener'),
+        ("see https://a.org/b_(c).", '<a href="https://a.org/b_(c)"'),
+        ("![cat](https://a.org/c.png)", ">[image: cat]</a>"),
+        ("[![b](https://a.org/b.svg)](https://b.org)", ">[image: b]</a>"),
+        ("שלום", '<p dir="rtl" style="text-align:right">'),
+        ("- שלום", '<ul dir="rtl"'),
+        ("漢字 🙂", "漢字 🙂"),
+        ("line one\nline two", "line one\nline two"),
+    ],
+)
+def test_markdown_becomes_html(markdown: str, html: str) -> None:
+    """Headings, emphasis, lists, quotations, code, tables, links and scripts of all directions."""
+    assert html in markdown_html(markdown)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "formulas"),
+    [
+        ("It costs $5 and $7.", []),
+        ("From $5 to $7 a month", []),
+        ("US$5, $ 5$ and 5 $", []),
+        ("`$x$` and\n\n    $y$", []),
+        ("```\n$x$\n```", []),
+        ("\\$x\\$", []),
+        ("$x$, $a+b$", ["$x$", "$a+b$"]),
+        ("$\\{a_1, *b*\\}$", ["$\\{a_1, *b*\\}$"]),
+        ("\\(x_1 * x_2 * x_3\\)", ["\\(x_1 * x_2 * x_3\\)"]),
+        ("a $$x$$ b", ["$$x$$"]),
+        ("$$\n\\int\n\n= x\n- y\n$$", ["$$\n\\int\n\n= x\n- y\n$$"]),
+        ("\\[\na\n\\]", ["\\[\na\n\\]"]),
+        ("- a\n\n  $$\n  x\n  $$", ["$$\nx\n$$"]),
+        ("\\begin{align}a&=b\\\\c&<d\\end{align}", ["\\begin{align}a&=b\\\\c&<d\\end{align}"]),
+        ("| a |\n|---|\n| $x$ |", ["$x$"]),
+        ("$x \\label{eq}\\tag{1}$", ["$x \\qquad(1)$"]),
+        ("$\\href{https://a.org}{x}$", []),
+        ("$\\color{red}{x}$", ["$\\color{red}{x}$"]),
+        ("$\\hspace{-9em}x$", []),
+    ],
+)
+def test_formulas_are_left_to_the_front_end(markdown: str, formulas: list[str]) -> None:
+    """Formulas are handed on as typed; currency, code and macros that act are not."""
+    assert read(markdown_html(markdown)).formulas == formulas
+
+
+def test_too_many_formulas_are_text() -> None:
+    """Beyond the bound formulas stand as typed, and the answer keeps its form."""
+    page = read(markdown_html("# T\n\n" + "$x$ " * (drawing.MAX_FORMULAS + 50)))
+    assert len(page.formulas) == drawing.MAX_FORMULAS
+    assert page.text.count("$x$") == drawing.MAX_FORMULAS + 50
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*a* " * 30_000,
+        "> " * 90 + "deep",
+        "\n".join(" " * 2 * depth + "- x" for depth in range(90)),
+        "[" * 20_000,
+    ],
+)
+def test_what_is_too_much_is_plain_text(text: str) -> None:
+    """A text that is too long, too deep or too twisted is drawn as it is, and nothing is lost."""
+    page = read(markdown_html(text))
+    assert page.text == text
+    assert "<pre" in markdown_html(text)
+
+
+def test_a_table_with_too_many_columns_is_plain_text() -> None:
+    """Only the table is drawn as it was typed; what stands around it keeps its form."""
+    table = "\n".join("|a" * 100 + "|" if row != 1 else "|-" * 100 + "|" for row in range(4))
+    html = markdown_html(f"*before*\n\n{table}\n\n*after*")
+    assert "<table" not in html
+    assert "<em>before</em>" in html
+    assert "<em>after</em>" in html
+    assert table in read(html).text
+
+
+def test_a_very_long_answer_is_cut_where_it_is_drawn() -> None:
+    """Beyond a million characters the drawing says how many are missing and where they are."""
+    text = read(markdown_html("x" * 1_000_500)).text
+    assert text.endswith("… 500 more characters: see answer.text")
+
+
+def test_code_is_found_in_an_answer() -> None:
+    """The fenced blocks with their languages, or all of the text where there is none."""
+    assert code_blocks("Do:\n```python\nx = 1\n```\nor\n```\ny\n```") == [
+        ("python", "x = 1\n"),
+        ("", "y\n"),
+    ]
+    assert code_blocks("x = 1") == [("", "x = 1")]
+
+
+def test_an_answer_as_code_leaves_the_prose_out() -> None:
+    """With ``-f code`` only the code is drawn."""
+    assert read(code_answer_html("Do:\n```\nx = 1\n```\nDone.")).text == "x = 1\n"
+
+
+def test_a_growing_text_is_drawn_like_the_whole() -> None:
+    """Every beginning is drawn as it would be alone, formulas apart."""
+    text = (
+        "# T\n\na *b*\n\n- x\n- y\n\n```python\nx = 1\n```\n\n| a |\n|---|\n| b |\n\n> end\n\nlast"
+    )
+    growing = GrowingMarkdown()
+    for end in range(1, len(text) + 1):
+        assert growing.html(text[:end]) == markdown_html(text[:end])
+
+
+def test_a_growing_text_that_begins_anew_is_drawn_anew() -> None:
+    """Where a model starts over, nothing of the first beginning stays."""
+    growing = GrowingMarkdown()
+    growing.html("one\n\ntwo\n\nthree")
+    assert growing.html("other\n\ntext") == markdown_html("other\n\ntext")

@@ -1,0 +1,161 @@
+"""An answer that grows is drawn by one owner, seldom, and ends as if it had not grown."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+from IPython.core.displaypub import DisplayPublisher
+
+from jupyter_llmcache.draw import StreamDisplay, annotation_text
+from jupyter_llmcache.draw.output import annotation_bundle, answer_bundle
+from jupyter_llmcache.ledger import LEDGER
+from tests.shells import RecordingShell
+from tests.unit.draw.reading import answer, miss
+
+_WORDS = [f"*word* {number}\n" for number in range(40)]
+
+
+@pytest.fixture
+def streaming(shell: RecordingShell):
+    """Stream pieces in a cell, each after a pause, and return the cell's run."""
+
+    def stream(pieces: list[str], pause_s: float, final: str | None = None, **changes):
+        def work() -> object:
+            text = ""
+            with StreamDisplay() as display:
+                for piece in pieces:
+                    time.sleep(pause_s)
+                    text += piece
+                    display.update(text)
+            whole = answer(miss(), text=final or text, **changes)
+            display.finish(whole)
+            return whole
+
+        shell.user_ns["work"] = work
+        return shell.run("work()")
+
+    return stream
+
+
+def test_a_slow_stream_is_drawn_while_it_grows(streaming) -> None:
+    """One output is put up and replaced; each drawing holds more of the text."""
+    outputs = streaming(_WORDS, 0.02).outputs
+    answers = outputs[:-1]
+    assert answers[0].kind == "display_data"
+    assert {output.kind for output in answers[1:]} == {"update_display_data"}
+    assert len({output.transient["display_id"] for output in answers}) == 1
+    texts = [output.text for output in answers]
+    assert len(texts) > 3
+    assert all(whole.startswith(part) for part, whole in itertools.pairwise(texts))
+
+
+def test_a_stream_ends_as_if_it_had_not_been_streamed(streaming) -> None:
+    """The last drawing and the annotation are the bytes of an answer that came at once."""
+    run = streaming(_WORDS, 0.01)
+    assert [dict(output.data) for output in run.outputs[-2:]] == [
+        answer_bundle(run.value),
+        annotation_bundle(run.value),
+    ]
+
+
+def test_an_answer_that_is_there_at_once_is_drawn_once(streaming) -> None:
+    """A hit, whose chunks come without a pause, gives two outputs and no update."""
+    assert [output.kind for output in streaming(_WORDS, 0).outputs] == ["display_data"] * 2
+
+
+def test_a_fast_stream_is_drawn_seldom(streaming) -> None:
+    """Two thousand chunks in a second make no more than some ten drawings a second."""
+    began = time.monotonic()
+    outputs = streaming(["word "] * 2000, 0.0005).outputs
+    assert len(outputs) <= 4 + (time.monotonic() - began) / 0.1
+
+
+def test_a_streamed_answer_is_not_drawn_twice_in_its_cell(streaming, shell: RecordingShell) -> None:
+    """The cell's value is the answer that stands there already; a later cell draws it again."""
+    value = streaming(_WORDS, 0).value
+    LEDGER.cell = 99
+    shell.user_ns["value"] = value
+    assert len(shell.run("value").outputs) == 2
+
+
+def test_waiting_is_shown_with_its_seconds(streaming) -> None:
+    """Before the first token a spinner counts seconds; the text takes its place."""
+    outputs = streaming(["text"], 0.5).outputs
+    assert outputs[0].text.startswith("⠋ waiting for the first token · 0 s")
+    assert outputs[-2].text == "text"
+    assert outputs[-2].transient == outputs[0].transient
+
+
+def test_a_stream_that_fails_leaves_what_came_and_says_so(shell: RecordingShell) -> None:
+    """After an error the text so far stands there, marked, and the spinner is gone."""
+
+    def work() -> None:
+        with StreamDisplay() as display:
+            display.update("half an ans")
+            time.sleep(0.4)
+            raise RuntimeError("cut")
+
+    shell.user_ns["work"] = work
+    outputs = shell.run("try: work()\nexcept RuntimeError: pass").outputs
+    assert outputs[-1].text.startswith("half an ans\n\nunfinished after ")
+    assert "half an ans" in outputs[-1].html
+
+
+def test_a_stream_that_fails_at_once_leaves_nothing(shell: RecordingShell) -> None:
+    """Where nothing was drawn before the error, nothing is drawn after it."""
+
+    def work() -> None:
+        with StreamDisplay():
+            raise RuntimeError("no key")
+
+    shell.user_ns["work"] = work
+    assert shell.run("try: work()\nexcept RuntimeError: pass").outputs == []
+
+
+@pytest.fixture
+def terminal(shell: RecordingShell) -> RecordingShell:
+    """A shell whose front end only prints."""
+    shell.display_pub = DisplayPublisher(parent=shell)
+    return shell
+
+
+def test_a_terminal_only_appends(
+    terminal: RecordingShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each piece is printed once, controls made visible, even where they are cut in two."""
+    pieces = ["one ", "two\r", "\nthree\x1b", "[2J four", "\r"]
+    text, printed = "", []
+    with StreamDisplay() as display:
+        for piece in pieces:
+            text += piece
+            display.update(text)
+            printed.append(capsys.readouterr().out)
+    display.finish(answer(miss(), text=text))
+    assert printed == ["one ", "two", "\nthree␛", "[2J four", ""]
+    assert capsys.readouterr().out == "␍\n"
+
+
+def test_a_terminal_prints_the_annotation_after_the_streamed_text(
+    terminal: RecordingShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cell's value is then the annotation alone, below the text."""
+    whole = answer(miss(), text="Four.")
+    with StreamDisplay() as display:
+        display.update("Four.")
+    display.finish(whole)
+    terminal.user_ns["whole"] = whole
+    (output,) = terminal.run("whole").outputs
+    assert capsys.readouterr().out == "Four.\n"
+    assert output.text == annotation_text(whole)
+
+
+def test_a_terminal_prints_another_final_text_anew(
+    terminal: RecordingShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the whole differs from what was streamed, it is printed below, whole."""
+    with StreamDisplay() as display:
+        display.update("thinking")
+    display.finish(answer(miss(), text="Four."))
+    assert capsys.readouterr().out == "thinking\n\nFour.\n"

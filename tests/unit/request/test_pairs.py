@@ -1,0 +1,36 @@
+"""The tables of pairs, at the level of keys."""
+
+import pytest
+
+from tests.unit.request.describing import described
+from tests.unit.request.pairs import AGREE, DIFFER, Pair
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the providers' classes say of odd fields
+
+
+def _named(pairs: list[Pair]):
+    return pytest.mark.parametrize("pair", pairs, ids=[pair.name for pair in pairs])
+
+
+@_named(DIFFER)
+def test_requests_that_may_be_answered_differently_have_different_keys(pair: Pair):
+    """What reaches the provider counts."""
+    one, other = described(pair.one), described(pair.other)
+    assert one.key != other.key
+    assert (one.description, one.prompt) != (other.description, other.prompt)
+
+
+@_named(AGREE)
+def test_requests_that_say_the_same_have_the_same_key(pair: Pair):
+    """What does not reach the provider, or cannot change its answer, does not count."""
+    one, other = described(pair.one), described(pair.other)
+    assert (one.description, one.prompt) == (other.description, other.prompt)
+    assert one.key == other.key
+
+
+def test_the_tables_are_as_long_as_promised():
+    """At least 40 pairs differ and 30 agree, each under a name of its own."""
+    assert len(DIFFER) >= 40
+    assert len(AGREE) >= 30
+    for table in (DIFFER, AGREE):
+        assert len({pair.name for pair in table}) == len(table)

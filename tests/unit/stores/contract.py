@@ -1,0 +1,458 @@
+"""What every store must do. A backend's test subclasses this and says how it is opened."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_llmcache.errors import LLMCacheError
+from jupyter_llmcache.stores.base import Hit, LifeTotals, Store
+from tests.unit.stores.entries import START, Clock, answer_to, entry, key_of, large_answer_to
+
+Opener = Callable[..., Store]
+
+ANSWERS = [
+    b"",
+    b"x",
+    b"\x00\x01",
+    bytes(range(256)),
+    b"a" * 127,
+    b"a" * 128,
+    b"abc" * 1000,
+    b"\x00" * (1 << 20),
+]
+TEXTS = [
+    "",
+    "plain",
+    "a\x00b",
+    "quotes ' \" ; -- %_",
+    "中文 🦜 العربية",
+    "lone \ud800 surrogate",
+    "long " * 2000,
+]
+
+
+class StoreContract(ABC):
+    """Tests that hold for every store."""
+
+    #: How far above its bound a size may be.
+    slack_bytes = 0
+
+    @abstractmethod
+    def open(self, folder: Path, **options: Any) -> Store:
+        """Open a store that keeps its things in ``folder``, where it has any."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def opener(self, tmp_path, clock):
+        opened = []
+
+        def open_one(**options: Any) -> Store:
+            opened.append(self.open(tmp_path, clock=clock, **options))
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            store.close()
+
+    @pytest.fixture
+    def store(self, opener) -> Store:
+        return opener()
+
+    # --- one entry ---
+
+    def test_unknown_key(self, store):
+        """A key that was never put is a miss."""
+        assert store.get(key_of(1)) is None
+        assert store.read(key_of(1)) is None
+
+    def test_put_then_get(self, store):
+        """What was put comes back with its time and the provider's time."""
+        store.put(entry(1, created_at=START - 5.25, provider_s=1.125))
+        assert store.get(key_of(1)) == Hit(answer_to(1), START - 5.25, 1.125)
+
+    def test_unmeasured_provider_time(self, store):
+        """An entry without a measured time says so."""
+        store.put(entry(1, provider_s=None))
+        assert store.get(key_of(1)).provider_s is None
+        assert store.read(key_of(1)).provider_s is None
+
+    @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: f"{len(answer)} bytes")
+    def test_answers_are_kept_byte_for_byte(self, store, answer):
+        """Any bytes are an answer, and come back as they were."""
+        store.put(entry(1, answer=answer))
+        assert store.get(key_of(1)).answer == answer
+
+    @pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text[:12]))
+    def test_texts_are_kept(self, store, text):
+        """Any prompt and request come back as they were."""
+        store.put(entry(1, prompt=text, request=text))
+        assert store.read(key_of(1)) == entry(1, prompt=text, request=text)
+
+    def test_read_counts_no_hit(self, store):
+        """Looking at an entry is no hit."""
+        store.put(entry(1))
+        store.read(key_of(1))
+        assert store.life_totals() == LifeTotals(0, 0.0)
+        assert store.summaries()[0].hits == 0
+
+    def test_put_replaces(self, store):
+        """A second put of a key leaves the second answer alone, as if it were the first."""
+        store.put(entry(1))
+        store.get(key_of(1))
+        store.put(entry(1, answer=b"new", request="other", created_at=START + 1))
+        assert store.count() == 1
+        assert store.get(key_of(1)).answer == b"new"
+        assert store.requests() == ["other"]
+        assert store.summaries()[0].hits == 1
+
+    def test_hits_hand_out_nothing_shared(self, store):
+        """An answer is immutable, so that no caller can change what is stored."""
+        answer = bytearray(b"mutable")
+        store.put(entry(1, answer=bytes(answer)))
+        assert type(store.get(key_of(1)).answer) is bytes
+
+    # --- many ---
+
+    def test_put_many(self, store):
+        """Many entries go in at once."""
+        store.put_many([entry(n) for n in range(300)])
+        assert store.count() == 300
+        assert all(store.get(key_of(n)).answer == answer_to(n) for n in range(300))
+
+    def test_put_many_of_none(self, store):
+        """Putting no entries changes nothing."""
+        store.put_many([])
+        assert store.count() == 0
+
+    def test_delete(self, store):
+        """Deleted entries are gone, others stay, and the number deleted is told."""
+        store.put_many([entry(n) for n in range(5)])
+        assert store.delete([key_of(1), key_of(3), key_of(3), key_of(99)]) == 2
+        assert [n for n in range(5) if store.get(key_of(n))] == [0, 2, 4]
+
+    def test_delete_in_an_empty_store(self, store):
+        """Deleting from an empty store deletes nothing."""
+        assert store.delete([key_of(1)]) == 0
+
+    def test_clear(self, store):
+        """After clear nothing is left, and the store goes on."""
+        store.put_many([entry(n) for n in range(50)])
+        store.clear()
+        assert store.count() == 0
+        assert store.get(key_of(1)) is None
+        assert store.summaries() == []
+        assert store.requests() == []
+        store.put(entry(1))
+        assert store.get(key_of(1)).answer == answer_to(1)
+
+    def test_clear_an_empty_store(self, store):
+        """Clearing an empty store is no error."""
+        store.clear()
+        assert store.count() == 0
+
+    def test_clear_keeps_the_totals(self, store):
+        """What the store has saved in its life is not forgotten with the entries."""
+        store.put(entry(1, provider_s=2.0))
+        store.get(key_of(1))
+        store.put(entry(2))
+        store.get(key_of(1))
+        store.clear()
+        assert store.life_totals() == LifeTotals(2, 4.0)
+
+    def test_size_follows_the_content(self, store):
+        """The size grows with the entries and shrinks when they are cleared."""
+        before = store.size_bytes()
+        store.put_many([entry(n, answer=large_answer_to(n, 5000)) for n in range(50)])
+        full = store.size_bytes()
+        store.clear()
+        assert before < full
+        assert store.size_bytes() < full / 2
+
+    # --- lists ---
+
+    def test_find(self, store):
+        """A key is found by the beginning of its hexadecimal form, in any case."""
+        store.put_many([entry(n) for n in range(10)])
+        for length in (1, 2, 7, 31, 32):
+            prefix = key_of(3).hex()[:length]
+            expected = sorted(k for k in map(key_of, range(10)) if k.hex().startswith(prefix))
+            assert store.find(prefix) == expected
+            assert store.find(prefix.upper()) == expected
+
+    @pytest.mark.parametrize("prefix", ["xyz", "g", "0x12", " ", "é", "0" * 33])
+    def test_find_of_no_key(self, store, prefix):
+        """What begins no key finds nothing."""
+        store.put(entry(1, key=bytes(16)))
+        assert store.find(prefix) == []
+
+    def test_find_is_bounded(self, store):
+        """At most 20 keys are found."""
+        store.put_many([entry(n) for n in range(50)])
+        assert len(store.find("")) == 20
+
+    def test_summary(self, store, clock):
+        """A line of a list tells everything but the texts."""
+        store.put(entry(1))
+        clock.tick(10)
+        store.get(key_of(1))
+        (line,) = store.summaries()
+        assert (line.key, line.title, line.hits) == (key_of(1), "question 1", 1)
+        assert (line.created_at, line.used_at) == (START, START + 10)
+        assert line.request == entry(1).request
+        assert line.provider_s == 0.5
+        assert line.size_bytes > 100
+
+    @pytest.mark.parametrize(
+        ("sort", "expected"),
+        [
+            ("recent", [3, 2, 1, 0]),
+            ("used", [0, 2, 3, 1]),
+            ("size", [1, 0, 2, 3]),
+            ("saved", [2, 0, 3, 1]),
+        ],
+    )
+    def test_sorting(self, store, clock, sort, expected):
+        """Lists are sorted by age, use, size or saving, the first n by any of them."""
+        sizes = [2, 3, 1, 0]
+        provider_s = [1.0, 100.0, 5.0, 0.25]
+        for n in range(4):
+            clock.tick()
+            store.put(
+                entry(
+                    n,
+                    created_at=clock.now,
+                    answer=large_answer_to(n, 100 + 100 * sizes[n]),
+                    provider_s=provider_s[n],
+                )
+            )
+        for n in (3, 2, 0):
+            clock.tick()
+            store.get(key_of(n))
+        names = {key_of(n): n for n in range(4)}
+        assert [names[line.key] for line in store.summaries(sort=sort)] == expected
+        assert [names[line.key] for line in store.summaries(sort=sort, limit=2)] == expected[:2]
+
+    @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            ({"text_contains": "apple"}, {0}),
+            ({"text_contains": "APPLE"}, {0}),
+            ({"text_contains": "straße"}, {1}),
+            ({"text_contains": "STRAßE"}, {1}),
+            ({"text_contains": "苹果"}, {2}),
+            ({"text_contains": "100%"}, {3}),
+            ({"text_contains": "a_b\\c"}, {3}),
+            ({"text_contains": "needle"}, {4}),
+            ({"text_contains": "%"}, {3}),
+            ({"text_contains": "absent"}, set()),
+            ({"request_contains": "GPT"}, {0, 2, 4}),
+            ({"since": START + 2}, {2, 3, 4}),
+            ({"until": START + 2}, {0, 1, 2}),
+            ({"since": START + 1, "until": START + 3, "request_contains": "gpt"}, {2}),
+        ],
+    )
+    def test_filters(self, store, filters, expected):
+        """Lists are limited by the prompt's text, by the request's and by time."""
+        prompts = [
+            "An Apple a day",
+            "Straße",
+            "一个苹果",
+            "100% a_b\\c",
+            "hay " * 2000 + "NEEDLE",
+        ]
+        models = ["openai:gpt-x", "demo"]
+        store.put_many(
+            [
+                entry(n, prompt=prompt, request=models[n % 2], created_at=START + n)
+                for n, prompt in enumerate(prompts)
+            ]
+        )
+        assert {line.key for line in store.summaries(**filters)} == set(map(key_of, expected))
+
+    def test_requests_are_distinct(self, store):
+        """The request texts of all entries are told once each, and no others."""
+        store.put_many([entry(n, request=f"model {n % 3}") for n in range(9)])
+        assert sorted(store.requests()) == ["model 0", "model 1", "model 2"]
+        store.delete([key_of(n) for n in (0, 3, 6)])
+        assert sorted(store.requests()) == ["model 1", "model 2"]
+
+    def test_records(self, store):
+        """All entries are yielded whole, in key order."""
+        store.put_many([entry(n) for n in range(450)])
+        assert list(store.records()) == sorted(map(entry, range(450)), key=lambda r: r.key)
+
+    def test_records_of_keys(self, store):
+        """The entries of some keys are yielded in key order, unknown ones left out."""
+        store.put_many([entry(n) for n in range(10)])
+        wanted = [key_of(7), key_of(2), key_of(2), key_of(99)]
+        found = list(store.records(wanted))
+        assert found == sorted([entry(2), entry(7)], key=lambda r: r.key)
+
+    def test_records_while_writing(self, store):
+        """The store may be written while its entries are being yielded."""
+        store.put_many([entry(n) for n in range(450)])
+        seen = 0
+        for record in store.records():
+            store.delete([record.key])
+            seen += 1
+        assert (seen, store.count()) == (450, 0)
+
+    def test_life_totals(self, store):
+        """The totals count hits and the provider's time that they saved."""
+        store.put_many([entry(1, provider_s=2.0), entry(2, provider_s=None)])
+        for n in (1, 1, 2, 3):
+            store.get(key_of(n))
+        assert store.life_totals() == LifeTotals(3, 4.0)
+
+    # --- bounds ---
+
+    def test_ttl(self, opener, clock):
+        """An entry as old as the bound is a miss, and is good again when it is put again."""
+        store = opener(ttl_s=60)
+        store.put(entry(1))
+        clock.tick(59.5)
+        assert store.get(key_of(1))
+        clock.tick(0.5)
+        assert store.get(key_of(1)) is None
+        assert store.life_totals().hits == 1
+        store.put(entry(1, created_at=clock.now))
+        assert store.get(key_of(1))
+
+    def test_prune(self, opener, clock):
+        """Pruning deletes what is too old and nothing else."""
+        store = opener(ttl_s=60)
+        store.put(entry(1))
+        clock.tick(30)
+        store.put(entry(2, created_at=clock.now, request="young"))
+        clock.tick(30)
+        assert store.prune() == 1
+        assert store.prune() == 0
+        assert store.count() == 1
+        assert store.get(key_of(2))
+        assert store.requests() == ["young"]
+
+    def test_prune_an_empty_store(self, opener):
+        """There is nothing to prune in an empty store."""
+        assert opener(ttl_s=1, max_entries=1).prune() == 0
+
+    def test_max_entries(self, opener, clock):
+        """The least recently used entry goes first, and a hit is a use."""
+        store = opener(max_entries=3)
+        for n in range(3):
+            clock.tick()
+            store.put(entry(n))
+        clock.tick()
+        store.get(key_of(0))
+        clock.tick()
+        store.put(entry(3))
+        assert [n for n in range(4) if store.read(key_of(n))] == [0, 2, 3]
+
+    def test_overwriting_evicts_nobody(self, opener, clock):
+        """Putting a key that is there needs no room."""
+        store = opener(max_entries=3)
+        for n in (0, 1, 2, 2, 2, 2, 2, 0):
+            clock.tick()
+            store.put(entry(n))
+        assert [n for n in range(3) if store.read(key_of(n))] == [0, 1, 2]
+
+    def test_too_old_goes_before_unused(self, opener, clock):
+        """When room is needed, what cannot be served any more goes first."""
+        store = opener(max_entries=2, ttl_s=100)
+        store.put(entry(1, created_at=clock.now))
+        clock.tick(99)
+        store.put(entry(2, created_at=clock.now - 95))
+        clock.tick(1)
+        store.get(key_of(2))
+        store.put(entry(3, created_at=clock.now))
+        assert [n for n in (1, 2, 3) if store.read(key_of(n))] == [2, 3]
+
+    def test_large_max_entries(self, opener, clock):
+        """A large bound holds too, is held in batches, and nearly all of it is used."""
+        store = opener(max_entries=640)
+        for n in range(2000):
+            clock.tick()
+            store.put(entry(n))
+            assert n % 100 or store.count() <= 640
+        assert 620 <= store.count() <= 640
+        assert store.get(key_of(1999))
+        assert store.get(key_of(100)) is None
+
+    def test_max_size(self, opener, clock):
+        """The size stays in its bound, and the newest entries are there."""
+        store = opener(max_size_bytes=400_000)
+        for n in range(200):
+            clock.tick()
+            store.put(entry(n, answer=large_answer_to(n, 10_000)))
+        assert store.size_bytes() <= 400_000 + self.slack_bytes
+        assert store.count() > 10
+        assert store.get(key_of(199))
+        assert store.get(key_of(0)) is None
+
+    def test_an_entry_larger_than_the_bound(self, opener, clock):
+        """An entry that fills the store alone is still stored."""
+        store = opener(max_size_bytes=50_000)
+        store.put(entry(1))
+        clock.tick()
+        answer = large_answer_to(2, 100_000)
+        store.put(entry(2, answer=answer))
+        assert store.get(key_of(2)).answer == answer
+        assert store.get(key_of(1)) is None
+
+    @pytest.mark.parametrize("bound", ["ttl_s", "max_entries", "max_size_bytes"])
+    @pytest.mark.parametrize("value", [0, -1])
+    def test_useless_bounds(self, opener, bound, value):
+        """A bound that leaves no room is refused by name."""
+        with pytest.raises(LLMCacheError, match=f"{bound} is {value}"):
+            opener(**{bound: value})
+
+    # --- threads, end ---
+
+    def test_threads(self, store):
+        """Eight threads put, get and overwrite at once, and every answer is right."""
+        faults: list[object] = []
+
+        def work(thread: int) -> None:
+            try:
+                for n in range(40):
+                    store.put(entry((thread, n)))
+                    store.put(entry(("shared", n)))
+                    mine = store.get(key_of((thread, n))).answer
+                    shared = store.get(key_of(("shared", n))).answer
+                    if (mine, shared) != (answer_to((thread, n)), answer_to(("shared", n))):
+                        faults.append((thread, n))
+            except Exception as error:
+                faults.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert store.count() == 8 * 40 + 40
+        assert store.life_totals().hits == 8 * 40 * 2
+
+    def test_verify_of_a_sound_store(self, store):
+        """A sound store is found sound, and repairing it changes nothing."""
+        store.put_many([entry(n) for n in range(3)])
+        for repair in (False, True):
+            report = store.verify(repair=repair)
+            assert report.is_sound
+            assert report.entries == 3
+        assert store.count() == 3
+
+    def test_close(self, store):
+        """A store may be flushed, and closed twice."""
+        store.put(entry(1))
+        store.flush()
+        store.close()
+        store.close()

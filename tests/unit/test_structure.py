@@ -1,0 +1,188 @@
+"""The rooms of the package: who may import whom, and what loading it imports."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import jupyter_llmcache
+from tests.environments import run
+
+PACKAGE = Path(jupyter_llmcache.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+#: Who may import whom, lowest first: a room may know the rooms of the lines above its own, late
+#: imports and those for type checkers counted. Rooms of one line do not know each other.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("text",),
+    ("modes",),
+    ("ledger",),
+    ("settings",),
+    ("providers", "pricing"),
+    ("request", "answer", "stores", "draw"),
+    ("seam",),
+    ("course",),
+    ("commands",),
+    ("jupyter", "cli"),
+    ("__init__", "__main__"),
+)
+#: Rooms that may know IPython.
+IPYTHON_ROOMS = {"__init__", "commands", "draw", "jupyter", "settings"}
+#: Rooms that may import LangChain when they are imported themselves.
+LANGCHAIN_ROOMS = {"answer", "commands", "course", "request", "seam"}
+#: No module is longer, and no package has more entries at its top.
+MAX_LINES, MAX_ENTRIES = 400, 20
+
+
+def room_of(path: Path) -> str:
+    """The first name below the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, *, late: bool = True, typing: bool = True) -> Iterator[str]:
+    """Yield the full names that ``path`` imports.
+
+    ``late``: those inside functions too; ``typing``: those under ``TYPE_CHECKING`` too.
+    """
+    tree = ast.parse(path.read_text("utf-8"))
+    package = ("jupyter_llmcache", *path.relative_to(PACKAGE).parts[:-1])
+
+    def walk(node: ast.AST) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = package[: len(package) + 1 - child.level] if child.level else ()
+                name = ".".join([*base, *([child.module] if child.module else [])])
+                yield from (f"{name}.{alias.name}" for alias in child.names)
+            elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                if typing:
+                    yield from walk(child)
+            elif late or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from walk(child)
+
+    return walk(tree)
+
+
+def module_of(path: Path) -> str:
+    """The full name of a file's module."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for file in FILES}
+
+
+def known_modules(path: Path) -> set[str]:
+    """The package's own modules that ``path`` imports anywhere."""
+    known = set()
+    for name in imports(path):
+        while name and name not in MODULES:
+            name = name.rpartition(".")[0]  # noqa: PLW2901  # from the imported name to its module
+        known.add(name)
+    return known & set(MODULES) - {module_of(path)}
+
+
+def test_imports_run_one_way():
+    """A room knows only rooms that stand below it."""
+    level = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+    wrong = [
+        f"{module_of(path)} imports {name}"
+        for path in FILES
+        for name in sorted(known_modules(path))
+        if (other := room_of(MODULES[name])) != room_of(path)
+        and level[other] >= level[room_of(path)]
+    ]
+    assert wrong == []
+
+
+def test_files_form_no_circle():
+    """No file imports, over however many others, one that imports it."""
+    graph = {module_of(path): known_modules(path) for path in FILES}
+    TopologicalSorter(graph).prepare()
+
+
+def test_a_circle_is_seen(tmp_path, monkeypatch):
+    """Imports for type checkers alone, and late ones, count for a circle."""
+    package = tmp_path / "jupyter_llmcache"
+    package.mkdir()
+    (package / "a.py").write_text("if TYPE_CHECKING:\n    from .b import B\n")
+    (package / "b.py").write_text("def f():\n    from . import a\n")
+    files = sorted(package.glob("*.py"))
+    monkeypatch.setitem(globals(), "PACKAGE", package)
+    monkeypatch.setitem(globals(), "MODULES", {module_of(file): file for file in files})
+    graph = {module_of(path): known_modules(path) for path in files}
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph).prepare()
+
+
+def test_only_some_rooms_know_ipython():
+    """IPython is imported where a person is talked to, and nowhere else."""
+    knowing = {room_of(f) for f in FILES if any(n.split(".")[0] == "IPython" for n in imports(f))}
+    assert knowing <= IPYTHON_ROOMS
+
+
+def test_only_some_rooms_know_langchain():
+    """LangChain is imported early only where models and messages are."""
+    early = {
+        room_of(file)
+        for file in FILES
+        if any(name.startswith("langchain") for name in imports(file, late=False, typing=False))
+    }
+    assert early <= LANGCHAIN_ROOMS
+
+
+def test_the_house_stays_small():
+    """No module is longer than a person reads at one sitting; the top of the house is short."""
+    assert [str(f) for f in FILES if len(f.read_text("utf-8").splitlines()) > MAX_LINES] == []
+    top = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(top) <= MAX_ENTRIES
+
+
+LOADING = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+config = Config()
+config.HistoryManager.enabled = False
+shell = InteractiveShell.instance(config=config)
+before, touched = set(sys.modules), []
+def hook(event, args):
+    writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")
+    if writes or event.startswith(("socket.", "sqlite3.", "subprocess.", "os.mkdir")):
+        touched.append([event, str(args)])
+sys.addaudithook(hook)
+shell.run_line_magic("load_ext", "jupyter_llmcache")
+shell.run_line_magic("unload_ext", "jupyter_llmcache")
+print(json.dumps({"modules": sorted(set(sys.modules) - before), "touched": touched}))
+"""
+
+
+def test_loading_is_lean(tmp_path):
+    """Loading and unloading print nothing, import no LangChain, touch no file and no network."""
+    told = json.loads(run(Path(sys.executable), LOADING, cwd=tmp_path))
+    heavy = ("langchain", "langgraph", "langsmith", "openai", "pydantic", "httpx", "nh3", "sqlite3")
+    assert [name for name in told["modules"] if name.startswith((*heavy, "markdown_it"))] == []
+    assert told["touched"] == []
+
+
+def test_importing_the_package_is_lean():
+    """``import jupyter_llmcache`` imports neither LangChain nor IPython."""
+    code = "import sys, jupyter_llmcache as j; print({m.split('.')[0] for m in sys.modules})"
+    told = run(Path(sys.executable), code)
+    assert "jupyter_llmcache" in told
+    assert "langchain" not in told
+    assert "IPython" not in told
+
+
+@pytest.mark.parametrize("name", jupyter_llmcache.__all__)
+def test_public_names_have_docstrings(name):
+    """Every public name says what it is for."""
+    assert getattr(jupyter_llmcache, name).__doc__

@@ -1,4 +1,4 @@
-"""What happened: one frozen event a model call, in order, for the whole process."""
+"""What happened: one frozen event a call, in order, for the whole process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal["hit", "miss", "bypass", "error"]
+Asked = Literal["model", "embedding", "web"]
 
 #: Older events are dropped, so that a kernel that runs for weeks does not grow; totals stay right.
 MAX_EVENTS = 100_000
@@ -18,7 +19,7 @@ MAX_EVENTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of one model, told when it ended.
+    """One call of a model, an embedding model or an address, told when it ended.
 
     Attributes:
         cell: Number of the cell that was running when the call began; None outside a notebook.
@@ -32,13 +33,19 @@ class Call:
         saved_s: On a hit, the provider's time when the answer was recorded, in seconds, or None
             where it was not recorded; None for a fresh call.
         usage: LangChain's ``usage_metadata`` of the answer, or None where the provider told none.
-        stored: Whether the answer is in the cache now because of this call.
+        stored: Whether the answer is committed in the cache because of this call.
         reason: Why it was not stored or not cacheable, or what failed; None when all went well.
         recorded_at: On a hit, when the answer was recorded, as Unix time in seconds.
         location: Where the answer is stored or came from, as the store names itself.
         canned: The model is a stand-in that answers from a list.
         note: A mark on a good answer, as in ``cut at max_tokens``.
         warning: A fault of the cache that did not cost the user the answer.
+        asked: What was asked: a ``model``, an ``embedding`` model, or the ``web``.
+        texts: How many texts an embedding model was asked for; 0 for other calls.
+        texts_cached: How many of them came from the cache.
+        unrecorded: In replay, what differs from the nearest recorded request, or that nothing is
+            recorded; None for every other call.
+        pending: The answer waits to be stored, because another program holds the file.
     """
 
     cell: int | None
@@ -57,6 +64,11 @@ class Call:
     canned: bool = False
     note: str | None = None
     warning: str | None = None
+    asked: Asked = "model"
+    texts: int = 0
+    texts_cached: int = 0
+    unrecorded: str | None = None
+    pending: bool = False
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Set up this checkout in ``.venv`` and run its main job or its tests; needs CPython 3.11 and pip.
 
 python3 run.py quickstart    notebooks/quickstart.ipynb in a real kernel, what it shows as text
-python3 run.py tests         the tests; further words go to pytest
+python3 run.py tests         the unit and integration tests; further words go to pytest
+python3 run.py tests --all   all tests, also those of kernels, browsers, other versions
 """
 
 from __future__ import annotations
@@ -39,9 +40,12 @@ def main(words: list[str]) -> int:
         case ["quickstart"]:
             set_up("notebook")
             job = ["tools/show_notebook.py", "notebooks/quickstart.ipynb"]
+        case ["tests", "--all", *more]:
+            set_up("test")
+            job = ["-m", "pytest", "-n", "auto", "tests", *more]
         case ["tests", *more]:
             set_up("test")
-            job = ["-m", "pytest", *more]
+            job = ["-m", "pytest", "-n", "auto", "tests/unit", "tests/integration", *more]
         case _:
             print(__doc__)
             return 2

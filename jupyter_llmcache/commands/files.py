@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from ..draw.line import SEPARATOR
 from ..draw.progress import Progress
@@ -22,40 +21,20 @@ _LINES = (".jsonl", ".ndjson")
 
 
 def export(session: Managed, args: Namespace) -> Report:
-    """Write entries to a new file: SQLite, JSON lines, or one for LangChain's own cache."""
+    """Write entries to a new file: SQLite, or JSON lines."""
     store = store_of(session)
     keys = _used(store) if args.used else None
     total = store.count() if keys is None else len(keys)
     form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
-    data: dict[str, Any] = {"path": args.path, "format": form}
-    rows: list[tuple[str, str]] = []
-    if form == "langchain":
-        from ..seam.interop import export_langchain
+    from ..course import export_database, export_lines
 
-        written = export_langchain(store, args.path, keys, _models(session))
-        count, data["skipped"] = written.written, written.skipped
-        if written.skipped:
-            rows.append(("left out", f"{format_count(written.skipped, 'entry')}: {_NOT_REBUILT}"))
-    else:
-        from ..course import export_database, export_lines
-
-        write = export_lines if form == "jsonl" else export_database
-        with Progress(f"exporting to {args.path}", total) as progress:
-            count = write(store, args.path, keys, progress.update)
+    write = export_lines if form == "jsonl" else export_database
+    with Progress(f"exporting to {args.path}", total) as progress:
+        count = write(store, args.path, keys, progress.update)
     size_bytes = resolve(args.path).stat().st_size
     title = f"exported {format_count(count, 'entry')} to {args.path}{SEPARATOR}"
-    data |= {"entries": count, "size_bytes": size_bytes}
-    return Report(title + format_bytes(size_bytes), rows, data=data)
-
-
-_NOT_REBUILT = "their models cannot be made again here, so LangChain's key for them is not known"
-
-
-def _models(session: Managed) -> list[Any]:
-    """Return the models among the notebook's variables: LangChain's keys are made from them."""
-    shell = getattr(getattr(session, "settings", None), "parent", None)
-    variables = dict(getattr(shell, "user_ns", {}))
-    return [value for value in variables.values() if hasattr(type(value), "agenerate_prompt")]
+    data = {"path": args.path, "format": form, "entries": count, "size_bytes": size_bytes}
+    return Report(title + format_bytes(size_bytes), data=data)
 
 
 def _used(store: Store) -> Collection[bytes]:

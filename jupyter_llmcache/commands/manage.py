@@ -168,9 +168,8 @@ _EXPORT = Subcommand(
         Argument(("--used",), "only what this kernel hit or stored"),
         Argument(
             ("--format",),
-            "sqlite; jsonl: sorted lines to review, as for a PATH with that ending; langchain: "
-            "for LangChain's own SQLiteCache",
-            options={"choices": ("sqlite", "jsonl", "langchain")},
+            "sqlite; jsonl: sorted lines to review, as for a PATH with that ending",
+            options={"choices": ("sqlite", "jsonl")},
         ),
     ),
 )

@@ -111,9 +111,11 @@ class ObservedCache(BaseCache, streams.CallCache):
     def _find_langchain_row(self, call: OpenCall) -> Found | None:
         if not (isinstance(self.store, SQLiteStore) and self.store.has_langchain_rows):
             return None
-        from . import interop  # only a file that LangChain wrote needs this room
+        from . import langchain_rows  # only a file that LangChain wrote needs this room
 
-        generations = interop.find_rows(self.store, call.model, call.prompt, call.stop, call.kwargs)
+        generations = langchain_rows.find_rows(
+            self.store, call.model, call.prompt, call.stop, call.kwargs
+        )
         return None if generations is None else Found(None, generations)
 
     # --- LangChain's cache interface, for callers that show no model ---

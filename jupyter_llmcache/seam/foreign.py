@@ -24,7 +24,7 @@ from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, St
 from ..stores.base import Hit, Store
 from .cache import ObservedCache
 from .call import RECORD_FIRST, OpenCall
-from .interop import langchain_strings
+from .langchain_rows import langchain_strings
 from .places import Found
 
 logger = logging.getLogger(__name__)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -53,32 +51,6 @@ def test_export_used_keeps_what_the_kernel_used(notebook, tmp_path):
     store = SQLiteStore(tmp_path / "used.db", read_only=True)
     assert {line.title for line in store.summaries()} == {"hit", "new"}
     store.close()
-
-
-def test_export_for_langchain(notebook, tmp_path):
-    """--format langchain writes a file that LangChain's own cache answers from."""
-    notebook.ask("hi")
-    assert "exported 1 entry" in notebook.manage("export lc.db --format langchain").title
-    code = (
-        "import sys, warnings; warnings.simplefilter('ignore');"
-        "from langchain_community.cache import SQLiteCache;"
-        "from langchain_core.globals import set_llm_cache;"
-        "from langchain_openai import ChatOpenAI;"
-        "set_llm_cache(SQLiteCache('lc.db'));"
-        "llm = ChatOpenAI(model='gpt-test', temperature=0, api_key='k', max_retries=0,"
-        " base_url=sys.argv[1]);"
-        "print(llm.invoke('hi').text)"
-    )
-    url = notebook.shell.user_ns["llm"].openai_api_base
-    told = subprocess.run(
-        [sys.executable, "-c", code, url],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=tmp_path,
-    )
-    assert told.stdout.strip() == "answer 1: hi", told.stderr
 
 
 @pytest.mark.parametrize(

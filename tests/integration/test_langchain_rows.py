@@ -1,13 +1,11 @@
-"""LangChain's own SQLite files: its rows hit, hostile ones do not, and it reads what we write."""
+"""LangChain's own SQLite files: its rows hit, and hostile ones do not."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 import warnings
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +20,12 @@ from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel
 
 from jupyter_llmcache import SQLiteCache, calls
-from jupyter_llmcache.errors import DamagedEntryError, StoreError
-from jupyter_llmcache.seam import interop
-from jupyter_llmcache.seam.interop import decode_langchain_row, langchain_strings, row_counts
+from jupyter_llmcache.errors import DamagedEntryError
+from jupyter_llmcache.seam.langchain_rows import (
+    decode_langchain_row,
+    langchain_strings,
+    row_counts,
+)
 from tests.servers.openai import Reply
 
 FILE = "langchain.db"
@@ -387,81 +388,3 @@ def test_an_answer_of_another_kind_of_model_is_damaged(chat_openai, openai_serve
     with closing(sqlite3.connect(FILE)) as connection, connection:
         connection.execute("UPDATE full_llm_cache SET response = ?", (dumps(Generation(text="x")),))
     assert chat_openai(cache=ours()).invoke("Well?").text == "answer 2: Well?"
-
-
-# --- writing ---
-
-
-def test_langchain_reads_what_we_export(chat_openai, openai_server, ours):
-    """LangChain's own class answers from an exported file, for models that it can tell apart."""
-    settings = {"temperature": 0.3, "max_retries": None}
-    llm = chat_openai(cache=ours("ours.db"), **settings)
-    asked = [
-        lambda llm: llm.invoke("Well?"),
-        lambda llm: llm.invoke([SystemMessage("Be brief"), HumanMessage("Well?")]),
-        lambda llm: llm.invoke("Well?", stop=["x"]),
-        lambda llm: llm.invoke("Well?", user="me"),
-    ]
-    answers = [ask(llm).text for ask in asked]
-    exported = interop.export_langchain(llm.cache.store, FILE)
-    assert (exported.written, exported.skipped) == (4, 0)
-    llm.cache.close()
-    with LangChainAlone():
-        assert [ask(chat_openai(**settings)).text for ask in asked] == answers
-    assert openai_server.answered == 4
-
-
-def test_a_live_model_makes_its_own_strings(chat_openai, openai_server, ours):
-    """With the user's model at hand, settings that no entry keeps are in the exported strings."""
-    settings = {"timeout": 30, "streaming": True}
-    llm = chat_openai(cache=ours("ours.db"), **settings)
-    bound = llm.bind_tools([get_weather])
-    texts = [model.invoke("Well?").text for model in (llm, bound)]
-    assert interop.export_langchain(llm.cache.store, FILE).written == 1
-    assert interop.export_langchain(llm.cache.store, FILE, models=[llm, bound]).written == 2
-    llm.cache.close()
-    llm = chat_openai(**settings)
-    with LangChainAlone():
-        asked = (llm, llm.bind_tools([get_weather]))
-        assert [model.invoke("Well?").text for model in asked] == texts
-    assert openai_server.answered == 2
-
-
-def test_what_langchain_would_mix_is_not_exported(chat_openai, ollama_server, ours):
-    """Entries that LangChain cannot find again, or would hand to other models, are counted."""
-    cache = ours("ours.db")
-    ChatOllama(model="m", base_url=ollama_server.url, cache=cache).invoke("Well?")
-    chat_openai(cache=cache).invoke([HumanMessage("Well?"), AIMessage("So."), HumanMessage("?")])
-    exported = interop.export_langchain(cache.store, FILE)
-    assert (exported.written, exported.skipped) == (0, 2)
-    assert rows() == []
-
-
-def test_the_environment_does_not_leak_into_an_export(chat_openai, ours, monkeypatch):
-    """Keys, proxies and organisations of the exporting machine are not in the file."""
-    cache = ours("ours.db")
-    chat_openai(cache=cache).invoke("Well?")
-    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
-    monkeypatch.setenv("OPENAI_ORG_ID", "secret-organisation")
-    monkeypatch.setenv("OPENAI_PROXY", "http://user:secret-word@127.0.0.1:9")
-    assert interop.export_langchain(cache.store, FILE).written == 1
-    assert b"secret-" not in Path(FILE).read_bytes()
-
-
-@pytest.mark.parametrize("name", ["we?ird#1.db", "a%20b.db", "folder/new.db"])
-def test_an_export_lies_where_it_was_asked_for(name, chat_openai, ours, tmp_path):
-    """The path is taken literally, whatever LangChain's class would make of it."""
-    cache = ours("ours.db")
-    chat_openai(cache=cache).invoke("Well?")
-    interop.export_langchain(cache.store, name)
-    assert len(rows(str(tmp_path / name))) == 1
-
-
-def test_an_export_without_langchains_class_says_what_to_install(chat_openai, ours, monkeypatch):
-    """Without langchain-community one line names it, and no file is made."""
-    cache = ours("ours.db")
-    monkeypatch.setitem(sys.modules, "langchain_community.cache", None)
-    with pytest.raises(Exception, match="pip install langchain-community"):
-        interop.export_langchain(cache.store, FILE)
-    with pytest.raises(StoreError):
-        ours(FILE, read_only=True)

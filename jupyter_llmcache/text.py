@@ -1,8 +1,14 @@
-"""Text that can be shown anywhere: control, escape and bidi characters become visible."""
+"""Text that can be shown anywhere, and times, sizes, counts and dates as a person reads them.
+
+Control, escape and bidi characters become visible; no foreign number raises.
+"""
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from collections.abc import Mapping
 from typing import Any
 
 # C0 but tab and newline, DEL and C1, line separators, bidi embeddings, overrides and isolates,
@@ -78,3 +84,110 @@ def _show(match: re.Match[str]) -> str:
     if character == _DELETE:
         return _DELETE_PICTURE
     return f"⟨U+{ord(character):04X}⟩"
+
+
+# --- numbers ---
+
+_BYTE_UNITS = ("kB", "MB", "GB", "TB")
+_AGES_S = (
+    ("year", 365 * 86400),
+    ("month", 30 * 86400),
+    ("day", 86400),
+    ("hour", 3600),
+    ("min", 60),
+)
+_UNKNOWN = "?"
+_CONSONANT_Y = re.compile("(?<![aeiou])y$")
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration: ``1.1 ms``, ``829 ms``, ``3.2 s``, ``2 min 5 s``, ``3 h 10 min``."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return _UNKNOWN
+    milliseconds = seconds * 1000
+    if milliseconds == 0:
+        return "0 ms"
+    if milliseconds < 9.95:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s} s" if rest_s else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return a size in units of 1,000: ``512 bytes``, ``3.4 kB``, ``1.2 GB``."""
+    if not math.isfinite(size_bytes) or size_bytes < 0:
+        return _UNKNOWN
+    if size_bytes < 1000:
+        return "1 byte" if size_bytes == 1 else f"{size_bytes:.0f} bytes"
+    size = float(size_bytes)
+    for unit in _BYTE_UNITS:
+        size /= 1000
+        if size < 999.5 or unit == _BYTE_UNITS[-1]:
+            break
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:,.0f} {unit}"
+
+
+def format_count(count: int, noun: str = "") -> str:
+    """Return a count, with its noun in the right number where one is given: ``1,204 entries``."""
+    if not noun:
+        return f"{count:,}"
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {_CONSONANT_Y.sub('ie', noun)}s"
+
+
+def format_age(seconds: float) -> str:
+    """Return how long ago something was: ``just now``, ``5 min ago``, ``3 days ago``."""
+    if not math.isfinite(seconds):
+        return _UNKNOWN
+    for unit, unit_s in _AGES_S:
+        if seconds >= unit_s:
+            count = int(seconds // unit_s)
+            return f"{count} min ago" if unit == "min" else f"{format_count(count, unit)} ago"
+    return "just now"
+
+
+def format_date(unix_s: float | None) -> str:
+    """Return the local date ``2026-11-03`` of a Unix time in seconds; empty where there is none."""
+    return _format_time(unix_s, "%Y-%m-%d")
+
+
+def format_moment(unix_s: float | None) -> str:
+    """Return the local date and time ``2026-11-03 14:05:09``; empty where there is none."""
+    return _format_time(unix_s, "%Y-%m-%d %H:%M:%S")
+
+
+def _format_time(unix_s: float | None, pattern: str) -> str:
+    if unix_s is None:
+        return ""
+    try:
+        return time.strftime(pattern, time.localtime(unix_s))
+    except (OverflowError, ValueError, OSError, TypeError):
+        return ""
+
+
+def token_counts(usage: Mapping[str, Any] | None) -> tuple[int, int, int] | None:
+    """Return (input, output, total) of LangChain's usage; None where it tells no number."""
+    if not usage:
+        return None
+    told = [
+        _as_count(usage.get(name)) for name in ("input_tokens", "output_tokens", "total_tokens")
+    ]
+    if all(count is None for count in told):
+        return None
+    given, made, total = (count or 0 for count in told)
+    return given, made, total or given + made
+
+
+def _as_count(value: object) -> int | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return int(value) if is_count else None  # type: ignore[call-overload]

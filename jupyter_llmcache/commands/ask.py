@@ -20,12 +20,14 @@ from langchain_core.messages import (
 from pydantic import BaseModel
 
 from .. import request as keys
-from ..draw import Answer, PromptPreview, StreamDisplay
+from ..draw.answer import draws_html
+from ..draw.stream import StreamDisplay, note_streamed
 from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import Call, Totals, collecting
 from ..seam import patch as streams
 from ..seam.cache import NoCache, mode
 from ..seam.call import OpenCall, Previewed, keeping, previewing
+from .answer import Answer, PromptPreview
 from .provider_errors import explain_provider_error
 from .question import Question
 
@@ -51,7 +53,10 @@ def ask(question: Question) -> Answer:
         cpu_s=time.process_time() - cpu_began,
     )
     if display is not None:
-        display.finish(answer)
+        display.finish(answer.text)
+        if draws_html():
+            answer.show_line()
+        note_streamed(answer)
     return answer
 
 

@@ -9,13 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from .. import pricing
-from ..draw.line import SEPARATOR
-from ..draw.report import Report
-from ..draw.table import Table
+from ..draw.table import SEPARATOR, Report, Table
 from ..ledger import LEDGER, Call, Totals
-from ..numbers import format_age, format_bytes, format_count, format_seconds, token_counts
 from ..stores.base import Store
-from ..text import one_line
+from ..text import format_age, format_bytes, format_count, format_seconds, one_line, token_counts
 from .picking import OTHER, Managed, ago, model_of, models_of, select, short_keys, store_of
 
 _SORTS = {

@@ -9,15 +9,14 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from ..draw.report import Report
+from ..draw.table import Report
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Call
-from ..numbers import format_count, format_moment, format_seconds
 from ..seam import recent
 from ..seam.explain import differences_line
 from ..seam.nearest import Near, RecordedRequest, Wanted, nearest
 from ..stores.base import Record, Store
-from ..text import one_line
+from ..text import format_count, format_moment, format_seconds, one_line
 from .picking import KEY_DIGITS, LAST, Managed, find_key, model_of, store_of
 
 #: How many of the nearest requests are told of.

@@ -6,14 +6,13 @@ from argparse import Namespace
 from collections.abc import Collection
 from pathlib import Path
 
-from ..draw.line import SEPARATOR
 from ..draw.progress import Progress
-from ..draw.report import Report
+from ..draw.table import SEPARATOR, Report
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call
-from ..numbers import format_bytes, format_count
 from ..stores.base import Store
 from ..stores.sqlite_paths import resolve
+from ..text import format_bytes, format_count
 from .picking import Managed, store_of, writable
 
 #: Endings of files that hold JSON lines.

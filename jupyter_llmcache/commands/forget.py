@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ..draw.line import SEPARATOR
-from ..draw.report import Report
+from ..draw.table import SEPARATOR, Report
 from ..errors import LLMCacheError
-from ..numbers import format_bytes, format_count, format_seconds
 from ..stores.base import Store, Summary
 from ..stores.bounds import Bounds
-from ..text import one_line
+from ..text import format_bytes, format_count, format_seconds, one_line
 from .picking import OTHER, Managed, ago, find_key, select, short_keys, store_of, writable
 
 #: Entries that are named one by one.

@@ -10,8 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ..ledger import Call
-from ..numbers import format_count, format_seconds
-from ..text import Printed
+from ..text import Printed, format_count, format_seconds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

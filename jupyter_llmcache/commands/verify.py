@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..draw.progress import Progress
-from ..draw.report import Report
+from ..draw.table import Report
 from ..errors import StoreError
-from ..numbers import format_bytes, format_count
 from ..stores.base import Record
+from ..text import format_bytes, format_count
 from .picking import KEY_DIGITS, Managed, store_of, writable
 
 #: Damaged entries that are named.

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..draw.report import Report
+from ..draw.table import Report
 from ..errors import LLMCacheError
 from ..modes import ENVIRONMENT_VARIABLE
-from ..numbers import format_count
-from ..text import one_line
+from ..text import format_count, one_line
 
 if TYPE_CHECKING:
     from nbclient import NotebookClient

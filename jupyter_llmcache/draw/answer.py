@@ -1,189 +1,47 @@
-"""What the magics return: values that draw themselves in a notebook and in a terminal."""
+"""An answer's text as HTML and as plain text, and where a drawing goes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from ..ledger import Call
-from ..numbers import format_bytes, format_count, format_seconds
-from ..text import Printed, one_line, visible
-from . import output
-from .line import SEPARATOR, annotation_text, summary_text
-
-if TYPE_CHECKING:
-    from langchain_core.messages import AIMessage
+from ..text import cut, visible
 
 Format = Literal["markdown", "text", "json", "code"]
+#: One output, by media type.
+Bundle = dict[str, str]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A model's or a chain's answer, and what it took to get it.
-
-    Attributes:
-        text: The answer as text; ``str(answer)``.
-        message: The model's message; None for a chain that made more than one call, or none.
-        cached: Whether every model call was answered by the cache.
-        wall_s: How long the person waited, in seconds.
-        cpu_s: Processor time of this process in that while, in seconds.
-        saved_s: Provider time that the cache saved, in seconds; None when fresh or not known.
-        usage: LangChain's ``usage_metadata``; None where the provider told none.
-        key: The request's key in hexadecimal; None when it is not cacheable or not the only one.
-        model: ``provider:name``.
-        calls: One event for every model call.
-        result: What the chain returned; of a chat model, the message.
-        format: How the text is drawn.
-        stable: Whether the annotation tells only what does not differ from run to run.
-    """
-
-    text: str
-    message: AIMessage | None
-    cached: bool
-    wall_s: float
-    cpu_s: float
-    saved_s: float | None
-    usage: Mapping[str, Any] | None
-    key: str | None
-    model: str
-    calls: tuple[Call, ...]
-    result: Any = None
-    format: Format = "markdown"
-    stable: bool = False
-
-    @property
-    def code(self) -> str:
-        """The code of the answer: its fenced blocks, else all of it; nothing in it is invisible."""
-        from .markdown import code_blocks
-
-        return "\n".join(code.rstrip("\n") + "\n" for _, code in code_blocks(visible(self.text)))
-
-    def to_next_cell(self) -> None:
-        """Put ``code`` into the next cell, where it can be read before it is run."""
-        from IPython.core.getipython import get_ipython
-
-        shell = get_ipython()
-        if shell is not None:
-            shell.set_next_input(self.code)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return f"<Answer {one_line(self.text, 60)!r}: {annotation_text(self)}>"
-
-    def _ipython_display_(self) -> None:
-        output.show_answer(self)
-
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        nested = len(printer.stack) > 1
-        printer.text(repr(self) if nested else output.terminal_text(self))
+def answer_bundle(text: str, drawn_as: Format) -> Bundle:
+    """Return an answer's drawing: the same bytes fresh and cached, streamed and not."""
+    return {"text/html": answer_html(text, drawn_as), "text/plain": cut(visible(text))}
 
 
-@dataclass(frozen=True, repr=False)
-class CacheStatus(Printed):
-    """What a bare ``%llm_cache`` returns.
+def answer_html(text: str, drawn_as: Format) -> str:
+    """Return ``text`` as safe HTML."""
+    if drawn_as == "json":
+        from .json_tree import json_html
 
-    Attributes:
-        backend: "memory", "sqlite", "redis", "other" or "off".
-        location: The file as it was given; empty where there is none.
-        mode: "auto", "replay", "refresh" or "bypass".
-        entries: Number of entries; None where the backend cannot tell.
-        size_bytes: Size of the file; None where there is none.
-        hits, misses, stored: This session's counts.
-        saved_s: Provider time that this session saved, in seconds.
-        notices: What the person should know, as one line each.
-    """
+        return json_html(text)
+    from .markdown import code_answer_html, markdown_html, text_html
 
-    backend: str
-    location: str
-    mode: str
-    entries: int | None
-    size_bytes: int | None
-    hits: int
-    misses: int
-    stored: int
-    saved_s: float
-    notices: tuple[str, ...] = ()
-
-    def lines(self) -> list[tuple[str, str]]:
-        """Return the rows of the drawing: what, and its value."""
-        size = "" if self.size_bytes is None else format_bytes(self.size_bytes)
-        entries = "" if self.entries is None else format_count(self.entries, "entry")
-        session = [
-            format_count(self.hits, "hit"),
-            f"{self.misses:,} miss" if self.misses == 1 else f"{self.misses:,} misses",
-            f"{self.stored:,} stored",
-            f"saved {format_seconds(self.saved_s)}",
-        ]
-        rows = [
-            ("cache", SEPARATOR.join(filter(None, (self.backend, one_line(self.location))))),
-            ("mode", self.mode),
-            ("holds", SEPARATOR.join(filter(None, (entries, size)))),
-            ("session", SEPARATOR.join(session)),
-            *(("notice", one_line(notice, 300)) for notice in self.notices),
-        ]
-        return [(what, value) for what, value in rows if value]
-
-    def __str__(self) -> str:
-        return "\n".join(f"{what:<8} {value}" for what, value in self.lines())
-
-    def _repr_html_(self) -> str:
-        from .frame import rows_html
-
-        return rows_html(self.lines())
+    draw = {"markdown": markdown_html, "code": code_answer_html}.get(drawn_as, text_html)
+    return draw(text)
 
 
-@dataclass(frozen=True, repr=False)
-class CellSummary(Printed):
-    """One line for the calls of an ordinary cell.
+def draws_html() -> bool:
+    """Return whether the shell has a front end that draws HTML; a terminal only prints text."""
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.getipython import get_ipython
 
-    Attributes:
-        calls: The calls that no drawn answer told of.
-        stable: Whether the line leaves out what differs from run to run.
-    """
-
-    calls: Sequence[Call]
-    stable: bool = False
-
-    def __str__(self) -> str:
-        return summary_text(self.calls, stable=self.stable)
-
-    def _repr_html_(self) -> str:
-        from .frame import summary_html
-
-        return summary_html(self.calls, stable=self.stable)
+    shell = get_ipython()
+    return shell is not None and type(shell.display_pub) is not DisplayPublisher
 
 
-@dataclass(frozen=True, repr=False)
-class PromptPreview(Printed):
-    """What a model would be sent, for ``--show-prompt``.
+def publish(bundle: Bundle, *, display_id: str | None = None, update: bool = False) -> None:
+    """Send one output to the front end, or put it in the place of the one of that id."""
+    from IPython.core.getipython import get_ipython
 
-    Attributes:
-        messages: (role, text) of every message, in order.
-        model: ``provider:name``.
-        key: The request's key in hexadecimal; None when it is not cacheable.
-        cached: Whether the cache holds the answer.
-        reason: Why it is not cacheable; None when it is.
-    """
-
-    messages: tuple[tuple[str, str], ...]
-    model: str
-    key: str | None
-    cached: bool
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        parts = [f"{role}:\n{visible(text)}" for role, text in self.messages]
-        return "\n\n".join([*parts, self._verdict()])
-
-    def _verdict(self) -> str:
-        held = "in the cache" if self.cached else "not in the cache"
-        told = f"not cacheable: {one_line(self.reason)}" if self.reason else held
-        return SEPARATOR.join((told, one_line(self.model), *([self.key[:8]] if self.key else [])))
-
-    def _repr_html_(self) -> str:
-        from .frame import preview_html
-
-        return preview_html(self.messages, self._verdict())
+    transient = {"display_id": display_id} if display_id else {}
+    shell = get_ipython()
+    if shell is not None:
+        shell.display_pub.publish(bundle, metadata={}, transient=transient, update=update)

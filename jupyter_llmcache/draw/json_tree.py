@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from ..numbers import format_count
-from ..text import visible
+from ..text import format_count, visible
 from .code import code_html
 from .markdown import MAX_MARKDOWN_CHARS, text_html, wrap
 from .sanitize import sanitize

@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from html import escape
 
 from .. import pricing
 from ..ledger import Call, Totals
-from ..numbers import format_count, format_date, format_seconds, token_counts
-from ..text import one_line
+from ..text import (
+    format_count,
+    format_date,
+    format_moment,
+    format_seconds,
+    one_line,
+    token_counts,
+)
+from .answer import Bundle
+from .sanitize import IGNORE_MATH
+from .table import LINE_STYLE, SEPARATOR
 
-if TYPE_CHECKING:
-    from .answer import Answer
-
-SEPARATOR = " · "
+_BADGE = "border:1px solid currentColor;border-radius:8px;padding:0 6px;font-weight:600"
+_DETAILS = "font-size:12px;margin:4px 0 4px 18px;white-space:pre-wrap;overflow-wrap:anywhere"
 #: Different reasons or warnings that one line tells of; the others are counted.
 MAX_REMARKS = 2
 
 
-def annotation_text(answer: Answer) -> str:
-    """Return the line that begins with ``cached`` or ``fresh``.
+def answer_line(calls: Sequence[Call], *, model: str, wall_s: float, stable: bool = False) -> str:
+    """Return the line of an answer that ``calls`` gave; it begins with ``cached`` or ``fresh``.
 
-    Of a stable answer it tells only model and tokens, which do not differ from run to run.
+    Args:
+        calls: Every model call on the way to the answer.
+        model: What a person calls the model or chain.
+        wall_s: How long the person waited, in seconds.
+        stable: Whether to tell only model and tokens, which do not differ from run to run.
     """
-    parts = _stable_parts(answer) if answer.stable else _parts(answer)
+    parts = _stable_parts(calls, model) if stable else _parts(calls, model, wall_s)
     return SEPARATOR.join(part for part in parts if part)
 
 
-def summary_text(calls: Sequence[Call], *, stable: bool) -> str:
+def answer_line_bundle(
+    calls: Sequence[Call], *, model: str, wall_s: float, stable: bool = False
+) -> Bundle:
+    """Return the line's drawing; behind it stands what the calls took and where from.
+
+    No answer can draw this: Markdown makes neither the badge nor a part that unfolds.
+    """
+    line = answer_line(calls, model=model, wall_s=wall_s, stable=stable)
+    html = _badged(line)
+    if calls and not stable:
+        details = "".join(map(_call_details, calls))
+        html = f"<details><summary>{html}</summary>{details}</details>"
+    return {"text/html": note_html(html, "LLM answer"), "text/plain": line}
+
+
+def cell_line(calls: Sequence[Call], *, stable: bool) -> str:
     """Return the line under an ordinary cell that made ``calls``."""
     totals = Totals.of(calls)
     if stable:
@@ -47,37 +73,31 @@ def summary_text(calls: Sequence[Call], *, stable: bool) -> str:
     return SEPARATOR.join(part for part in parts if part)
 
 
-def _parts(answer: Answer) -> Iterator[str]:
-    calls = answer.calls
+def _parts(calls: Sequence[Call], model: str, wall_s: float) -> Iterator[str]:
     totals = Totals.of(calls)
-    yield "cached" if answer.cached else "fresh"
+    cached = bool(calls) and totals.hits == totals.calls
+    yield "cached" if cached else "fresh"
     if not calls:
         yield "no model call"
     elif len(calls) > 1:
         yield format_count(len(calls), "call")
-        if not answer.cached:
+        if not cached:
             yield _counted(totals.hits, "of them cached")
         yield _counted(totals.errors, "failed")
-    yield format_seconds(answer.wall_s)
-    yield _saved(answer, totals)
+    yield format_seconds(wall_s)
+    yield f"saved {format_seconds(totals.saved_s)}" if totals.saved_s else ""
     yield _not_billed([call for call in calls if call.kind == "hit"])
     yield _billed([call for call in calls if call.kind != "hit"])
-    yield one_line(answer.model)
+    yield one_line(model)
     yield _canned(calls)
-    yield _recorded(calls) if answer.cached else _stored(calls)
+    yield _recorded(calls) if cached else _stored(calls)
     yield from _remarks(calls)
 
 
-def _stable_parts(answer: Answer) -> Iterator[str]:
-    yield one_line(answer.model)
-    yield _tokens(call.usage for call in answer.calls) if answer.calls else _tokens([answer.usage])
-    yield _canned(answer.calls)
-
-
-def _saved(answer: Answer, totals: Totals) -> str:
-    """What a wholly cached answer saved, or the cached calls of a partly fresh one."""
-    saved_s = answer.saved_s if answer.saved_s is not None else totals.saved_s
-    return f"saved {format_seconds(saved_s)}" if answer.saved_s is not None or saved_s else ""
+def _stable_parts(calls: Sequence[Call], model: str) -> Iterator[str]:
+    yield one_line(model)
+    yield _tokens(call.usage for call in calls)
+    yield _canned(calls)
 
 
 def _counted(count: int, what: str) -> str:
@@ -153,3 +173,58 @@ def _some(remarks: Iterable[str | None]) -> Iterator[str]:
     yield from (one_line(remark, 200) for remark in different[:MAX_REMARKS])
     if len(different) > MAX_REMARKS:
         yield f"and {len(different) - MAX_REMARKS} more"
+
+
+def cell_line_html(calls: Sequence[Call], *, stable: bool) -> str:
+    """Return the line under an ordinary cell as HTML."""
+    return note_html(_badged(cell_line(calls, stable=stable)), "LLM calls of this cell")
+
+
+def note_html(inner: str, label: str) -> str:
+    """Return our own words in a block that a screen reader announces as ``label``."""
+    attributes = f'class="{IGNORE_MATH}" role="note" aria-label="{label}" style="{LINE_STYLE}"'
+    return f"<div {attributes}>{inner}</div>"
+
+
+def _badged(line: str) -> str:
+    first, separator, rest = line.partition(SEPARATOR)
+    return f'<span style="{_BADGE}">{escape(first)}</span>{escape(separator + rest)}'
+
+
+def _call_details(call: Call) -> str:
+    rows = [f"{name:<9} {one_line(value, 300)}" for name, value in _call_rows(call) if value]
+    return f'<pre style="{_DETAILS}">{escape(chr(10).join(rows))}</pre>'
+
+
+def _call_rows(call: Call) -> Iterable[tuple[str, str | None]]:
+    hit = call.kind == "hit"
+    yield "call", f"{_KINDS[call.kind]}{SEPARATOR}{call.model}"
+    yield "store", call.location
+    yield "recorded", format_moment(call.recorded_at)
+    yield (
+        "waited",
+        f"{format_seconds(call.wall_s)}, of it {format_seconds(call.lookup_s)} in the cache",
+    )
+    yield "provider", _provider_time(call)
+    yield "tokens", _usage_text(call)
+    yield "remarks", SEPARATOR.join(filter(None, (call.reason, call.note, call.warning)))
+    yield "key", call.key
+    if call.key and (hit or call.stored):
+        yield "request", f"%llm_cache show {call.key[:8]}"
+
+
+_KINDS = {"hit": "cached", "miss": "fresh", "bypass": "past the cache", "error": "failed"}
+
+
+def _provider_time(call: Call) -> str:
+    if call.provider_s is not None:
+        return format_seconds(call.provider_s)
+    return f"{format_seconds(call.saved_s)} when recorded" if call.saved_s is not None else ""
+
+
+def _usage_text(call: Call) -> str:
+    counts = token_counts(call.usage)
+    if counts is None:
+        return ""
+    given, made, total = counts
+    return f"{given:,} in, {made:,} out, {total:,} in all"

@@ -13,8 +13,8 @@ from html import escape
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ..numbers import format_count, format_seconds
-from . import output
+from ..text import format_count, format_seconds
+from .answer import draws_html, publish
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Progress:
         self._total = total
         self._began = time.monotonic()
         self._over = threading.Event()
-        self._draws_html = output.draws_html()
+        self._draws_html = draws_html()
         self._display_id = uuid.uuid4().hex
         self._drawn = False
         # A kernel knows by the context which cell an output belongs to.
@@ -88,7 +88,7 @@ class Progress:
         line = f"{frame} {self._line()}"
         if self._draws_html:
             bundle = {"text/html": self._html(line), "text/plain": line}
-            output.publish(bundle, display_id=self._display_id, update=self._drawn)
+            publish(bundle, display_id=self._display_id, update=self._drawn)
         else:
             # The line is written over itself; the end of it wipes what was longer before.
             sys.stderr.write(f"\r{line}\x1b[K" + ("\n" if last else ""))

@@ -12,16 +12,16 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from html import escape
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from ..numbers import format_seconds
-from ..text import settled, visible
-from . import output
-from .answer import Answer, Format
+from ..ledger import LEDGER
+from ..text import format_seconds, settled, visible
+from .answer import Bundle, Format, answer_bundle, draws_html, publish
 
 #: Seconds between two drawings, at least ...
 MIN_INTERVAL_S = 0.1
@@ -37,10 +37,30 @@ SPINNER_INTERVAL_S = 1.0
 _SPINNER = "⠋⠙⠸⠴⠦⠇"
 
 
+#: The value that a stream has drawn last, and the cell it stands in: the display hook, which gets
+#: the same value as the cell's own, must not draw it a second time.
+_streamed: tuple[weakref.ref[object], int | None] | None = None
+
+
+def note_streamed(value: object) -> None:
+    """Note that a stream has drawn ``value`` in this cell."""
+    global _streamed  # noqa: PLW0603  # a process has one display hook at work
+    _streamed = (weakref.ref(value), LEDGER.cell)
+
+
+def take_streamed(value: object) -> bool:
+    """Return whether a stream has drawn ``value`` in this cell; asked again, say no."""
+    global _streamed  # a process has one display hook at work
+    if _streamed is None or _streamed[0]() is not value:
+        return False
+    cell, _streamed = _streamed[1], None
+    return cell == LEDGER.cell
+
+
 class _Canvas(Protocol):
     def update(self, text: str) -> None: ...
     def stop(self, *, failed: bool) -> None: ...
-    def finish(self, answer: Answer) -> None: ...
+    def finish(self, text: str) -> None: ...
 
 
 class StreamDisplay:
@@ -51,7 +71,7 @@ class StreamDisplay:
     """
 
     def __init__(self, drawn_as: Format = "markdown") -> None:
-        self._canvas: _Canvas = _Notebook(drawn_as) if output.draws_html() else _Terminal()
+        self._canvas: _Canvas = _Notebook(drawn_as) if draws_html() else _Terminal()
 
     def __enter__(self) -> Self:
         return self
@@ -60,10 +80,9 @@ class StreamDisplay:
         """Take the whole text so far; return at once."""
         self._canvas.update(text)
 
-    def finish(self, answer: Answer) -> None:
-        """Draw ``answer`` for good, the same as if it had not been streamed."""
-        self._canvas.finish(answer)
-        output.note_streamed(answer)
+    def finish(self, text: str) -> None:
+        """Draw the whole ``text`` for good, the same as if it had not been streamed."""
+        self._canvas.finish(text)
 
     def __exit__(
         self,
@@ -87,8 +106,8 @@ class _Terminal:
         if failed and self._shown:
             sys.stdout.write("\n")
 
-    def finish(self, answer: Answer) -> None:
-        whole = visible(answer.text)
+    def finish(self, text: str) -> None:
+        whole = visible(text)
         if not whole.startswith(self._shown):
             sys.stdout.write("\n\n")
             self._shown = ""
@@ -137,14 +156,12 @@ class _Notebook:
         if failed and (self._drawn or self._text):
             self._draw_unfinished()
 
-    def finish(self, answer: Answer) -> None:
-        self._publish(output.answer_bundle(answer))
-        output.show_annotation(answer)
+    def finish(self, text: str) -> None:
+        self._publish(answer_bundle(text, self._drawn_as))
 
     @cached_property
     def _html(self) -> Callable[[str], str]:
-        from .growing import GrowingMarkdown
-        from .markdown import text_html
+        from .markdown import GrowingMarkdown, text_html
 
         return GrowingMarkdown().html if self._drawn_as == "markdown" else text_html
 
@@ -185,8 +202,8 @@ class _Notebook:
             line = f"{visible(self._text)}\n\n{line}"
         self._publish({"text/html": html, "text/plain": line})
 
-    def _publish(self, bundle: output.Bundle) -> None:
-        output.publish(bundle, display_id=self._display_id, update=self._drawn)
+    def _publish(self, bundle: Bundle) -> None:
+        publish(bundle, display_id=self._display_id, update=self._drawn)
         self._drawn = True
 
 
@@ -195,6 +212,6 @@ def _interval_s(cost_s: float) -> float:
     return min(max(MIN_INTERVAL_S, INTERVAL_PER_COST * cost_s), MAX_INTERVAL_S)
 
 
-def _spinner(frame: str, waited_s: float) -> dict[str, Any]:
+def _spinner(frame: str, waited_s: float) -> Bundle:
     line = f"{frame} waiting for the first token · {waited_s:.0f} s"
     return {"text/html": f'<div role="status">{escape(line)}</div>', "text/plain": line}

@@ -1,4 +1,4 @@
-"""Lists as values: a sequence of rows that draws itself as a table, in HTML and in text.
+"""Lists and reports as values that draw themselves, in HTML and in text.
 
 A column's name tells what stands in it and how it is drawn, as names do everywhere in this
 package: ``saved_s`` are seconds, ``size_bytes`` bytes, ``recorded_at`` Unix times. The rows keep
@@ -8,11 +8,28 @@ the plain numbers.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
 from typing import Any, overload
 
-from ..numbers import format_bytes, format_count, format_moment, format_seconds
-from ..text import Printed, one_line
+from ..text import (
+    Printed,
+    cut,
+    format_bytes,
+    format_count,
+    format_moment,
+    format_seconds,
+    one_line,
+    visible,
+)
+from .sanitize import IGNORE_MATH
+
+SEPARATOR = " · "
+LINE_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;line-height:1.7"
+_CAPTION = "caption-side:top;text-align:left;font-weight:600"
+_CELL = "vertical-align:top;padding:1px 12px 1px 0"
+_VALUE = f"{_CELL};text-align:left;overflow-wrap:anywhere"
 
 #: Rows that are drawn; the others are counted under the table.
 MAX_DRAWN_ROWS = 200
@@ -107,8 +124,6 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
             yield self.footnote()
 
     def _repr_html_(self) -> str:
-        from .frame import table_html
-
         return table_html(self)
 
 
@@ -139,3 +154,88 @@ def _columns(character: str) -> int:
 def _padded(text: str, width: int, right: bool) -> str:
     spaces = " " * (width - _width(text))
     return spaces + text if right else text + spaces
+
+
+#: A value of a row is drawn up to this many characters.
+_VALUE_CHARS = 300
+
+
+@dataclass(frozen=True, repr=False)
+class Report(Printed):
+    """A title, rows of names and values, then longer texts under headings.
+
+    Attributes:
+        title: The result on one line.
+        rows: Names and values.
+        sections: Headings and texts.
+        data: The same for programs, as JSON values.
+        ok: Whether all is well; a shell's exit status is made of it.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, str]] = ()
+    sections: Sequence[tuple[str, str]] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    ok: bool = True
+
+    def __str__(self) -> str:
+        width = max((len(name) for name, value in self.rows if value), default=0)
+        rows = [
+            f"{name:<{width}}  {one_line(value, _VALUE_CHARS)}"
+            for name, value in self.rows
+            if value
+        ]
+        sections = [
+            f"\n{one_line(heading)}\n{cut(visible(text))}" for heading, text in self.sections
+        ]
+        return "\n".join(part for part in (one_line(self.title, 400), *rows, *sections) if part)
+
+    def _repr_html_(self) -> str:
+        drawn = [(name, one_line(value, _VALUE_CHARS)) for name, value in self.rows]
+        title = f"<div>{escape(one_line(self.title, 400))}</div>"
+        rows = rows_html(drawn) if any(value for _, value in drawn) else ""
+        return f'<div class="{IGNORE_MATH}">{title}{rows}{sections_html(self.sections)}</div>'
+
+
+def sections_html(sections: Iterable[tuple[str, str]]) -> str:
+    """Return texts under headings, lines and spaces kept."""
+    return "".join(
+        f'<div style="font-weight:600">{escape(one_line(heading))}</div>'
+        f'<pre dir="auto" style="white-space:pre-wrap">{escape(cut(visible(text)))}</pre>'
+        for heading, text in sections
+    )
+
+
+def rows_html(rows: Iterable[tuple[str, str]]) -> str:
+    """Return names and values as a table of two columns."""
+    drawn = "".join(
+        f'<tr><th scope="row" style="{_VALUE}">{escape(name)}</th>'
+        f'<td style="{_VALUE}">{escape(value)}</td></tr>'
+        for name, value in rows
+        if value
+    )
+    return f'<table style="{LINE_STYLE};margin:2px 0">{drawn}</table>'
+
+
+def table_html(table: Table) -> str:
+    """Return a table with its title as caption."""
+    sides = ["right" if numeric else "left" for numeric in table.numeric()]
+    head = "".join(
+        f'<th scope="col" style="{_CELL};text-align:{side}">{escape(name)}</th>'
+        for name, side in zip(table.headings(), sides, strict=True)
+    )
+    body = "".join(
+        f"<tr>{''.join(_table_cell(*cell) for cell in zip(row, sides, strict=True))}</tr>"
+        for row in table.drawn_rows()
+    )
+    caption = f'<caption style="{_CAPTION}">{escape(one_line(table.title))}</caption>'
+    return (
+        f'<div class="{IGNORE_MATH}" style="overflow-x:auto">'
+        f'<table style="{LINE_STYLE};margin:2px 0">{caption if table.title else ""}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f'<div style="{LINE_STYLE}">{escape(table.footnote())}</div></div>'
+    )
+
+
+def _table_cell(text: str, side: str) -> str:
+    return f'<td dir="auto" style="{_CELL};text-align:{side}">{escape(text)}</td>'

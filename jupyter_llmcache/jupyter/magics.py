@@ -22,8 +22,8 @@ from ..modes import Mode
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..commands.answer import Answer, CacheStatus, PromptPreview
     from ..commands.session import Session
-    from ..draw import Answer, CacheStatus, PromptPreview
     from ..draw.answer import Format
 
 _Method = Callable[..., Any]

@@ -27,7 +27,7 @@ _LIBRARIES = ("https://cdnjs.cloudflare.com/", "https://cdn.jsdelivr.net/")
 _SETUP = """
 import json
 from pathlib import Path
-from jupyter_llmcache.draw import Answer
+from jupyter_llmcache.commands.answer import Answer
 snippets = json.loads(Path("snippets.json").read_text())
 def answer(name):
     return Answer(snippets[name], None, False, 0.8, 0.1, None, None, None, "fake:hostile", ())

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
-from jupyter_llmcache.draw import Answer
+from jupyter_llmcache.commands.answer import Answer
+from jupyter_llmcache.draw.line import answer_line_bundle
 from jupyter_llmcache.ledger import Call
 
 _TAG_NAMES = (
@@ -136,3 +137,10 @@ def answer(*calls: Call, text: str = "Four.", **changes: object) -> Answer:
         "calls": calls,
     }
     return Answer(**{**facts, **changes})
+
+
+def drawn_line(value: Answer) -> dict[str, str]:
+    """Return the drawing of the line under ``value``."""
+    return answer_line_bundle(
+        value.calls, model=value.model, wall_s=value.wall_s, stable=value.stable
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from jupyter_llmcache.draw import CellSummary, annotation_text
-from jupyter_llmcache.draw.output import annotation_bundle
-from tests.unit.draw.reading import answer, hit, miss
+from jupyter_llmcache.commands.answer import CellSummary
+from tests.unit.draw.reading import answer, drawn_line, hit, miss
+
+
+def line_of(value) -> str:
+    return value.line
 
 
 def test_a_hit_tells_what_it_saved() -> None:
     """A remembered answer tells time, saved time, tokens, model and date."""
-    assert annotation_text(answer(hit())) == (
+    assert line_of(answer(hit())) == (
         "cached · 1.1 ms · saved 828 ms · 24 tokens not billed again · openai:gpt-x"
         " · recorded 2026-11-03"
     )
@@ -17,7 +20,7 @@ def test_a_hit_tells_what_it_saved() -> None:
 
 def test_a_miss_tells_what_it_took() -> None:
     """A paid answer tells time, tokens in and out, model and where it is kept."""
-    assert annotation_text(answer(miss())) == (
+    assert line_of(answer(miss())) == (
         "fresh · 829 ms · 11 + 13 tokens · openai:gpt-x · stored in .langchain.db"
     )
 
@@ -25,21 +28,21 @@ def test_a_miss_tells_what_it_took() -> None:
 def test_money_is_told_where_a_price_is_known() -> None:
     """With genai-prices a fresh answer tells what it cost, a remembered one what that saved."""
     fresh, cached = miss(model="openai:gpt-4o"), hit(model="openai:gpt-4o")
-    assert " · 11 + 13 tokens ($0.000" in annotation_text(answer(fresh))
-    assert " · 24 tokens ($0.000" in annotation_text(answer(cached))
-    assert ") not billed again · " in annotation_text(answer(cached))
-    assert "$" not in annotation_text(answer(fresh, stable=True))
+    assert " · 11 + 13 tokens ($0.000" in line_of(answer(fresh))
+    assert " · 24 tokens ($0.000" in line_of(answer(cached))
+    assert ") not billed again · " in line_of(answer(cached))
+    assert "$" not in line_of(answer(fresh, stable=True))
 
 
 def test_what_is_not_known_is_left_out() -> None:
     """Without usage, recorded time and date, the line is short."""
     bare = hit(saved_s=None, usage=None, recorded_at=None)
-    assert annotation_text(answer(bare, saved_s=None)) == "cached · 1.1 ms · openai:gpt-x"
+    assert line_of(answer(bare, saved_s=None)) == "cached · 1.1 ms · openai:gpt-x"
 
 
 def test_a_stable_annotation_is_the_same_fresh_and_cached() -> None:
     """With --stable the line, and its whole drawing, tells model and tokens only."""
-    fresh, cached = (annotation_bundle(answer(c, stable=True)) for c in (miss(), hit()))
+    fresh, cached = (drawn_line(answer(c, stable=True)) for c in (miss(), hit()))
     assert fresh == cached
     assert fresh["text/plain"] == "openai:gpt-x · 11 + 13 tokens"
 
@@ -47,7 +50,7 @@ def test_a_stable_annotation_is_the_same_fresh_and_cached() -> None:
 def test_reasons_notes_and_warnings_are_told() -> None:
     """Why an answer is not cacheable or not stored, what was cut, what failed in the cache."""
     lines = [
-        annotation_text(answer(call))
+        line_of(answer(call))
         for call in (
             miss(key=None, stored=False, reason="a tool without a schema"),
             miss(kind="bypass", stored=False, reason="--no-cache"),
@@ -68,29 +71,29 @@ def test_reasons_notes_and_warnings_are_told() -> None:
 
 def test_a_chain_sums_its_calls_up() -> None:
     """Of several calls the line tells how many were cached, and both kinds of tokens."""
-    assert annotation_text(answer(hit(), miss(), miss(), model="chain")) == (
+    assert line_of(answer(hit(), miss(), miss(), model="chain")) == (
         "fresh · 3 calls · 1 of them cached · 1.7 s · saved 828 ms · 24 tokens not billed again"
         " · 22 + 26 tokens · chain · stored in .langchain.db"
     )
-    both = annotation_text(answer(hit(), hit(recorded_at=1_793_900_000.0), model="chain"))
+    both = line_of(answer(hit(), hit(recorded_at=1_793_900_000.0), model="chain"))
     assert both.startswith("cached · 2 calls · 2.2 ms · saved 1.7 s · 48 tokens")
     assert both.endswith("recorded 2026-11-03 to 2026-11-05")
 
 
 def test_a_chain_without_a_model_says_so() -> None:
     """A runnable that called no model was not answered by the cache."""
-    assert annotation_text(answer()) == "fresh · no model call · 0 ms · chain"
+    assert line_of(answer()) == "fresh · no model call · 0 ms · chain"
 
 
 def test_many_reasons_are_counted() -> None:
     """Two different reasons are told, the others counted."""
     calls = [miss(stored=False, reason=f"reason {number}") for number in range(5)]
-    assert annotation_text(answer(*calls)).endswith("not stored: reason 1 · and 3 more")
+    assert line_of(answer(*calls)).endswith("not stored: reason 1 · and 3 more")
 
 
 def test_the_details_tell_where_and_when() -> None:
     """Behind the line stand key, store, times, tokens and how to see the request."""
-    html = annotation_bundle(answer(hit()))["text/html"]
+    html = drawn_line(answer(hit()))["text/html"]
     for part in (
         "ab" * 16,
         "a.db",

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from jupyter_llmcache.draw import markdown as drawing
-from jupyter_llmcache.draw.growing import GrowingMarkdown
-from jupyter_llmcache.draw.markdown import code_answer_html, code_blocks, markdown_html
+from jupyter_llmcache.draw.markdown import (
+    GrowingMarkdown,
+    code_answer_html,
+    code_blocks,
+    markdown_html,
+)
 from tests.unit.draw.reading import read
 
 

@@ -6,8 +6,15 @@ import math
 
 import pytest
 
-from jupyter_llmcache.draw import format_age, format_bytes, format_count, format_seconds
-from jupyter_llmcache.numbers import format_date, format_moment, token_counts
+from jupyter_llmcache.text import (
+    format_age,
+    format_bytes,
+    format_count,
+    format_date,
+    format_moment,
+    format_seconds,
+    token_counts,
+)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jupyter_llmcache.draw.answer import answer_bundle
 from jupyter_llmcache.draw.formulas import harmless
-from jupyter_llmcache.draw.growing import GrowingMarkdown
-from jupyter_llmcache.draw.output import annotation_bundle, answer_bundle
+from jupyter_llmcache.draw.markdown import GrowingMarkdown
 from jupyter_llmcache.draw.sanitize import sanitize
 from jupyter_llmcache.text import settled, visible
 from tests.unit.draw import hostile
-from tests.unit.draw.reading import STEERING, answer, hit, miss, problems, read
+from tests.unit.draw.reading import STEERING, answer, drawn_line, hit, miss, problems, read
 
 _SNIPPETS = hostile.snippets("http://127.0.0.1:9")
 _FORMATS = ("markdown", "text", "json", "code")
@@ -45,7 +45,7 @@ soups = st.lists(st.sampled_from(_PIECES), max_size=25).map("".join)
 @pytest.mark.parametrize("name", list(_SNIPPETS))
 def test_a_hostile_answer_is_drawn_without_harm(name: str, drawn_as: str) -> None:
     """Each snippet, in each format, gives HTML of known parts only and text without controls."""
-    bundle = answer_bundle(answer(text=_SNIPPETS[name], format=drawn_as))
+    bundle = answer_bundle(_SNIPPETS[name], drawn_as)
     assert problems(bundle["text/html"]) == []
     assert not STEERING.search(bundle["text/plain"])
     assert set(bundle) == {"text/html", "text/plain"}
@@ -55,14 +55,14 @@ def test_a_hostile_answer_is_drawn_without_harm(name: str, drawn_as: str) -> Non
 @settings(max_examples=300, deadline=None)
 def test_no_soup_of_syntax_gets_through(soup: str, drawn_as: str) -> None:
     """Random mixtures of hostile syntax give HTML of known parts only, whole and balanced."""
-    assert problems(answer_bundle(answer(text=soup, format=drawn_as))["text/html"]) == []
+    assert problems(answer_bundle(soup, drawn_as)["text/html"]) == []
 
 
 @given(st.text(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_no_random_text_gets_through(text: str) -> None:
     """Random Unicode, surrogates too, gives safe HTML and text that can be sent as UTF-8."""
-    bundle = answer_bundle(answer(text=text))
+    bundle = answer_bundle(text, "markdown")
     assert problems(bundle["text/html"]) == []
     assert bundle["text/plain"].encode() or not text
 
@@ -82,7 +82,7 @@ def test_no_soup_gets_through_while_it_grows(pieces: list[str]) -> None:
 @settings(max_examples=200, deadline=None)
 def test_only_harmless_formulas_are_opened_to_mathjax(soup: str) -> None:
     """What stands in a class that MathJax reads is a formula that may do nothing but be set."""
-    for formula in read(answer_bundle(answer(text=soup))["text/html"]).formulas:
+    for formula in read(answer_bundle(soup, "markdown")["text/html"]).formulas:
         assert harmless(formula) == formula
         assert formula.lstrip().startswith(("$", "\\(", "\\[", "\\begin{"))
 
@@ -92,7 +92,7 @@ def test_the_annotation_escapes_what_it_tells(name: str) -> None:
     """Model names, places, reasons and warnings of a foreign file stand as text in the line."""
     text = _SNIPPETS[name]
     hostile_call = miss(model=text, location=text, reason=text, warning=text, note=text, key=text)
-    bundle = annotation_bundle(answer(hostile_call, model=text))
+    bundle = drawn_line(answer(hostile_call, model=text))
     assert problems(_without_frame(bundle["text/html"])) == []
     assert "\n" not in bundle["text/plain"]
     assert not STEERING.search(bundle["text/plain"])
@@ -102,7 +102,7 @@ def test_the_annotation_escapes_what_it_tells(name: str) -> None:
 def test_no_number_of_a_foreign_file_breaks_the_annotation(number: float) -> None:
     """Times that are no times are left out or shown as unknown."""
     strange = hit(recorded_at=number, saved_s=number, usage={"input_tokens": number})
-    assert annotation_bundle(answer(strange, saved_s=number))["text/plain"].startswith("cached")
+    assert drawn_line(answer(strange, saved_s=number))["text/plain"].startswith("cached")
 
 
 def test_the_sanitizer_alone_would_do() -> None:

@@ -8,13 +8,21 @@ import time
 import pytest
 from IPython.core.displaypub import DisplayPublisher
 
-from jupyter_llmcache.draw import StreamDisplay, annotation_text
-from jupyter_llmcache.draw.output import annotation_bundle, answer_bundle
+from jupyter_llmcache.draw.answer import answer_bundle, draws_html
+from jupyter_llmcache.draw.stream import StreamDisplay, note_streamed
 from jupyter_llmcache.ledger import LEDGER
 from tests.shells import RecordingShell
-from tests.unit.draw.reading import answer, miss
+from tests.unit.draw.reading import answer, drawn_line, miss
 
 _WORDS = [f"*word* {number}\n" for number in range(40)]
+
+
+def finish(display: StreamDisplay, whole) -> None:
+    """End a stream as asking a model does."""
+    display.finish(whole.text)
+    if draws_html():
+        whole.show_line()
+    note_streamed(whole)
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def streaming(shell: RecordingShell):
                     text += piece
                     display.update(text)
             whole = answer(miss(), text=final or text, **changes)
-            display.finish(whole)
+            finish(display, whole)
             return whole
 
         shell.user_ns["work"] = work
@@ -55,8 +63,8 @@ def test_a_stream_ends_as_if_it_had_not_been_streamed(streaming) -> None:
     """The last drawing and the annotation are the bytes of an answer that came at once."""
     run = streaming(_WORDS, 0.01)
     assert [dict(output.data) for output in run.outputs[-2:]] == [
-        answer_bundle(run.value),
-        annotation_bundle(run.value),
+        answer_bundle(run.value.text, "markdown"),
+        drawn_line(run.value),
     ]
 
 
@@ -132,7 +140,7 @@ def test_a_terminal_only_appends(
             text += piece
             display.update(text)
             printed.append(capsys.readouterr().out)
-    display.finish(answer(miss(), text=text))
+    finish(display, answer(miss(), text=text))
     assert printed == ["one ", "two", "\nthree␛", "[2J four", ""]
     assert capsys.readouterr().out == "␍\n"
 
@@ -144,11 +152,11 @@ def test_a_terminal_prints_the_annotation_after_the_streamed_text(
     whole = answer(miss(), text="Four.")
     with StreamDisplay() as display:
         display.update("Four.")
-    display.finish(whole)
+    finish(display, whole)
     terminal.user_ns["whole"] = whole
     (output,) = terminal.run("whole").outputs
     assert capsys.readouterr().out == "Four.\n"
-    assert output.text == annotation_text(whole)
+    assert output.text == whole.line
 
 
 def test_a_terminal_prints_another_final_text_anew(
@@ -157,5 +165,5 @@ def test_a_terminal_prints_another_final_text_anew(
     """Where the whole differs from what was streamed, it is printed below, whole."""
     with StreamDisplay() as display:
         display.update("thinking")
-    display.finish(answer(miss(), text="Four."))
+    finish(display, answer(miss(), text="Four."))
     assert capsys.readouterr().out == "thinking\n\nFour.\n"

@@ -6,8 +6,7 @@ import pickle
 
 import pytest
 
-from jupyter_llmcache.draw import Table
-from jupyter_llmcache.draw.table import MAX_DRAWN_ROWS
+from jupyter_llmcache.draw.table import MAX_DRAWN_ROWS, Table
 
 _TABLE = Table(
     ("key", "title", "size_bytes", "wall_s", "hits"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_llmcache.draw import Answer, CacheStatus, CellSummary, PromptPreview, Table
+from jupyter_llmcache.commands.answer import Answer, CacheStatus, CellSummary, PromptPreview
+from jupyter_llmcache.draw.table import Table
 from jupyter_llmcache.ledger import LEDGER
 from tests.shells import RecordingShell
 from tests.unit.draw.reading import answer, hit, miss, problems

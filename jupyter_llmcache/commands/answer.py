@@ -1,0 +1,207 @@
+"""What the magics return: values that draw themselves in a notebook and in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ..draw.answer import Format, answer_bundle, draws_html, publish
+from ..draw.line import answer_line, answer_line_bundle, cell_line, cell_line_html, note_html
+from ..draw.sanitize import IGNORE_MATH
+from ..draw.stream import take_streamed
+from ..draw.table import SEPARATOR, rows_html, sections_html
+from ..ledger import LEDGER, Call
+from ..text import Printed, cut, format_bytes, format_count, format_seconds, one_line, visible
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's or a chain's answer, and what it took to get it.
+
+    Attributes:
+        text: The answer as text; ``str(answer)``.
+        message: The model's message; None for a chain that made more than one call, or none.
+        cached: Whether every model call was answered by the cache.
+        wall_s: How long the person waited, in seconds.
+        cpu_s: Processor time of this process in that while, in seconds.
+        saved_s: Provider time that the cache saved, in seconds; None when fresh or not known.
+        usage: LangChain's ``usage_metadata``; None where the provider told none.
+        key: The request's key in hexadecimal; None when it is not cacheable or not the only one.
+        model: ``provider:name``.
+        calls: One event for every model call.
+        result: What the chain returned; of a chat model, the message.
+        format: How the text is drawn.
+        stable: Whether the annotation tells only what does not differ from run to run.
+    """
+
+    text: str
+    message: AIMessage | None
+    cached: bool
+    wall_s: float
+    cpu_s: float
+    saved_s: float | None
+    usage: Mapping[str, Any] | None
+    key: str | None
+    model: str
+    calls: tuple[Call, ...]
+    result: Any = None
+    format: Format = "markdown"
+    stable: bool = False
+
+    @property
+    def code(self) -> str:
+        """The code of the answer: its fenced blocks, else all of it; nothing in it is invisible."""
+        from ..draw.markdown import code_blocks
+
+        return "\n".join(code.rstrip("\n") + "\n" for _, code in code_blocks(visible(self.text)))
+
+    def to_next_cell(self) -> None:
+        """Put ``code`` into the next cell, where it can be read before it is run."""
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()
+        if shell is not None:
+            shell.set_next_input(self.code)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def line(self) -> str:
+        """The line under the answer."""
+        return answer_line(self.calls, **self._line_facts())
+
+    def show_line(self) -> None:
+        """Draw the line under the answer in a notebook."""
+        publish(answer_line_bundle(self.calls, **self._line_facts()))
+        LEDGER.tell(self.calls)
+
+    def _line_facts(self) -> dict[str, Any]:
+        return {"model": self.model, "wall_s": self.wall_s, "stable": self.stable}
+
+    def __repr__(self) -> str:
+        return f"<Answer {one_line(self.text, 60)!r}: {self.line}>"
+
+    def _ipython_display_(self) -> None:
+        if not draws_html():
+            raise NotImplementedError  # IPython then asks for the text
+        if not take_streamed(self):
+            publish(answer_bundle(self.text, self.format))
+            self.show_line()
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        nested = len(printer.stack) > 1
+        printer.text(repr(self) if nested else self._terminal_text())
+
+    def _terminal_text(self) -> str:
+        """The text and the line; of an answer that was streamed the text stands there already."""
+        LEDGER.tell(self.calls)
+        return self.line if take_streamed(self) else f"{cut(visible(self.text))}\n\n{self.line}"
+
+
+@dataclass(frozen=True, repr=False)
+class CacheStatus(Printed):
+    """What a bare ``%llm_cache`` returns.
+
+    Attributes:
+        backend: "memory", "sqlite", "redis", "other" or "off".
+        location: The file as it was given; empty where there is none.
+        mode: "auto", "replay", "refresh" or "bypass".
+        entries: Number of entries; None where the backend cannot tell.
+        size_bytes: Size of the file; None where there is none.
+        hits, misses, stored: This session's counts.
+        saved_s: Provider time that this session saved, in seconds.
+        notices: What the person should know, as one line each.
+    """
+
+    backend: str
+    location: str
+    mode: str
+    entries: int | None
+    size_bytes: int | None
+    hits: int
+    misses: int
+    stored: int
+    saved_s: float
+    notices: tuple[str, ...] = ()
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the rows of the drawing: what, and its value."""
+        size = "" if self.size_bytes is None else format_bytes(self.size_bytes)
+        entries = "" if self.entries is None else format_count(self.entries, "entry")
+        session = [
+            format_count(self.hits, "hit"),
+            f"{self.misses:,} miss" if self.misses == 1 else f"{self.misses:,} misses",
+            f"{self.stored:,} stored",
+            f"saved {format_seconds(self.saved_s)}",
+        ]
+        rows = [
+            ("cache", SEPARATOR.join(filter(None, (self.backend, one_line(self.location))))),
+            ("mode", self.mode),
+            ("holds", SEPARATOR.join(filter(None, (entries, size)))),
+            ("session", SEPARATOR.join(session)),
+            *(("notice", one_line(notice, 300)) for notice in self.notices),
+        ]
+        return [(what, value) for what, value in rows if value]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{what:<8} {value}" for what, value in self.lines())
+
+    def _repr_html_(self) -> str:
+        return rows_html(self.lines())
+
+
+@dataclass(frozen=True, repr=False)
+class CellSummary(Printed):
+    """One line for the calls of an ordinary cell.
+
+    Attributes:
+        calls: The calls that no drawn answer told of.
+        stable: Whether the line leaves out what differs from run to run.
+    """
+
+    calls: Sequence[Call]
+    stable: bool = False
+
+    def __str__(self) -> str:
+        return cell_line(self.calls, stable=self.stable)
+
+    def _repr_html_(self) -> str:
+        return cell_line_html(self.calls, stable=self.stable)
+
+
+@dataclass(frozen=True, repr=False)
+class PromptPreview(Printed):
+    """What a model would be sent, for ``--show-prompt``.
+
+    Attributes:
+        messages: (role, text) of every message, in order.
+        model: ``provider:name``.
+        key: The request's key in hexadecimal; None when it is not cacheable.
+        cached: Whether the cache holds the answer.
+        reason: Why it is not cacheable; None when it is.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    model: str
+    key: str | None
+    cached: bool
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        parts = [f"{role}:\n{visible(text)}" for role, text in self.messages]
+        return "\n\n".join([*parts, self._verdict()])
+
+    def _verdict(self) -> str:
+        held = "in the cache" if self.cached else "not in the cache"
+        told = f"not cacheable: {one_line(self.reason)}" if self.reason else held
+        return SEPARATOR.join((told, one_line(self.model), *([self.key[:8]] if self.key else [])))
+
+    def _repr_html_(self) -> str:
+        sent = f'<div class="{IGNORE_MATH}">{sections_html(self.messages)}</div>'
+        return sent + note_html(escape(self._verdict()), "LLM prompt")

@@ -1,26 +1,34 @@
-"""A clean SQLite file: the same entries give the same bytes, wherever and whenever.
+"""Entries into one clean file, for others: a SQLite database, or sorted JSON lines.
 
-Rows go in by the order of their keys, with their payloads as they are (two builds of zlib compress
-alike texts to unlike bytes), without what a session leaves behind (hits, times of use, free pages).
-Last, the bytes of the header that count changes and name SQLite's version get a fixed value.
+The same entries give the same bytes, wherever and whenever. Rows go in by the order of their keys,
+with their payloads as they are (two builds of zlib compress alike texts to unlike bytes), without
+what a session leaves behind (hits, times of use, free pages). Last, the bytes of the header that
+count changes and name SQLite's version get a fixed value. JSON lines are for a person to review and
+for git to compare: the first line says what the file is, every other one is one entry, with what
+was asked and what was answered as JSON, not as text in JSON.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..errors import StoreError
 from ..stores import SQLiteStore
-from ..stores.base import Store
+from ..stores.base import Record, Store
 from ..stores.packing import checksum, pack_answer, pack_text
+from ..stores.sqlite_paths import resolve, side_file
 from ..stores.sqlite_rows import record_of, request_number
 from ..stores.sqlite_schema import migrate
-from .lines import plain_title
-from .newfile import new_file
+
+FORMAT = 1
+HEADER = {"jupyter_llmcache": "course", "format": FORMAT}
 
 _PAGE_BYTES = 4096
 
@@ -56,7 +64,7 @@ def export_database(
     Raises:
         StoreError: The file cannot be written, is the one in use, or an entry is damaged.
     """
-    with new_file(path, store) as new:
+    with _new_file(path, store) as new:
         with closing(sqlite3.connect(new, isolation_level=None)) as connection:
             count = _fill(connection, store, keys, on_progress)
         _fix_header(new)
@@ -119,3 +127,152 @@ def _fix_header(path: Path) -> None:
         ):
             file.seek(place)
             file.write(value)
+
+
+# --- as JSON lines ---
+
+
+def export_lines(
+    store: Store,
+    path: str | os.PathLike[str],
+    keys: Collection[bytes] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write entries to a new file of JSON lines and return how many.
+
+    Args:
+        store: Where the entries are.
+        path: The file; an old one is replaced when the new one is complete.
+        keys: Which entries; None: all.
+        on_progress: Called with the number of entries written so far.
+
+    Raises:
+        StoreError: The file cannot be written, or an entry is damaged.
+    """
+    count = 0
+    with _new_file(path, store) as new, new.open("wb") as file:
+        file.write(_line(HEADER))
+        for record in store.records(keys):
+            file.write(_line(_readable(record)))
+            count += 1
+            if on_progress:
+                on_progress(count)
+    return count
+
+
+def plain_title(record: Record) -> str:
+    """Return the title as files keep it: half surrogate pairs, which no UTF-8 holds, as ``?``."""
+    return record.title.encode("utf-8", "replace").decode()
+
+
+def _line(data: Any) -> bytes:
+    try:
+        text = json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        text = json.dumps(data).encode()
+    return text + b"\n"
+
+
+def _readable(record: Record) -> dict[str, Any]:
+    return {
+        "key": record.key.hex(),
+        "title": plain_title(record),
+        "created_at": record.created_at,
+        "provider_s": record.provider_s,
+        "request": _opened(record.request),
+        "prompt": _opened(record.prompt),
+        "answer": _opened(record.answer.decode()),
+    }
+
+
+def _opened(text: str) -> Any:
+    """Return the JSON in ``text`` where the very same text can be made of it, else the text."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return text
+    return data if isinstance(data, dict | list) and closed(data) == text else text
+
+
+def closed(data: Any) -> Any:
+    """Return the text that an export opened as JSON."""
+    if not isinstance(data, dict | list):
+        return data
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+# --- a finished file in the place of an old one, all or nothing ---
+
+
+@contextmanager
+def _new_file(location: str | os.PathLike[str], source: Store) -> Iterator[Path]:
+    """Yield the path of an empty file to fill; it takes the place of ``location`` when the block
+    ends well.
+
+    Until then, and whatever kills the process, an old file stays as it is. Folders that are missing
+    are made. The file gets the mode of the old one, or of any new file of the user.
+
+    Args:
+        location: Where the file shall be; taken literally but for a leading ``~``.
+        source: The store that it is filled from; its own file is not replaced.
+
+    Raises:
+        StoreError: The place cannot be written, or a SQLite database there is in use.
+    """
+    path = Path(os.path.realpath(resolve(os.fspath(location))))
+    if isinstance(source, SQLiteStore) and path == Path(os.path.realpath(source.path)):
+        raise StoreError(f"{os.fspath(location)} is the cache in use", "Choose another name")
+    _refuse_live_database(path, location)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        os.close(number)
+    except OSError as error:
+        raise _cannot_write(location, error) from error
+    new = Path(name)
+    try:
+        yield new
+        _write_down(new)
+        new.chmod(mode)
+        _refuse_live_database(path, location)
+        new.replace(path)
+        _write_down(path.parent)
+    except OSError as error:
+        raise _cannot_write(location, error) from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _refuse_live_database(path: Path, location: str | os.PathLike[str]) -> None:
+    # Whoever has the old file open would go on writing its -wal, and SQLite would take that for the
+    # new file's.
+    if side_file(path, "-wal").exists():
+        raise StoreError(
+            f"{os.fspath(location)} is in use: {path.name}-wal stands beside it",
+            "Turn the cache off that uses it, or choose another name",
+        )
+
+
+def _write_down(path: Path) -> None:
+    """See to it that a file or folder outlasts a loss of power."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    number = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _cannot_write(location: str | os.PathLike[str], error: OSError) -> StoreError:
+    why = error.strerror or str(error)
+    return StoreError(
+        f"{os.fspath(location)} cannot be written: {why}", "Choose a file that can be written"
+    )

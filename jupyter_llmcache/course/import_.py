@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from .. import answer as entry
@@ -21,8 +22,11 @@ from ..errors import DamagedEntryError, LLMCacheError, StoreError
 from ..stores import SQLiteStore
 from ..stores.base import KEY_BYTES, Record, Store
 from ..stores.sqlite_paths import resolve
-from .lines import read_lines, refused
+from .export import FORMAT, closed
 
+_FIELDS = ("key", "title", "created_at", "provider_s", "request", "prompt", "answer")
+#: A longer line is no entry: it holds an answer, a prompt and a request, escaped at worst.
+_MAX_LINE_BYTES = 4 * entry.MAX_ANSWER_BYTES
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 #: How often ``on_progress`` is called.
 _PROGRESS_STEP = 100
@@ -67,7 +71,7 @@ def import_file(
     for place, record in _entries(os.fspath(path)):
         _check(record, place)
         if record.key in seen:
-            raise refused(place, f"the key {record.key.hex()} stands there a second time")
+            raise _refused(place, f"the key {record.key.hex()} stands there a second time")
         seen.add(record.key)
         held = None if is_empty else _held(store, record.key)
         if held is None:
@@ -95,7 +99,7 @@ def _entries(location: str) -> Iterator[tuple[str, Record]]:
     if start == _SQLITE_MAGIC:
         return _database_entries(location)
     if start.removeprefix(b"\xef\xbb\xbf").startswith(b"{"):
-        return read_lines(path)
+        return _read_lines(path)
     raise LLMCacheError(f"{location} is no course file", "Give a file that %llm_cache export wrote")
 
 
@@ -135,19 +139,19 @@ def _says_the_same(held: Record, record: Record) -> bool:
 
 def _check(record: Record, place: str) -> None:
     if len(record.key) != KEY_BYTES:
-        raise refused(place, f"the key has not {KEY_BYTES} bytes")
+        raise _refused(place, f"the key has not {KEY_BYTES} bytes")
     if not all(isinstance(text, str) for text in (record.request, record.prompt, record.title)):
-        raise refused(place, "a text is none")
+        raise _refused(place, "a text is none")
     if not _is_time(record.created_at) or not (
         record.provider_s is None or _is_time(record.provider_s)
     ):
-        raise refused(place, "a time is none")
+        raise _refused(place, "a time is none")
     try:
         entry.decode(record.answer)
     except DamagedEntryError as error:
-        raise refused(place, error.what) from error
+        raise _refused(place, error.what) from error
     if not _is_true_key(record):
-        raise refused(place, "the key is not that of its request and prompt")
+        raise _refused(place, "the key is not that of its request and prompt")
 
 
 def _is_time(value: Any) -> bool:
@@ -169,3 +173,68 @@ def _is_true_key(record: Record) -> bool:
 def _schema_and_endpoint(description: str) -> tuple[Any, Any]:
     described = json.loads(description)
     return described["schema"], described["endpoint"]
+
+
+# --- JSON lines ---
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
+    """Yield each entry of a file of JSON lines, with the place where it stands.
+
+    Raises:
+        LLMCacheError: A line is no entry; the message names its number.
+        StoreError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), 1):
+                place = f"line {number}"
+                data = _parsed(line, place)
+                if number == 1:
+                    _check_header(data)
+                else:
+                    yield place, _record(data, place)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _refused(place: str, why: str) -> LLMCacheError:
+    """Return the error for a file that is refused because of one entry."""
+    return LLMCacheError(f"nothing was imported: {place}: {why}", "Mend it, or export it again")
+
+
+def _parsed(line: bytes, place: str) -> Any:
+    try:
+        if not line.endswith(b"\n"):
+            raise _refused(place, "it is cut")
+        return json.loads(line.removeprefix(b"\xef\xbb\xbf").decode())
+    except (ValueError, RecursionError) as error:
+        raise _refused(place, "it is no JSON") from error
+
+
+def _check_header(data: Any) -> None:
+    if not isinstance(data, dict) or data.get("jupyter_llmcache") != "course":
+        raise _refused("line 1", "it does not say that this is a course file")
+    if data.get("format") != FORMAT:
+        raise LLMCacheError(
+            f"nothing was imported: its format is {data.get('format')!r}, "
+            f"this release reads {FORMAT}",
+            "Upgrade jupyter_llmcache",
+        )
+
+
+def _record(data: Any, place: str) -> Record:
+    if not isinstance(data, dict) or set(data) != set(_FIELDS):
+        raise _refused(place, f"it has not the fields {', '.join(_FIELDS)}")
+    try:
+        return Record(
+            key=bytes.fromhex(data["key"]),
+            request=closed(data["request"]),
+            prompt=closed(data["prompt"]),
+            title=data["title"],
+            answer=closed(data["answer"]).encode(),
+            created_at=data["created_at"],
+            provider_s=data["provider_s"],
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError, DamagedEntryError) as error:
+        raise _refused(place, "a field is of another kind") from error

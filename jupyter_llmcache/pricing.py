@@ -12,17 +12,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-#: LangChain's names of providers where genai-prices has others.
-_PROVIDERS = {
-    "azure_openai": "azure",
-    "azure_ai": "azure",
-    "bedrock": "aws",
-    "bedrock_converse": "aws",
-    "google_genai": "google",
-    "google_vertexai": "google",
-    "mistralai": "mistral",
-    "xai": "x-ai",
-}
+from .providers import price_name
+
 #: Of LangChain's input token details: what is billed at another price.
 _DETAILS = {"cache_read": "cache_read_tokens", "cache_creation": "cache_write_tokens"}
 
@@ -54,7 +45,7 @@ def price_usd(call: Priced) -> Decimal | None:
     tokens = _tokens(call.usage)
     if not tokens or not name or not is_available():
         return None
-    return _price_usd(_PROVIDERS.get(provider, provider), name, tokens)
+    return _price_usd(price_name(provider), name, tokens)
 
 
 def total_usd(calls: Iterable[Priced]) -> Decimal | None:

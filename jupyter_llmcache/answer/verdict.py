@@ -10,74 +10,13 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
+from ..providers import End, always_tells_end, end_of
+
 CUT_NOTE = "cut at max_tokens"
 
 #: Where providers say how an answer ended: OpenAI's chat completions and most others; Anthropic;
 #: Bedrock; Ollama; OpenAI's responses.
 _FINISH_FIELDS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
-
-#: Providers, by LangChain's ``model_provider``, that always say how an answer ended. Where they do
-#: not, a stream was cut.
-_ALWAYS_TELL = frozenset(
-    {
-        "anthropic",
-        "bedrock_converse",
-        "deepseek",
-        "google_genai",
-        "google_vertexai",
-        "groq",
-        "mistralai",
-        "ollama",
-        "openai",
-        "xai",
-    }
-)
-
-_CUT = frozenset({"length", "max_tokens", "max_output_tokens"})
-_FILTERED = frozenset(
-    {
-        "blocklist",
-        "content_filter",
-        "content_filtered",
-        "error_toxic",
-        "guardrail_intervened",
-        "image_prohibited_content",
-        "image_recitation",
-        "image_safety",
-        "language",
-        "prohibited_content",
-        "recitation",
-        "refusal",
-        "safety",
-        "sensitive",
-        "spii",
-    }
-)
-_BROKEN_OFF = frozenset(
-    {
-        "abort",
-        "cancelled",
-        "error",
-        "error_limit",
-        "failed",
-        "in_progress",
-        "incomplete",
-        "insufficient_system_resource",
-        "load",
-        "malformed_function_call",
-        "malformed_response",
-        "malformed_tool_use",
-        "model_context_window_exceeded",
-        "model_length",
-        "network_error",
-        "not_finished",
-        "other",
-        "queued",
-        "time_limit",
-        "unexpected_tool_call",
-        "unload",
-    }
-)
 
 #: What an answer without text and blocks may still hold in ``additional_kwargs``.
 _OTHER_CONTENT = ("tool_calls", "function_call", "audio")
@@ -108,7 +47,7 @@ def verdict(generations: Sequence[Generation], *, max_tokens_given: bool) -> Ver
     cut = False
     for generation in generations:
         finish = _finish(generation)
-        cut = cut or finish in _CUT
+        cut = cut or _end(finish) == "cut"
         reason = _fault(generation, finish, max_tokens_given)
         if reason is not None:
             return Verdict(reason, None)
@@ -116,19 +55,24 @@ def verdict(generations: Sequence[Generation], *, max_tokens_given: bool) -> Ver
 
 
 def _fault(generation: Generation, finish: str | None, max_tokens_given: bool) -> str | None:
-    if finish in _FILTERED:
+    end = _end(finish)
+    if end == "filtered":
         return f"filtered answer ({finish})"
     if _is_refusal(generation):
         return "refused answer"
-    if finish in _BROKEN_OFF:
+    if end == "broken":
         return f"unfinished answer ({finish})"
-    if finish in _CUT and not max_tokens_given:
+    if end == "cut" and not max_tokens_given:
         return f"unfinished answer ({finish})"
     if finish is None and _should_tell(generation):
         return "unfinished answer (its end is missing)"
     if _has_invalid_call(generation):
         return "a tool call that is no JSON"
     return "empty answer" if _is_empty(generation) else None
+
+
+def _end(finish: str | None) -> End | None:
+    return None if finish is None else end_of(finish)
 
 
 def _finish(generation: Generation) -> str | None:
@@ -166,7 +110,8 @@ def _word(value: str) -> str:
 
 def _should_tell(generation: Generation) -> bool:
     return any(
-        said.get("model_provider") in _ALWAYS_TELL or any(field in said for field in _FINISH_FIELDS)
+        always_tells_end(said.get("model_provider"))
+        or any(field in said for field in _FINISH_FIELDS)
         for said in _sayings(generation)
     )
 

@@ -10,38 +10,15 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.runnables.configurable import DynamicRunnable
 
 from ..errors import LLMCacheError
-
-#: Arguments that say how a provider is reached; a model reads them only when it is made.
-_CONNECTION = frozenset(
-    {
-        "api_base",
-        "api_key",
-        "api_version",
-        "base_url",
-        "client_kwargs",
-        "default_headers",
-        "default_query",
-        "endpoint",
-        "http_async_client",
-        "http_client",
-        "max_retries",
-        "openai_api_base",
-        "openai_api_key",
-        "openai_organization",
-        "openai_proxy",
-        "organization",
-        "region_name",
-        "request_timeout",
-        "timeout",
-    }
-)
+from ..providers import connection_names
 
 Model = Runnable[Any, Any]
 
 
 def split_connection(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a provider's class takes when the model is made, and all other parameters."""
-    connection = {name: value for name, value in parameters.items() if name in _CONNECTION}
+    known = connection_names()
+    connection = {name: value for name, value in parameters.items() if name in known}
     return connection, {n: v for n, v in parameters.items() if n not in connection}
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LLMCacheError
+from ..providers import PROVIDERS
 from ..text import one_line
 from .prompts import nearest
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-OPENAI_KEY = "OPENAI_API_KEY"
-_OPENAI_ADDRESSES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
+_OPENAI_ADDRESSES = PROVIDERS["openai"].addresses
 #: Any of these in the environment makes OpenAI the default.
-OPENAI_VARIABLES = (OPENAI_KEY, *_OPENAI_ADDRESSES)
-
+OPENAI_VARIABLES = (*PROVIDERS["openai"].keys, *_OPENAI_ADDRESSES)
 #: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
 PLACEHOLDER_KEY = "no-key"
 
@@ -27,45 +26,6 @@ WAYS = (
     "set OPENAI_BASE_URL for a server without keys; -m with a variable that holds a model, with "
     "provider:model, or with local; -m demo shows the mechanics with canned answers"
 )
-
-
-class Provider(NamedTuple):
-    """The package that talks to a provider, and the variables that may hold its key, if any."""
-
-    package: str
-    keys: tuple[str, ...] = ()
-
-    @property
-    def lacks_key(self) -> bool:
-        """Whether it needs a key, and the environment holds none."""
-        return bool(self.keys) and not any(map(os.environ.get, self.keys))
-
-
-PROVIDERS: Mapping[str, Provider] = {
-    "openai": Provider("langchain-openai", (OPENAI_KEY,)),
-    "anthropic": Provider("langchain-anthropic", ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")),
-    "azure_ai": Provider("langchain-azure-ai"),
-    "azure_openai": Provider("langchain-openai", ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")),
-    "bedrock": Provider("langchain-aws"),
-    "bedrock_converse": Provider("langchain-aws"),
-    "cohere": Provider("langchain-cohere", ("COHERE_API_KEY",)),
-    "deepseek": Provider("langchain-deepseek", ("DEEPSEEK_API_KEY",)),
-    "fireworks": Provider("langchain-fireworks", ("FIREWORKS_API_KEY",)),
-    "google_genai": Provider("langchain-google-genai", ("GOOGLE_API_KEY", "GEMINI_API_KEY")),
-    "google_vertexai": Provider("langchain-google-vertexai"),
-    "groq": Provider("langchain-groq", ("GROQ_API_KEY",)),
-    "huggingface": Provider("langchain-huggingface"),
-    "ibm": Provider("langchain-ibm", ("WATSONX_APIKEY",)),
-    "litellm": Provider("langchain-litellm"),
-    "mistralai": Provider("langchain-mistralai", ("MISTRAL_API_KEY",)),
-    "nvidia": Provider("langchain-nvidia-ai-endpoints", ("NVIDIA_API_KEY",)),
-    "ollama": Provider("langchain-ollama"),
-    "openrouter": Provider("langchain-openrouter", ("OPENROUTER_API_KEY",)),
-    "perplexity": Provider("langchain-perplexity", ("PPLX_API_KEY", "PERPLEXITY_API_KEY")),
-    "together": Provider("langchain-together", ("TOGETHER_API_KEY",)),
-    "upstage": Provider("langchain-upstage", ("UPSTAGE_API_KEY",)),
-    "xai": Provider("langchain-xai", ("XAI_API_KEY",)),
-}
 
 
 def build(

@@ -12,9 +12,10 @@ from langchain_core.runnables import Runnable
 
 from .. import modes
 from ..errors import LLMCacheError
+from ..providers import PROVIDERS
 from . import prompts
 from .model_parameters import split_connection, with_parameters
-from .model_providers import OPENAI_VARIABLES, PROVIDERS, WAYS, build
+from .model_providers import OPENAI_VARIABLES, WAYS, build
 
 if TYPE_CHECKING:
     from ..settings import LLMCache

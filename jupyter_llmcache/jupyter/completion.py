@@ -136,7 +136,7 @@ def _models(fragment: str, namespace: Mapping[str, Any], session: Session) -> It
         yield from variables(namespace)
     yield from ("demo", "local", f"openai:{session.settings.openai_model}")
     if fragment:
-        from ..commands.model_providers import PROVIDERS
+        from ..providers import PROVIDERS
 
         yield from (f"{provider}:" for provider in PROVIDERS)
 

@@ -23,10 +23,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from .. import answer as entry
 from .. import request as keys
 from ..errors import NotDescribableError
-from ..request.providers import MODEL_FIELDS, provider_of
-
-#: Where providers answer when nobody says otherwise, as our descriptions spell it.
-_USUAL_ENDPOINTS = frozenset({"https://api.anthropic.com", "https://api.openai.com/v1"})
+from ..providers import MODEL_FIELDS, provider_of, usual_endpoints
 
 #: Between the model and the call's parameters in the string of a serialisable model.
 _PARAMETERS_MARK = "---"
@@ -132,7 +129,7 @@ def row_counts(model: BaseLanguageModel[Any], llm_string: str) -> bool:
         and all(_is_plain(told.get(parameter, _UNTOLD)) for parameter in described["parameters"])
         and (
             endpoint is None
-            or endpoint in _USUAL_ENDPOINTS
+            or endpoint in usual_endpoints()
             or any(told.get(field) for field in provider_of(type(model)).endpoint_fields)
         )
     )

@@ -1,7 +1,17 @@
 """Answers as the store keeps them, and which of them are good enough to be kept."""
 
-from .codec import decode, encode, recorded_versions, unpack, usage_of
-from .plain import MAX_ANSWER_BYTES, NotStorableError, damaged, load
+from .codec import (
+    MAX_ANSWER_BYTES,
+    NotStorableError,
+    damaged,
+    decode,
+    encode,
+    load,
+    recorded_versions,
+    recording_versions,
+    unpack,
+    usage_of,
+)
 from .verdict import Verdict, verdict
 
 __all__ = [
@@ -13,6 +23,7 @@ __all__ = [
     "encode",
     "load",
     "recorded_versions",
+    "recording_versions",
     "unpack",
     "usage_of",
     "verdict",

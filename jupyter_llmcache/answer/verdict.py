@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
@@ -20,10 +19,18 @@ _FINISH_FIELDS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "
 
 #: What an answer without text and blocks may still hold in ``additional_kwargs``.
 _OTHER_CONTENT = ("tool_calls", "function_call", "audio")
+#: Blocks that are not yet an answer: text, which counts by its characters, and thoughts.
+_NO_CONTENT = frozenset({"text", "reasoning", "reasoning_content", "redacted_thinking", "thinking"})
+#: A character that a reader sees: none of Unicode's white space, controls and default-ignorable
+#: code points, nor the blank Braille pattern.
+_VISIBLE = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What to do with an answer.
 
     Attributes:
@@ -116,12 +123,17 @@ def _should_tell(generation: Generation) -> bool:
     )
 
 
+def _blocks(generation: Generation) -> list[dict[str, Any]]:
+    content = getattr(getattr(generation, "message", None), "content", None)
+    # A text is not walked: it may be long.
+    return [block for block in content if isinstance(block, dict)] if type(content) is list else []
+
+
 def _is_refusal(generation: Generation) -> bool:
     if not isinstance(generation, ChatGeneration):
         return False
-    message = generation.message
-    return bool(message.additional_kwargs.get("refusal")) or any(
-        isinstance(block, dict) and block.get("type") == "refusal" for block in message.content
+    return bool(generation.message.additional_kwargs.get("refusal")) or any(
+        block.get("type") == "refusal" for block in _blocks(generation)
     )
 
 
@@ -131,13 +143,14 @@ def _has_invalid_call(generation: Generation) -> bool:
 
 
 def _is_empty(generation: Generation) -> bool:
-    if generation.text.strip():
+    """Whether a reader would see nothing and a program would find nothing to do."""
+    if _VISIBLE.search(generation.text):
         return False
     if not isinstance(generation, ChatGeneration):
         return True
     message = generation.message
-    has_block = any(
-        isinstance(block, dict) and block.get("type", "text") != "text" for block in message.content
+    return not (
+        any(block.get("type", "text") not in _NO_CONTENT for block in _blocks(generation))
+        or getattr(message, "tool_calls", None)
+        or any(map(message.additional_kwargs.get, _OTHER_CONTENT))
     )
-    calls = isinstance(message, AIMessage) and message.tool_calls
-    return not (has_block or calls or any(map(message.additional_kwargs.get, _OTHER_CONTENT)))

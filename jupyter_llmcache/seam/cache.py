@@ -21,7 +21,6 @@ from langchain_core.outputs import Generation
 from .. import answer as entry
 from .. import modes
 from .. import request as keys
-from ..answer.versions import recording_versions
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..stores import MemoryStore, SQLiteStore
 from ..stores.base import Hit, Record, Store
@@ -147,7 +146,7 @@ class ObservedCache(BaseCache, streams.CallCache):
         try:
             request = keys.describe_strings(prompt, llm_string)
             if entry.verdict(return_val, max_tokens_given=False).reason is None:
-                answer = entry.encode(return_val, versions=recording_versions(None))
+                answer = entry.encode(return_val, versions=entry.recording_versions(None))
                 self.store.put(_record(request, Hit(answer, time.time(), None)))
         except NotDescribableError:
             return

@@ -23,7 +23,6 @@ from langchain_core.outputs import Generation
 from .. import answer as entry
 from .. import modes
 from .. import request as keys
-from ..answer.versions import recording_versions
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import Call, Kind
 from ..stores.base import Hit
@@ -316,7 +315,7 @@ class OpenCall:
             self._reason = verdict.reason
             return
         package = type(self.model).__module__.partition(".")[0]
-        answer = entry.encode(generations, versions=recording_versions(package))
+        answer = entry.encode(generations, versions=entry.recording_versions(package))
         hit = Hit(answer, time.time(), self._provider_s)
         if self._flight is not None:
             # Followers need not wait for the store; newcomers still find the flight.

@@ -30,6 +30,7 @@ def as_hit(generations: Sequence[Generation], call: OpenCall) -> list[Any]:
         if not isinstance(message, AIMessage):
             generation.generation_info = {**(generation.generation_info or {}), HIT_MARK: mark}
             continue
+        message.id = None  # LangGraph would take it for the earlier message of this id
         message.response_metadata[HIT_MARK] = mark
         if message.usage_metadata is not None:
             mark[_USAGE] = message.usage_metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 
 import langchain_openai.chat_models.base
 import pytest
@@ -123,7 +124,6 @@ def test_empty_answers_are_not_kept(content):
     "fields",
     [
         {"content": [{"type": "image", "url": "x"}]},
-        {"content": [{"type": "reasoning", "summary": []}]},
         {"tool_calls": [{"name": "f", "args": {}, "id": "1"}]},
         {"additional_kwargs": {"audio": {"data": "x"}}},
         {"additional_kwargs": {"function_call": {"name": "f", "arguments": "{}"}}},
@@ -245,3 +245,55 @@ def test_ollama_tells_how_an_answer_ended(ollama_server):
         (True, None),
         (False, "unfinished answer (length)"),
     ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\u200b",
+        "\u2060\ufeff \u00ad\n",
+        "\u3164\u2800",
+        "\U000e0041\ufe0f",
+        [{"type": "text", "text": "\u200d"}],
+        [{"type": "reasoning", "reasoning": "Hm."}],
+        [{"type": "thinking", "thinking": "Hm.", "signature": "x"}, {"type": "text", "text": " "}],
+        [{"type": "redacted_thinking", "data": "x"}],
+    ],
+)
+def test_what_shows_nothing_is_empty(content):
+    """Invisible characters are no answer, nor are thoughts without one."""
+    assert judge(content).reason == "empty answer"
+    assert judge("", additional_kwargs={"reasoning_content": "Hm."}).reason == "empty answer"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": [{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "0"}]},
+        {"content": [{"type": "image", "base64": "x"}]},
+        {"content": "\u0663"},
+        {"content": "\U0001f600"},
+        {
+            "content": [{"type": "thinking", "thinking": "Hm."}],
+            "tool_calls": [{"name": "f", "args": {}, "id": "1"}],
+        },
+    ],
+)
+def test_what_shows_something_is_not_empty(fields):
+    """A thought beside text, a picture or a call is an answer."""
+    assert judge(**fields) == GOOD
+
+
+def test_the_length_of_a_text_costs_nothing():
+    """The verdict on a long text takes about as long as that on a short one."""
+
+    def took_s(text: str) -> float:
+        generations = [ChatGeneration(message=AIMessage(text))]
+        times = []
+        for _ in range(20):
+            began = time.thread_time()
+            verdict(generations, max_tokens_given=False)
+            times.append(time.thread_time() - began)
+        return min(times)
+
+    assert took_s("word " * 400_000) < 20 * took_s("word")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..draw.answer import Format, answer_bundle, draws_html, publish
+from ..draw.answer import Format, answer_bundles, draws_html, publish
 from ..draw.line import answer_line, answer_line_bundle, cell_line, cell_line_html, note_html
 from ..draw.sanitize import IGNORE_MATH
 from ..draw.stream import take_streamed
@@ -91,7 +91,8 @@ class Answer:
         if not draws_html():
             raise NotImplementedError  # IPython then asks for the text
         if not take_streamed(self):
-            publish(answer_bundle(self.text, self.format))
+            for bundle in answer_bundles(self.text, self.format):
+                publish(bundle)
             self.show_line()
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:

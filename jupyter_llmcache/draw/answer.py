@@ -1,31 +1,125 @@
-"""An answer's text as HTML and as plain text, and where a drawing goes."""
+"""An answer's text as HTML and as plain text, and where a drawing goes.
+
+A long answer is more than one output: a front end draws each by itself, so that none blocks the
+page, and an answer that grows need not be drawn again from its beginning.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..text import cut, visible
+from ..text import cut, format_count, settled, visible
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 Format = Literal["markdown", "text", "json", "code"]
 #: One output, by media type.
 Bundle = dict[str, str]
 
+#: An output ends with the block in which it reaches one of these.
+PART_CHARS, PART_FORMULAS = 6_000, 20
+#: What begins behind so many characters unfolds by a click.
+FOLDED_CHARS = 12_000
+EMPTY = "The answer is empty."
 
-def answer_bundle(text: str, drawn_as: Format) -> Bundle:
-    """Return an answer's drawing: the same bytes fresh and cached, streamed and not."""
-    return {"text/html": answer_html(text, drawn_as), "text/plain": cut(visible(text))}
+
+def answer_bundles(text: str, drawn_as: Format) -> list[Bundle]:
+    """Return an answer's outputs: the same bytes fresh and cached, streamed and not."""
+    if not text.strip():
+        return [{"text/html": f"<div><em>{EMPTY}</em></div>", "text/plain": EMPTY}]
+    if drawn_as == "markdown":
+        return GrowingAnswer().bundles(text, ended=True)
+    return [{"text/html": _html(text, drawn_as), "text/plain": cut(visible(text))}]
 
 
-def answer_html(text: str, drawn_as: Format) -> str:
-    """Return ``text`` as safe HTML."""
+def _html(text: str, drawn_as: Format) -> str:
     if drawn_as == "json":
         from .json_tree import json_html
 
         return json_html(text)
-    from .markdown import code_answer_html, markdown_html, text_html
+    if drawn_as == "code":
+        from .markdown import code_answer_html
 
-    draw = {"markdown": markdown_html, "code": code_answer_html}.get(drawn_as, text_html)
-    return draw(text)
+        return code_answer_html(text)
+    from .sanitize import text_html
+
+    return text_html(text)
+
+
+class GrowingAnswer:
+    """Makes the outputs of one Markdown text that grows, at the cost of what is new."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._done: list[Bundle] = []
+        self._done_source = ""
+        self._env: dict[str, Any] = {}
+
+    def bundles(self, text: str, *, ended: bool = False) -> list[Bundle]:
+        """Return the outputs of ``text``, which begins with the text of the call before.
+
+        Until it has ended, the last one shows formulas as they were typed. What a later line
+        changes in an earlier output shows when the whole is drawn anew.
+        """
+        from .markdown import is_deep, is_short, parse
+        from .sanitize import text_html
+
+        source = visible(text if ended else settled(text))
+        if not source.startswith(self._done_source):
+            self._forget()
+        rest = source[len(self._done_source) :]
+        tokens = parse(rest, self._env) if is_short(text) else []
+        if not is_short(text) or is_deep(tokens):
+            return [{"text/html": text_html(text), "text/plain": cut(visible(text))}]
+        lines = rest.splitlines(keepends=True)
+        *whole, last = _parts(tokens, lines)
+        for part, plain in whole:
+            self._done.append(self._bundle(part, plain, formulas=True))
+            self._done_source += plain
+        return [*self._done, self._bundle(*last, formulas=ended)]
+
+    def _bundle(self, tokens: Sequence[Token], plain: str, *, formulas: bool) -> Bundle:
+        from .markdown import tokens_html
+        from .sanitize import drawing
+
+        html = tokens_html(tokens, plain, self._env, formulas=formulas)
+        if formulas and len(self._done_source) >= FOLDED_CHARS:
+            more = format_count(len(plain), "more character")
+            html = f"<details><summary>{more}</summary>{html}</details>"
+        return {"text/html": drawing(html), "text/plain": plain.rstrip("\n")}
+
+
+def _parts(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[tuple[list[Token], str]]:
+    """Yield the blocks of every output, and their text."""
+    part: list[Token] = []
+    first_line = formulas = chars = 0
+    begins = [i for i, t in enumerate(tokens) if t.level == 0 and t.nesting >= 0 and t.map]
+    for begin, end in zip(begins, [*begins[1:], len(tokens)], strict=False):
+        first, _ = tokens[begin].map or (0, 0)
+        if chars >= PART_CHARS or formulas >= PART_FORMULAS:
+            yield _moved(part, first_line), "".join(lines[first_line:first])
+            part, first_line, formulas, chars = [], first, 0, 0
+        block = tokens[begin:end]
+        part += block
+        chars = sum(map(len, lines[first_line : (tokens[begin].map or (0, 0))[1]]))
+        formulas += sum(
+            token.type == "formula_block"
+            or sum(child.type == "formula" for child in token.children or ())
+            for token in block
+        )
+    yield _moved(part, first_line), "".join(lines[first_line:])
+
+
+def _moved(tokens: list[Token], lines: int) -> list[Token]:
+    """Let the tokens' places count from the output's own first line."""
+    for token in tokens:
+        if token.map:
+            token.map = [line - lines for line in token.map]
+    return tokens
 
 
 def draws_html() -> bool:

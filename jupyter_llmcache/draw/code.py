@@ -55,8 +55,9 @@ _COLOURS = {
 
 def code_html(code: str, language: str = "") -> str:
     """Return ``code`` as a block; ``language`` is a name as after a Markdown fence."""
+    # A parser drops the first line end.
     drawn = "".join(_spans(code.removesuffix("\n"), language))
-    return f'<div class="highlight"><pre dir="ltr" style="{_STYLE}">{drawn}\n</pre></div>'
+    return f'<div class="highlight"><pre dir="ltr" style="{_STYLE}">\n{drawn}\n</pre></div>'
 
 
 def _spans(code: str, language: str) -> Iterator[str]:

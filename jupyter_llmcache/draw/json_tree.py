@@ -10,8 +10,8 @@ from typing import Any
 
 from ..text import format_count, visible
 from .code import code_html
-from .markdown import MAX_MARKDOWN_CHARS, text_html, wrap
-from .sanitize import sanitize
+from .markdown import MAX_MARKDOWN_CHARS
+from .sanitize import drawing, text_html
 
 #: Beyond these the JSON is drawn as code, or as text.
 MAX_NODES = 5_000
@@ -40,8 +40,8 @@ def json_html(text: str) -> str:
     except (ValueError, RecursionError):
         return text_html(text)
     if nodes > MAX_NODES:
-        return wrap(sanitize(code_html(visible(source), "json")))
-    return wrap(sanitize(_draw(value, 0)))
+        return drawing(code_html(visible(source), "json"))
+    return drawing(_draw(value, 0))
 
 
 def unfenced(text: str) -> str:

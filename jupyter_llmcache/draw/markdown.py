@@ -9,13 +9,16 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from unicodedata import bidirectional
 
-from ..text import cut, settled, visible
+from ..text import visible
+from . import tex
 from .code import code_html
-from .formulas import add_rules, harmless
-from .sanitize import IGNORE_MATH, LINK_SCHEMES, READ_MATH, sanitize
+from .dollars import add_rules
+from .sanitize import LINK_SCHEMES, READ_MATH, SCROLLS, drawing, text_html
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 #: Beyond these an answer, or the part that is too much, is drawn as plain text.
@@ -25,10 +28,15 @@ MAX_BRACKETS = 10_000
 MAX_DEPTH = 60
 MAX_COLUMNS = 60
 MAX_FORMULAS = 300
+#: A longer table scrolls in a frame of its own, in rows.
+MAX_OPEN_ROWS = 40
 
 _RIGHT_TO_LEFT = ("R", "AL")
 _NOT_IN_URL = r"\s<>\"'`\\|\u3000-\u303f\uff00-\uff60"
 _BARE_URL = re.compile(rf"https?://[^{_NOT_IN_URL}]*[^{_NOT_IN_URL}.,:;!?()\[\]{{}}*_~]")
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:")
+_TASK = re.compile(r"\[([ xX])\]\s")
 _RIGHT_TO_LEFT_STYLES = {
     "paragraph_open": "text-align:right",
     "heading_open": "text-align:right",
@@ -45,15 +53,20 @@ def markdown_html(text: str) -> str:
         return text_html(text)
     source = visible(text)
     env: _Env = {}
-    tokens = _parser().parse(source, env)
-    if any(token.level >= MAX_DEPTH for token in tokens):
+    tokens = parse(source, env)
+    if is_deep(tokens):
         return text_html(text)
-    return wrap(sanitize(tokens_html(tokens, source, env)))
+    return drawing(tokens_html(tokens, source, env))
 
 
 def is_short(text: str) -> bool:
     """Return whether ``text`` can be parsed in a reasonable time."""
     return len(text) <= MAX_MARKDOWN_CHARS and text.count("[") <= MAX_BRACKETS
+
+
+def is_deep(tokens: Iterable[Token]) -> bool:
+    """Return whether something nests so deeply that it is drawn as plain text."""
+    return any(token.level >= MAX_DEPTH for token in tokens)
 
 
 def tokens_html(tokens: Sequence[Token], source: str, env: _Env, *, formulas: bool = True) -> str:
@@ -63,10 +76,10 @@ def tokens_html(tokens: Sequence[Token], source: str, env: _Env, *, formulas: bo
         tokens: What the parser made of ``source``.
         source: The text itself, for the parts that are drawn as they were typed.
         env: The parser's own memory of the text.
-        formulas: Whether formulas are handed to MathJax.
+        formulas: Whether formulas are set, or stand as they were typed.
     """
     parser = _parser()
-    env["formulas_left"] = MAX_FORMULAS if formulas else 0
+    env["formulas"] = formulas
     drawn = list(_with_plain_tables(tokens, source.split("\n")))
     return str(parser.renderer.render(drawn, parser.options, env))
 
@@ -76,7 +89,7 @@ def code_answer_html(text: str) -> str:
     if not is_short(text):
         return text_html(text)
     blocks = code_blocks(visible(text))
-    return wrap(sanitize("".join(code_html(code, language) for language, code in blocks)))
+    return drawing("".join(code_html(code, language) for language, code in blocks))
 
 
 def code_blocks(text: str) -> list[tuple[str, str]]:
@@ -85,19 +98,6 @@ def code_blocks(text: str) -> list[tuple[str, str]]:
     if not fences:
         return [("", text)]
     return [((token.info.split() or [""])[0], token.content) for token in fences]
-
-
-def wrap(inner: str) -> str:
-    """Return safe HTML in the block that every answer is drawn in."""
-    return (
-        f'<div class="{IGNORE_MATH}" style="overflow-x:auto;overflow-wrap:anywhere">{inner}</div>'
-    )
-
-
-def text_html(text: str) -> str:
-    """Return ``text`` as it is, lines and spaces kept."""
-    drawn = escape(cut(visible(text)))
-    return wrap(sanitize(f'<pre dir="auto" style="white-space:pre-wrap">{drawn}</pre>'))
 
 
 def parse(source: str, env: _Env) -> list[Token]:
@@ -112,8 +112,11 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_DEPTH + 20})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     # Whether a link's target is fit to be one is decided here and again by the sanitizer.
-    parser.validateLink = _is_safe_link  # type: ignore[method-assign]
+    parser.validateLink = _may_be_target  # type: ignore[method-assign]
     add_rules(parser)
+    parser.inline.ruler.before("autolink", "line_break", _line_break)
+    parser.block.ruler.before("reference", "footnote", _footnote, {"alt": ["paragraph"]})
+    parser.core.ruler.push("tasks", lambda state: _tick(state.tokens))
     parser.core.ruler.push("links", lambda state: _link(state.tokens))
     parser.core.ruler.push("directions", lambda state: _direct(state.tokens))
     rules = {
@@ -132,9 +135,35 @@ def _parser() -> MarkdownIt:
     return parser
 
 
-def _is_safe_link(url: str) -> bool:
+def _may_be_target(url: str) -> bool:
+    """Return whether ``url`` is a link, or a place in the answer, of which the text is drawn."""
     scheme, colon, _ = url.strip().partition(":")
-    return bool(colon) and scheme.lower() in LINK_SCHEMES
+    return url.startswith("#") or (bool(colon) and scheme.lower() in LINK_SCHEMES)
+
+
+def _line_break(state: StateInline, silent: bool) -> bool:
+    found = _BREAK.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = found.end()
+    return True
+
+
+def _footnote(state: StateBlock, first: int, _last: int, silent: bool) -> bool:
+    """``[^1]: ...`` is a text, not the target of a link."""
+    start = state.bMarks[first] + state.tShift[first]
+    if state.is_code_block(first) or not _FOOTNOTE.match(state.src, start):
+        return False
+    if not silent:
+        state.push("paragraph_open", "p", 1).map = [first, first + 1]
+        token = state.push("inline", "", 0)
+        token.content = state.getLines(first, first + 1, state.blkIndent, False).strip()
+        token.map, token.children = [first, first + 1], []
+        state.push("paragraph_close", "p", -1)
+        state.line = first + 1
+    return True
 
 
 def _with_plain_tables(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[Token]:
@@ -161,24 +190,41 @@ def _columns(tokens: Sequence[Token], start: int) -> int:
     return count
 
 
+def _tick(tokens: Sequence[Token]) -> None:
+    """Draw ``[ ]`` and ``[x]`` at the beginning of a list's item as a box."""
+    for item, paragraph, inline in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if (item.type, paragraph.type) != ("list_item_open", "paragraph_open"):
+            continue
+        first = inline.children[0] if inline.children else None
+        found = _TASK.match(first.content) if first and first.type == "text" else None
+        if first and found:
+            box = "\u2610" if found[1] == " " else "\u2611"
+            first.content = f"{box} {first.content[found.end() :]}"
+
+
 def _link(tokens: Iterable[Token]) -> None:
     """Make links of bare addresses, and of images: one that loads tells its server who reads."""
     for block in tokens:
-        if block.type == "inline" and ("://" in block.content or "![" in block.content):
+        if block.type == "inline" and any(
+            sign in block.content for sign in ("://", "![", "](#", "]: #", "][")
+        ):
             block.children = list(_linked(block.children or []))
 
 
 def _linked(tokens: Iterable[Token]) -> Iterator[Token]:
-    depth = 0
+    targets: list[str] = []
     for token in tokens:
-        depth += {"link_open": 1, "link_close": -1}.get(token.type, 0)
+        if token.type == "link_open":
+            targets.append(str(token.attrs["href"]))
         if token.type == "image":
             url = str(token.attrs["src"])
-            yield from _anchor("" if depth else url, f"[image: {token.content or url}]")
-        elif token.type == "text" and not depth:
+            yield from _anchor("" if targets else url, f"[image: {token.content or url}]")
+        elif token.type == "text" and not targets:
             yield from _with_bare_urls(token.content)
-        else:
+        elif not token.type.startswith("link_") or not targets[-1].startswith("#"):
             yield token
+        if token.type == "link_close":
+            targets.pop()
 
 
 def _with_bare_urls(text: str) -> Iterator[Token]:
@@ -196,10 +242,11 @@ def _anchor(url: str, text: str) -> Iterator[Token]:
     """Yield ``text`` as a link to ``url``, or as it is where there is no address."""
     from markdown_it.token import Token
 
-    if url:
+    linked = bool(url) and not url.startswith("#")
+    if linked:
         yield Token("link_open", "a", 1, attrs={"href": url})
     yield Token("text", "", 0, content=text)
-    if url:
+    if linked:
         yield Token("link_close", "a", -1)
 
 
@@ -232,16 +279,26 @@ def _draw_code(tokens: Sequence[Token], index: int, *_: object) -> str:
 
 def _draw_formula(tokens: Sequence[Token], index: int, _: object, env: _Env) -> str:
     token = tokens[index]
-    formula = harmless(token.content) if env["formulas_left"] > 0 else None
-    env["formulas_left"] -= 1
+    display = token.type == "formula_block"
+    tag, typed = ("div" if display else "span"), token.content
+    if not env["formulas"]:
+        return f'<{tag} dir="ltr">{escape(typed)}</{tag}>'
+    left = env.setdefault("formulas_left", MAX_FORMULAS)
+    env["formulas_left"] = left - 1
+    formula = tex.harmless(typed) if left > 0 else None
     if formula is None:
-        return f'<{token.tag} dir="ltr">{escape(token.content)}</{token.tag}>'
-    return f'<{token.tag} class="{READ_MATH}" dir="ltr">{escape(formula)}</{token.tag}>'
+        return code_html(typed) if display else f'<code dir="ltr">{escape(typed)}</code>'
+    if mathml := tex.mathml(formula):
+        return f'<{tag} dir="ltr">{mathml}</{tag}>'
+    return f'<{tag} class="{READ_MATH}" dir="ltr">{escape(formula)}</{tag}>'
 
 
-def _draw_table_open(*_: object) -> str:
+def _draw_table_open(tokens: Sequence[Token], index: int, *_: object) -> str:
+    lines = tokens[index].map
+    many = lines is not None and lines[1] - lines[0] > MAX_OPEN_ROWS
+    style = f"overflow-x:auto;{SCROLLS}" if many else "overflow-x:auto"
     return (
-        '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="table">'
+        f'<div style="{style}" tabindex="0" role="group" aria-label="table">'
         '<table dir="auto" style="margin:0 0 1em">\n'
     )
 
@@ -251,49 +308,3 @@ def _draw_cell_open(tokens: Sequence[Token], index: int, *_: object) -> str:
     style = token.attrs.get("style", "text-align:start")
     scope = ' scope="col"' if token.tag == "th" else ""
     return f'<{token.tag}{scope} dir="auto" style="{escape(str(style))}">'
-
-
-class GrowingMarkdown:
-    """Draws the beginnings of one text. Blocks that are complete are drawn once and kept.
-
-    Formulas stand as they were typed until the end: MathJax would set all of them again with every
-    drawing. What a later line changes in an earlier block shows in the answer's own drawing.
-    """
-
-    def __init__(self) -> None:
-        self._forget()
-
-    def html(self, text: str) -> str:
-        """Return ``text``, which begins with the text of the call before, as safe HTML."""
-        if not is_short(text):
-            return text_html(text)
-        source = visible(settled(text))
-        if not source.startswith(self._kept_source):
-            self._forget()
-        rest = source[len(self._kept_source) :]
-        tokens = parse(rest, self._env)
-        last = _last_block(tokens)
-        complete, growing = self._draw(tokens[:last], rest), self._draw(tokens[last:], rest)
-        if complete:
-            self._kept_html += complete
-            self._kept_source += _before_line(rest, tokens[last])
-        return wrap(self._kept_html + growing)
-
-    def _draw(self, tokens: Sequence[Token], source: str) -> str:
-        return sanitize(tokens_html(tokens, source, self._env, formulas=False))
-
-    def _forget(self) -> None:
-        self._kept_html = ""
-        self._kept_source = ""
-        self._env: dict[str, Any] = {}
-
-
-def _last_block(tokens: Sequence[Token]) -> int:
-    """Return where the last block of the text itself begins in ``tokens``."""
-    begins = (i for i, t in enumerate(tokens) if t.level == 0 and t.nesting >= 0 and t.map)
-    return max(begins, default=0)
-
-
-def _before_line(source: str, token: Token) -> str:
-    line = token.map[0] if token.map else 0
-    return "".join(source.splitlines(keepends=True)[:line])

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from html import escape
 from typing import TYPE_CHECKING
+
+from ..text import cut, visible
+from .tex import draws_mathml
 
 if TYPE_CHECKING:
     import nh3
@@ -12,6 +17,8 @@ if TYPE_CHECKING:
 IGNORE_MATH = "mathjax_ignore tex2jax_ignore"
 #: ... but for what stands in these.
 READ_MATH = "mathjax_process tex2jax_process"
+#: A frame with a height of its own, which is pulled larger at its corner.
+SCROLLS = "max-height:36em;overflow-y:auto"
 
 LINK_SCHEMES = frozenset({"http", "https", "mailto"})
 
@@ -20,6 +27,17 @@ _TAG_NAMES = (
     "table tbody td th thead tr ul"
 )
 _TAGS = frozenset(_TAG_NAMES.split())
+#: What math-core writes.
+_MATHML_TAG_NAMES = (
+    "math mfrac mi mn mo mover mpadded mphantom mroot mrow mspace msqrt mstyle msub msubsup msup "
+    "mtable mtd mtext mtr munder munderover"
+)
+_MATHML_TAGS = frozenset(_MATHML_TAG_NAMES.split())
+_MATHML_ATTRIBUTE_NAMES = (
+    "accent accentunder display displaystyle form largeop linethickness lspace mathvariant maxsize "
+    "minsize movablelimits rspace scriptlevel separator stretchy symmetric"
+)
+_MATHML_ATTRIBUTES = {*_MATHML_ATTRIBUTE_NAMES.split(), "style"}
 _ATTRIBUTES: dict[str, set[str]] = {
     "*": set(),
     "a": {"href"},
@@ -32,23 +50,57 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "pre": {"style"},
     **{tag: {"style"} for tag in ("h1", "h2", "h3", "h4", "h5", "h6", "p", "ul")},
     "details": {"open", "style"},
+    **dict.fromkeys(_MATHML_TAGS, _MATHML_ATTRIBUTES),
 }
 _DIRECTIONS = {"auto", "ltr", "rtl"}
 _STYLE_NAMES = (
-    "color margin overflow-wrap overflow-x padding padding-left padding-right text-align "
-    "white-space word-break"
+    "color margin max-height overflow-wrap overflow-x overflow-y padding padding-left "
+    "padding-right text-align white-space word-break"
 )
 _STYLES = frozenset(_STYLE_NAMES.split())
 _MATH_CLASSES = {*IGNORE_MATH.split(), *READ_MATH.split()}
+_PRE = re.compile(r"(<pre\b[^>]*>)(.*?)(</pre>)", re.DOTALL)
+
+
+def drawing(html: str) -> str:
+    """Return ``html``, made safe, as the one block and the one line that an output is."""
+    style = "overflow-x:auto;overflow-wrap:anywhere"
+    return f'<div class="{IGNORE_MATH}" style="{style}">{in_one_line(sanitize(html))}</div>'
+
+
+def text_html(text: str) -> str:
+    """Return ``text`` as it is, lines and spaces kept."""
+    return drawing(pre_html(text))
+
+
+def pre_html(text: str) -> str:
+    """Return ``text``, lines and spaces kept, as HTML that is not in one line yet."""
+    # A parser drops the first line end.
+    return f'<pre dir="auto" style="white-space:pre-wrap">\n{escape(cut(visible(text)))}</pre>'
 
 
 def sanitize(html: str) -> str:
     """Return ``html`` with everything removed that is not on the lists of this module."""
-    return _cleaner().clean(html)
+    return _cleaner(draws_mathml()).clean(html)
+
+
+def in_one_line(html: str) -> str:
+    """Return ``html`` without line ends; those of ``pre`` are character references.
+
+    Where a notebook becomes Markdown, HTML ends at a blank line, and what follows is read anew.
+    """
+    parts = _PRE.split(html)
+    for place, part in enumerate(parts):
+        if place % 4 == 2:  # before, <pre>, what is inside, </pre>
+            kept = f"\n{part}" if part.startswith("\n") else part
+            parts[place] = kept.replace("\n", "&#10;")
+        else:
+            parts[place] = part.replace("\n", " ")
+    return "".join(parts)
 
 
 @cache
-def _cleaner() -> nh3.Cleaner:
+def _cleaner(mathml: bool) -> nh3.Cleaner:
     import nh3
     from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped,unused-ignore]
 
@@ -61,7 +113,7 @@ def _cleaner() -> nh3.Cleaner:
     attribute_values["div"]["aria-label"] = {"table"}
     attribute_values["th"]["scope"] = {"col", "row"}
     return nh3.Cleaner(
-        tags=set(_TAGS),
+        tags=set(_TAGS | _MATHML_TAGS if mathml else _TAGS),
         attributes=_ATTRIBUTES,
         tag_attribute_values=attribute_values,
         set_tag_attribute_values={"a": {"target": "_blank"}},

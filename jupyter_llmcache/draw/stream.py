@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ..ledger import LEDGER
-from ..text import format_seconds, settled, visible
-from .answer import Bundle, Format, answer_bundle, draws_html, publish
+from ..text import settled, visible
+from .answer import Bundle, Format, GrowingAnswer, answer_bundles, draws_html, publish
 
 #: Seconds between two drawings, at least ...
 MIN_INTERVAL_S = 0.1
@@ -128,13 +128,12 @@ class _Notebook:
         self._drawn_as = drawn_as
         self._began = time.monotonic()
         self._display_id = uuid.uuid4().hex
-        self._drawn = False
+        self._drawn: list[Bundle] = []
         self._text = ""
         self._news = threading.Condition()
         self._stopped = False
-        context = contextvars.copy_context()
         self._thread = threading.Thread(
-            target=context.run,
+            target=contextvars.copy_context().run,
             args=(self._draw_until_stopped,),
             name="llmcache-stream",
             daemon=True,
@@ -154,31 +153,31 @@ class _Notebook:
             self._news.notify()
         self._thread.join()
         if failed and (self._drawn or self._text):
-            self._draw_unfinished()
+            self._publish(answer_bundles(self._text, self._drawn_as) if self._text else [])
 
     def finish(self, text: str) -> None:
-        self._publish(answer_bundle(text, self._drawn_as))
+        self._publish(answer_bundles(text, self._drawn_as))
 
     @cached_property
-    def _html(self) -> Callable[[str], str]:
-        from .markdown import GrowingMarkdown, text_html
-
-        return GrowingMarkdown().html if self._drawn_as == "markdown" else text_html
+    def _bundles(self) -> Callable[[str], list[Bundle]]:
+        if self._drawn_as == "markdown":
+            return GrowingAnswer().bundles
+        return lambda text: answer_bundles(text, "text")
 
     def _draw_until_stopped(self) -> None:
         if not self._wait(HIT_PATIENCE_S):
             return  # a hit: loading what draws would only have made it wait
-        self._html("")  # what drawing imports is loaded while the provider thinks
+        self._bundles("")  # what drawing imports is loaded while the provider thinks
         interval_s, drawn = PATIENCE_S - HIT_PATIENCE_S, ""
         frames = itertools.cycle(_SPINNER)
         while self._wait(interval_s):
             text, began = self._text, time.thread_time()
             if not text:
-                self._publish(_spinner(next(frames), time.monotonic() - self._began))
+                self._publish([_spinner(next(frames), time.monotonic() - self._began)])
                 interval_s = SPINNER_INTERVAL_S
                 continue
             if text != drawn:
-                self._publish({"text/html": self._html(text), "text/plain": visible(text)})
+                self._publish(self._bundles(text))
                 drawn = text
             interval_s = _interval_s(time.thread_time() - began)
 
@@ -193,18 +192,19 @@ class _Notebook:
                     break  # the text takes the spinner's place at once
             return not self._stopped
 
-    def _draw_unfinished(self) -> None:
-        waited = format_seconds(time.monotonic() - self._began)
-        line = f"unfinished after {waited}"
-        html = f"<div>{escape(line)}</div>"
-        if self._text:
-            html = self._html(self._text) + html
-            line = f"{visible(self._text)}\n\n{line}"
-        self._publish({"text/html": html, "text/plain": line})
+    def _publish(self, bundles: list[Bundle]) -> None:
+        """Draw what is not drawn yet, each output in its place."""
+        for number, bundle in enumerate(bundles):
+            was = self._drawn[number : number + 1]
+            if was != [bundle]:
+                publish(bundle, display_id=f"{self._display_id}-{number}", update=bool(was))
+        for number in range(len(bundles), len(self._drawn)):
+            publish(_NOTHING, display_id=f"{self._display_id}-{number}", update=True)
+        self._drawn = [*bundles, *[_NOTHING] * (len(self._drawn) - len(bundles))]
 
-    def _publish(self, bundle: Bundle) -> None:
-        publish(bundle, display_id=self._display_id, update=self._drawn)
-        self._drawn = True
+
+#: What stands in the place of an output that a longer drawing had and the last one has not.
+_NOTHING: Bundle = {"text/html": "<div></div>", "text/plain": ""}
 
 
 def _interval_s(cost_s: float) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from jupyter_llmcache.draw import answer as parts
 from jupyter_llmcache.draw import markdown as drawing
+from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles
 from jupyter_llmcache.draw.markdown import (
-    GrowingMarkdown,
     code_answer_html,
     code_blocks,
     markdown_html,
@@ -19,7 +20,7 @@ from tests.unit.draw.reading import read
     [
         ("# Title", '<h1 dir="auto">Title</h1>'),
         ("a **b** *c* ~~d~~", "a <strong>b</strong> <em>c</em> <s>d</s>"),
-        ("- a\n  - b", "<ul>\n<li>b</li>\n</ul>"),
+        ("- a\n  - b", "<ul> <li>b</li> </ul>"),
         ("3. a", '<ol start="3">'),
         ("> a", "<blockquote>"),
         ("`a$b$`", '<code dir="ltr">a$b$</code>'),
@@ -33,7 +34,12 @@ from tests.unit.draw.reading import read
         ("שלום", '<p dir="rtl" style="text-align:right">'),
         ("- שלום", '<ul dir="rtl"'),
         ("漢字 🙂", "漢字 🙂"),
-        ("line one\nline two", "line one\nline two"),
+        ("line one\nline two", "line one line two"),
+        ("- [ ] a\n- [x] b", "<li>\u2610 a</li> <li>\u2611 b</li>"),
+        ("| a |\n|---|\n| b<br>c<BR />d |", "b<br> c<br> d"),
+        ("x[^1]\n\n[^1]: https://a.org", "[^1]: <a "),
+        ("x[^1]\n\n[^1]: note\n[^2]: more", "[^1]: note</p> <p"),
+        ("[x](#anchor) y", ">x y</p>"),
     ],
 )
 def test_markdown_becomes_html(markdown: str, html: str) -> None:
@@ -54,15 +60,15 @@ def test_markdown_becomes_html(markdown: str, html: str) -> None:
         ("$\\{a_1, *b*\\}$", ["$\\{a_1, *b*\\}$"]),
         ("\\(x_1 * x_2 * x_3\\)", ["\\(x_1 * x_2 * x_3\\)"]),
         ("a $$x$$ b", ["$$x$$"]),
-        ("$$\n\\int\n\n= x\n- y\n$$", ["$$\n\\int\n\n= x\n- y\n$$"]),
-        ("\\[\na\n\\]", ["\\[\na\n\\]"]),
-        ("- a\n\n  $$\n  x\n  $$", ["$$\nx\n$$"]),
+        ("$$\n\\int\n\n= x\n- y\n$$", ["$$ \\int  = x - y $$"]),
+        ("\\[\na\n\\]", ["\\[ a \\]"]),
+        ("- a\n\n  $$\n  x\n  $$", ["$$ x $$"]),
         ("\\begin{align}a&=b\\\\c&<d\\end{align}", ["\\begin{align}a&=b\\\\c&<d\\end{align}"]),
         ("| a |\n|---|\n| $x$ |", ["$x$"]),
         ("$x \\label{eq}\\tag{1}$", ["$x \\qquad(1)$"]),
         ("$\\href{https://a.org}{x}$", []),
-        ("$\\color{red}{x}$", ["$\\color{red}{x}$"]),
-        ("$\\hspace{-9em}x$", []),
+        ("$\\color{red}{x}$", ["${x}$"]),
+        ("$\\hspace{-9em}x$", ["$\\quad x$"]),
     ],
 )
 def test_formulas_are_left_to_the_front_end(markdown: str, formulas: list[str]) -> None:
@@ -128,13 +134,48 @@ def test_a_growing_text_is_drawn_like_the_whole() -> None:
     text = (
         "# T\n\na *b*\n\n- x\n- y\n\n```python\nx = 1\n```\n\n| a |\n|---|\n| b |\n\n> end\n\nlast"
     )
-    growing = GrowingMarkdown()
+    growing = GrowingAnswer()
     for end in range(1, len(text) + 1):
-        assert growing.html(text[:end]) == markdown_html(text[:end])
+        assert growing.bundles(text[:end]) == answer_bundles(text[:end], "markdown")
+
+
+def test_a_long_answer_is_several_outputs() -> None:
+    """Each ends with a block, holds no more formulas than a page sets at once, and none is lost."""
+    text = "\n\n".join(f"Paragraph {number} with $x_{{{number}}}$ in it." for number in range(100))
+    bundles = answer_bundles(text, "markdown")
+    formulas = [read(bundle["text/html"]).formulas for bundle in bundles]
+    assert sum(map(len, formulas)) == 100
+    assert max(map(len, formulas)) <= parts.PART_FORMULAS
+    assert "\n\n".join(bundle["text/plain"] for bundle in bundles) == text
+
+
+def test_an_answer_that_grows_ends_in_the_same_outputs() -> None:
+    """What was drawn of finished parts while the text grew is what is drawn of the whole."""
+    text = "\n\n".join(f"Paragraph {n} with $x_{{{n}}}$ and\n\n    code {n}" for n in range(60))
+    growing = GrowingAnswer()
+    for end in range(0, len(text), 200):
+        drawn = growing.bundles(text[:end])
+    assert len(drawn) > 2
+    assert drawn[:-1] == answer_bundles(text, "markdown")[: len(drawn) - 1]
+
+
+def test_the_end_of_a_very_long_answer_unfolds() -> None:
+    """What stands beyond a few screens is behind a line that says how much it is."""
+    text = "\n\n".join(["word " * 200] * 30)
+    first, *_, last = answer_bundles(text, "markdown")
+    assert "<details" not in first["text/html"]
+    assert "more characters</summary>" in last["text/html"]
+
+
+def test_an_empty_answer_says_so() -> None:
+    """Nothing, and blanks alone, are told in words."""
+    for nothing in ("", " \n"):
+        (bundle,) = answer_bundles(nothing, "markdown")
+        assert bundle["text/plain"] == "The answer is empty."
 
 
 def test_a_growing_text_that_begins_anew_is_drawn_anew() -> None:
     """Where a model starts over, nothing of the first beginning stays."""
-    growing = GrowingMarkdown()
-    growing.html("one\n\ntwo\n\nthree")
-    assert growing.html("other\n\ntext") == markdown_html("other\n\ntext")
+    growing = GrowingAnswer()
+    growing.bundles("one\n\ntwo\n\nthree")
+    assert growing.bundles("other\n\ntext") == answer_bundles("other\n\ntext", "markdown")

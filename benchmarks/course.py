@@ -23,8 +23,9 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import answer as entry
 from jupyter_llmcache import course
 from jupyter_llmcache import request as keys
-from jupyter_llmcache.stores import MemoryStore, SQLiteStore
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.seam.places import entry_of
+from jupyter_llmcache.stores.memory import MemoryStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 GOAL_S = 2.0
 ROUNDS = 3
@@ -38,11 +39,8 @@ def fill(store: MemoryStore, count: int) -> None:
         request = keys.describe(llm, [HumanMessage(text)], None, {})
         answer = AIMessage(f"Answer {number}: " + "because it moves faster and faster. " * 28)
         store.put(
-            Record(
-                request.key,
-                request.description,
-                request.prompt,
-                request.title,
+            entry_of(
+                request,
                 entry.encode([ChatGeneration(message=answer)], versions={"langchain-core": "1"}),
                 1.7e9 + number,
                 0.8,

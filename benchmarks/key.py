@@ -25,7 +25,7 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import MemoryCache
 from jupyter_llmcache import answer as entry
 from jupyter_llmcache import request as keys
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.seam.places import entry_of
 
 ROUNDS, CALLS = 15, 60
 
@@ -90,8 +90,7 @@ def seconds_per_call(call: Callable[[], Any]) -> float:
 def keep(cache: MemoryCache, request: keys.Request) -> None:
     """Put an answer to ``request`` into ``cache``."""
     answer = entry.encode([ChatGeneration(message=AIMessage("Paris."))], versions={})
-    texts = (request.description, request.prompt, request.title)
-    cache.store.put(Record(request.key, *texts, answer, 1.7e9, 0.8))
+    cache.store.put(entry_of(request, answer, 1.7e9, 0.8))
 
 
 def measure(messages: Iterator[list[BaseMessage]], kwargs: dict[str, Any]) -> tuple[float, ...]:

@@ -22,8 +22,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from jupyter_llmcache.commands.manage import SUBCOMMANDS
-from jupyter_llmcache.stores import SQLiteStore
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 _WORDS = [
     *("explain", "why", "the", "energy", "of", "moving", "particle", "grows", "list", "three"),
@@ -34,7 +34,7 @@ _WORDS = [
 _GOALS_MS = {"list": 300, "show": 300, "explain": 300, "forget": 300, "stats": 50, "status": 50}
 
 
-def records(count: int) -> Iterator[Record]:
+def records(count: int) -> Iterator[Entry]:
     """Yield made-up entries of about 1 KB each: 20 models' settings, prompts of 5 to 60 words."""
     chance = random.Random(7)
     for index in range(count):
@@ -66,7 +66,8 @@ def records(count: int) -> Iterator[Record]:
         )
         key = hashlib.blake2b((request + prompt).encode(), digest_size=16).digest()
         created_at = 1.7e9 + index
-        yield Record(key, request, prompt, question[:120], answer.encode(), created_at, 0.8)
+        texts = {"request": request, "prompt": prompt, "title": question[:120]}
+        yield Entry(key, answer.encode(), created_at, 0.8, **texts)
 
 
 def median_ms(action: Callable[[], Any], rounds: int = 5) -> tuple[float, float]:
@@ -84,7 +85,7 @@ def median_ms(action: Callable[[], Any], rounds: int = 5) -> tuple[float, float]
 def actions(store: SQLiteStore) -> dict[str, Callable[[], Any]]:
     """Return what is measured, by name."""
     session: Any = SimpleNamespace(cache=SimpleNamespace(store=store), last_call=lambda: None)
-    some = store.summaries(limit=3, sort="size")
+    some = list(store.entries(limit=3, sort="size", texts=False))
     key = some[0].key.hex()[:8]
     listing = {"model": None, "grep": None, "since": None, "sort": "recent", "number": 20}
     forgetting = {"keys": [], "model": None, "grep": None, "older_than": None, "yes": False}

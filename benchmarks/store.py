@@ -50,7 +50,8 @@ from benchmarks.store_load import many  # noqa: E402
 from benchmarks.streams import ConstantCache, prompts, take_turns, tools  # noqa: E402
 from jupyter_llmcache import answer as entry  # noqa: E402
 from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache  # noqa: E402
-from jupyter_llmcache.stores import MemoryStore, SQLiteStore  # noqa: E402
+from jupyter_llmcache.stores.memory import MemoryStore  # noqa: E402
+from jupyter_llmcache.stores.sqlite import SQLiteStore  # noqa: E402
 from tests.servers.openai import OpenAIServer  # noqa: E402
 
 GOALS = {  # of sqlite / community, end to end

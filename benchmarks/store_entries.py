@@ -17,8 +17,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import answer as entry
-from jupyter_llmcache.stores import SQLiteStore
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 LLM_STRING = "the parameters of a model, as LangChain writes them " * 8
 #: How many different texts there are; each gets its number in front.
@@ -61,10 +61,11 @@ def pooled_answer(number: int) -> bytes:
     return entry.encode(generations_of(number), versions={"langchain-core": "1.0.0"})
 
 
-def record_of(number: int) -> Record:
+def record_of(number: int) -> Entry:
     """Return an entry with a prompt and an answer of 1 KB."""
     prompt, answer = text_of(number, 1000), pooled_answer(number % POOL)
-    return Record(key_of(number), LLM_STRING, prompt, prompt[:80], answer, time.time(), 1.0)
+    texts = {"request": LLM_STRING, "prompt": prompt, "title": prompt[:80]}
+    return Entry(key_of(number), answer, time.time(), 1.0, **texts)
 
 
 def told(name: str, ratio: float, goal: float | None) -> None:

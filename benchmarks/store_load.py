@@ -23,7 +23,7 @@ from benchmarks.store_entries import (
     record_of,
     text_of,
 )
-from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 
 def opened(kind: str, path: str) -> tuple[Callable[[int], Any], Callable[[int], Any]]:

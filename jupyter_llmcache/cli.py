@@ -179,7 +179,7 @@ def _do(command: Subcommand, args: argparse.Namespace) -> int:
 
 
 def _open(path: str, *, writes: bool, may_be_new: bool) -> Store:
-    from .stores import SQLiteStore
+    from .stores.sqlite import SQLiteStore
 
     resolved = Path(path).expanduser()
     if not may_be_new and not resolved.is_file():

@@ -10,12 +10,13 @@ from importlib import metadata
 from typing import Any
 
 from ..draw.table import Report
+from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Call
 from ..seam import recent
 from ..seam.explain import differences_line
 from ..seam.nearest import Near, RecordedRequest, Wanted, nearest
-from ..stores.base import Record, Store
+from ..stores.base import Store
 from ..text import format_count, format_moment, format_seconds, one_line
 from .picking import KEY_DIGITS, LAST, Managed, find_key, model_of, store_of
 
@@ -40,7 +41,7 @@ def explain(session: Managed, args: Namespace) -> Report:
     return _miss(store, call)
 
 
-def _read(store: Store, key: bytes) -> Record:
+def _read(store: Store, key: bytes) -> Entry:
     record = store.read(key)
     if record is None:
         raise LLMCacheError(f"entry {key.hex()} has just been deleted", "See %llm_cache list")
@@ -80,7 +81,7 @@ def _hit(store: Store, call: Call) -> Report:
     return Report(title, rows, data={**_call_data(call), "versions": versions})
 
 
-def _compared(record: Record) -> Iterator[str]:
+def _compared(record: Entry) -> Iterator[str]:
     """Yield what made the request the same: its fields, and its messages."""
     try:
         fields, prompt = json.loads(record.request), json.loads(record.prompt)
@@ -110,7 +111,7 @@ def _miss(store: Store, call: Call) -> Report:
 _KINDS = {"miss": "miss", "error": "failure", "bypass": "bypass: the cache was not asked"}
 
 
-def _explain_entry(store: Store, record: Record) -> Report:
+def _explain_entry(store: Store, record: Entry) -> Report:
     title = f"entry {record.key.hex()[:KEY_DIGITS]} of {model_of(record.request)}"
     rows = [("recorded", format_moment(record.created_at)), ("prompt", record.title)]
     if record.provider_s is not None:
@@ -161,7 +162,7 @@ def _call_data(call: Call) -> dict[str, Any]:
 # --- versions ---
 
 
-def _versions(record: Record) -> dict[str, str]:
+def _versions(record: Entry) -> dict[str, str]:
     from ..answer import recorded_versions
 
     try:

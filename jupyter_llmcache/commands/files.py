@@ -55,7 +55,7 @@ def _keys_of(store: Store, call: Call) -> set[bytes]:
     if store.read(key) is not None:
         return {key}
     at = call.recorded_at
-    return set() if at is None else {line.key for line in store.summaries(since=at, until=at)}
+    return set() if at is None else {e.key for e in store.entries(since=at, until=at, texts=False)}
 
 
 def import_(session: Managed, args: Namespace) -> Report:

@@ -9,9 +9,9 @@ from itertools import accumulate
 from typing import Any
 
 from ..draw.table import SEPARATOR, Report
+from ..entry import Entry
 from ..errors import LLMCacheError
-from ..stores.base import Store, Summary
-from ..stores.bounds import Bounds
+from ..stores.base import Bounds, Store
 from ..text import format_bytes, format_count, format_seconds, one_line
 from .picking import OTHER, Managed, ago, find_key, select, short_keys, store_of, writable
 
@@ -30,7 +30,7 @@ def forget(session: Managed, args: Namespace) -> Report:
     return _told(store, chosen, "forget", done=args.yes)
 
 
-def _chosen(session: Managed, store: Store, args: Namespace) -> list[Summary]:
+def _chosen(session: Managed, store: Store, args: Namespace) -> list[Entry]:
     conditions = {"model": args.model, "grep": args.grep, "until": args.older_than}
     given = {name: value for name, value in conditions.items() if value is not None}
     if not args.keys and not given:
@@ -41,19 +41,9 @@ def _chosen(session: Managed, store: Store, args: Namespace) -> list[Summary]:
         given["until"] = ago(args.older_than)
     keys = {find_key(session, text) for text in args.keys}
     if keys and not given:
-        return _summaries_of(store, keys)
+        return list(store.entries(keys=keys, texts=False))
     found = select(store, **given)
     return [entry for entry in found if entry.key in keys] if keys else found
-
-
-def _summaries_of(store: Store, keys: set[bytes]) -> list[Summary]:
-    found = []
-    for key in keys:
-        record = store.read(key)
-        if record is not None:
-            at = record.created_at
-            found += [line for line in store.summaries(since=at, until=at) if line.key == key]
-    return found
 
 
 def clear(session: Managed, args: Namespace) -> Report:
@@ -61,7 +51,7 @@ def clear(session: Managed, args: Namespace) -> Report:
     store = writable(store_of(session))
     if store.backend == OTHER:
         return _clear_other(store, done=args.yes)
-    count, some = store.count(), store.summaries(limit=_SUMMED)
+    count, some = store.count(), list(store.entries(sort="recent", limit=_SUMMED, texts=False))
     if args.yes:
         store.clear()
     return _told(store, some, "clear", done=args.yes, named=0, count=count)
@@ -93,9 +83,9 @@ def prune(session: Managed, args: Namespace) -> Report:
     return _told(store, found, "prune", done=args.yes)
 
 
-def _past(store: Store, bounds: Bounds) -> list[Summary]:
+def _past(store: Store, bounds: Bounds) -> list[Entry]:
     """Return what is too old, then the least recently used of the rest that is too much."""
-    entries = store.summaries(sort="used")
+    entries = list(store.entries(sort="used", texts=False))
     oldest_good = bounds.oldest_good(time.time())
     too_old = [entry for entry in entries if entry.created_at <= oldest_good]
     good = [entry for entry in entries if entry.created_at > oldest_good]
@@ -106,7 +96,7 @@ def _past(store: Store, bounds: Bounds) -> list[Summary]:
 
 
 def _fitting(
-    store: Store, entries: Sequence[Summary], good: Sequence[Summary], max_size_bytes: int
+    store: Store, entries: Sequence[Entry], good: Sequence[Entry], max_size_bytes: int
 ) -> int:
     """Return how many of ``good`` fit; what the file needs beside entries is shared among them."""
     texts = sum(entry.size_bytes for entry in entries)
@@ -117,7 +107,7 @@ def _fitting(
 
 def _told(
     store: Store,
-    entries: Sequence[Summary],
+    entries: Sequence[Entry],
     what: str,
     *,
     done: bool,
@@ -164,7 +154,7 @@ def _told(
 _DONE = {"forget": "forgot", "clear": "cleared", "prune": "pruned"}
 
 
-def _names(entries: Sequence[Summary], named: int) -> list[tuple[str, str]]:
+def _names(entries: Sequence[Entry], named: int) -> list[tuple[str, str]]:
     keys = short_keys(entry.key for entry in entries[:named])
     rows = [(keys[entry.key], one_line(entry.title, 80)) for entry in entries[:named]]
     if named and len(entries) > named:
@@ -173,6 +163,6 @@ def _names(entries: Sequence[Summary], named: int) -> list[tuple[str, str]]:
 
 
 def _langchain_rows(store: Store) -> list[tuple[str, str]]:
-    if not getattr(store, "has_langchain_rows", False):
+    if not store.has_langchain_rows:
         return []
     return [("LangChain", "what LangChain's own cache wrote into this file stays")]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
-from ..stores.base import KEY_BYTES, SortOrder, Store, Summary
-from ..stores.sorting import sort_value
+from ..stores.base import KEY_BYTES, SortOrder, Store, sort_value
 from ..text import one_line
 from .prompts import nearest
 
@@ -100,7 +100,7 @@ def find_key(session: Managed, text: str) -> bytes:
 def _last_key(session: Managed, store: Store) -> str:
     call = session.last_call()
     if call is None:
-        newest = store.summaries(limit=1)
+        newest = list(store.entries(sort="recent", limit=1, texts=False))
         if newest:
             return newest[0].key.hex()
         raise LLMCacheError("there is no last entry", f"{store.location} holds none yet")
@@ -118,7 +118,7 @@ def select(
     until: float | None = None,
     sort: SortOrder = "recent",
     limit: int | None = None,
-) -> list[Summary]:
+) -> list[Entry]:
     """Return the entries that fit every condition, in order.
 
     Args:
@@ -139,17 +139,18 @@ def select(
         "text_contains": grep,
         "since": since,
         "until": until,
+        "texts": False,
     }
     if model is None:
-        return store.summaries(**conditions)
+        return list(store.entries(**conditions))
     names = _models_like(store, model)
     if len(names) > _MAX_QUERIES:
-        found = store.summaries(**conditions | {"limit": None})
+        found = store.entries(**conditions | {"limit": None})
         return [entry for entry in found if model_of(entry.request) in names][:limit]
     several = [
         entry
         for name in names
-        for entry in store.summaries(**conditions, request_contains=_fragment(name))
+        for entry in store.entries(**conditions, request_contains=_fragment(name))
     ]
     return sorted(several, key=lambda entry: sort_value(entry, sort), reverse=True)[:limit]
 
@@ -199,12 +200,6 @@ def short_keys(keys: Iterable[bytes]) -> dict[bytes, str]:
     while digits < 2 * KEY_BYTES and len({key[:digits] for key in full}) < len(set(full)):
         digits += 1
     return {bytes.fromhex(key): key[:digits] for key in full}
-
-
-def summary_of(store: Store, key: bytes, created_at: float) -> Summary | None:
-    """Return the line of one entry, found by when it was recorded."""
-    lines: Sequence[Summary] = store.summaries(since=created_at, until=created_at)
-    return next((line for line in lines if line.key == key), None)
 
 
 def ago(age_s: float) -> float:

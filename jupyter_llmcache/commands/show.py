@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import pricing
 from ..draw.table import SEPARATOR, Report
+from ..entry import Entry
 from ..errors import LLMCacheError
 from ..request.compare import message_name
-from ..stores.base import Record, Store
+from ..stores.base import Store
 from ..text import format_bytes, format_count, format_moment, format_seconds, token_counts
-from .picking import Managed, find_key, model_of, store_of, summary_of
+from .picking import Managed, find_key, model_of, store_of
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation
@@ -65,7 +66,7 @@ def _fields(request: str) -> list[tuple[str, Any]]:
 
 
 def _provenance(
-    store: Store, record: Record, versions: Mapping[str, str], usage: Mapping[str, Any] | None
+    store: Store, record: Entry, versions: Mapping[str, str], usage: Mapping[str, Any] | None
 ) -> Iterator[tuple[str, str]]:
     yield "recorded", format_moment(record.created_at)
     yield "by", ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -74,12 +75,10 @@ def _provenance(
     if counts:
         price = pricing.format_usd(pricing.price_usd(_Cost(model_of(record.request), usage)))
         yield "tokens", SEPARATOR.join(filter(None, (f"{counts[0]:,} + {counts[1]:,}", price)))
-    line = summary_of(store, record.key, record.created_at)
-    if line is not None:
-        saved_s = line.hits * (record.provider_s or 0.0)
-        yield "hits", f"{format_count(line.hits)}{SEPARATOR}saved {format_seconds(saved_s)}"
-        yield "last used", format_moment(line.used_at)
-        yield "size", format_bytes(line.size_bytes)
+    saved_s = record.hits * (record.provider_s or 0.0)
+    yield "hits", f"{format_count(record.hits)}{SEPARATOR}saved {format_seconds(saved_s)}"
+    yield "last used", format_moment(record.used_at)
+    yield "size", format_bytes(record.size_bytes)
     yield "store", store.location
 
 
@@ -112,7 +111,7 @@ def _answers(generations: list[Generation]) -> Iterator[tuple[str, str]]:
 
 
 def _data(
-    record: Record,
+    record: Entry,
     generations: list[Generation],
     usage: Mapping[str, Any] | None,
     versions: Mapping[str, str],

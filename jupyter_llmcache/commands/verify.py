@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from ..draw.progress import Progress
 from ..draw.table import Report
+from ..entry import Entry
 from ..errors import StoreError
-from ..stores.base import Record
 from ..text import format_bytes, format_count
 from .picking import KEY_DIGITS, Managed, store_of, writable
 
@@ -26,7 +26,7 @@ def verify(session: Managed, args: Namespace) -> Report:
     with Progress(f"verifying {store.location}") as progress:
         found = store.verify(repair=args.repair)
         looks_inside = not found.faults and (args.repair or not found.damaged)
-        unread = list(_unread(progress.counting(store.records()))) if looks_inside else []
+        unread = list(_unread(progress.counting(store.entries()))) if looks_inside else []
     if args.repair and unread:
         store.delete(unread)
     damaged = [*found.damaged, *unread]
@@ -71,7 +71,7 @@ def _named(keys: list[bytes]) -> str:
     return f"{format_count(len(keys), 'entry')}: {names}{more}"
 
 
-def _unread(records: Iterable[Record]) -> Iterable[bytes]:
+def _unread(records: Iterable[Entry]) -> Iterable[bytes]:
     """Yield the keys of entries that are as they were put, but hold no answer of ours."""
     from ..answer import decode
 

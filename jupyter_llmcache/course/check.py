@@ -303,7 +303,7 @@ _Owner.it = _Owner()
 def _serve_only(path: str) -> None:
     """Let every cache that is made from now on serve the file ``path``, and write nothing."""
     from ..seam import cache
-    from ..stores import SQLiteStore
+    from ..stores.sqlite import SQLiteStore
 
     class Course(SQLiteStore):
         """The store of the file, whatever else is asked for."""

@@ -18,9 +18,10 @@ from typing import Any
 
 from .. import answer as entry
 from .. import request as keys
+from ..entry import Entry
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
-from ..stores import SQLiteStore
-from ..stores.base import KEY_BYTES, Record, Store
+from ..stores.base import KEY_BYTES, Store
+from ..stores.sqlite import SQLiteStore
 from ..stores.sqlite_paths import resolve
 from .export import FORMAT, closed
 
@@ -64,7 +65,7 @@ def import_file(
             message names the line or the key.
         StoreError: The file cannot be read, or the store not be written.
     """
-    new: dict[bytes, Record] = {}
+    new: dict[bytes, Entry] = {}
     seen: set[bytes] = set()
     same = different = 0
     is_empty = store.count() == 0
@@ -89,7 +90,7 @@ def import_file(
     return Imported(len(new), same, different)
 
 
-def _entries(location: str) -> Iterator[tuple[str, Record]]:
+def _entries(location: str) -> Iterator[tuple[str, Entry]]:
     path = resolve(location)
     try:
         with path.open("rb") as file:
@@ -103,7 +104,7 @@ def _entries(location: str) -> Iterator[tuple[str, Record]]:
     raise LLMCacheError(f"{location} is no course file", "Give a file that %llm_cache export wrote")
 
 
-def _database_entries(location: str) -> Iterator[tuple[str, Record]]:
+def _database_entries(location: str) -> Iterator[tuple[str, Entry]]:
     with closing(SQLiteStore(location, read_only=True)) as source:
         if source.has_langchain_rows and source.count() == 0:
             raise LLMCacheError(
@@ -111,7 +112,7 @@ def _database_entries(location: str) -> Iterator[tuple[str, Record]]:
                 f"Use it as it is: %llm_cache sqlite {location}",
             )
         try:
-            for record in source.records():
+            for record in source.entries():
                 yield f"entry {record.key.hex()}", record
         except DamagedEntryError as error:
             raise LLMCacheError(
@@ -119,14 +120,14 @@ def _database_entries(location: str) -> Iterator[tuple[str, Record]]:
             ) from error
 
 
-def _held(store: Store, key: bytes) -> Record | None:
+def _held(store: Store, key: bytes) -> Entry | None:
     try:
         return store.read(key)
     except DamagedEntryError:
         return None
 
 
-def _says_the_same(held: Record, record: Record) -> bool:
+def _says_the_same(held: Entry, record: Entry) -> bool:
     return (held.request, held.prompt, held.answer) == (
         record.request,
         record.prompt,
@@ -137,7 +138,7 @@ def _says_the_same(held: Record, record: Record) -> bool:
 # --- an entry as it should be ---
 
 
-def _check(record: Record, place: str) -> None:
+def _check(record: Entry, place: str) -> None:
     if len(record.key) != KEY_BYTES:
         raise _refused(place, f"the key has not {KEY_BYTES} bytes")
     if not all(isinstance(text, str) for text in (record.request, record.prompt, record.title)):
@@ -158,7 +159,7 @@ def _is_time(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and value >= 0
 
 
-def _is_true_key(record: Record) -> bool:
+def _is_true_key(record: Entry) -> bool:
     """Whether the key is made of the request and the prompt, as this release makes keys."""
     try:
         content = json.loads(record.prompt)
@@ -178,7 +179,7 @@ def _schema_and_endpoint(description: str) -> tuple[Any, Any]:
 # --- JSON lines ---
 
 
-def _read_lines(path: Path) -> Iterator[tuple[str, Record]]:
+def _read_lines(path: Path) -> Iterator[tuple[str, Entry]]:
     """Yield each entry of a file of JSON lines, with the place where it stands.
 
     Raises:
@@ -223,11 +224,11 @@ def _check_header(data: Any) -> None:
         )
 
 
-def _record(data: Any, place: str) -> Record:
+def _record(data: Any, place: str) -> Entry:
     if not isinstance(data, dict) or set(data) != set(_FIELDS):
         raise _refused(place, f"it has not the fields {', '.join(_FIELDS)}")
     try:
-        return Record(
+        return Entry(
             key=bytes.fromhex(data["key"]),
             request=closed(data["request"]),
             prompt=closed(data["prompt"]),

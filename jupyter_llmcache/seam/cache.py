@@ -21,13 +21,15 @@ from langchain_core.outputs import Generation
 from .. import answer as entry
 from .. import modes
 from .. import request as keys
+from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
-from ..stores import MemoryStore, SQLiteStore
-from ..stores.base import Hit, Record, Store
+from ..stores.base import Store
+from ..stores.memory import MemoryStore
+from ..stores.sqlite import SQLiteStore
 from . import patch as streams
 from .call import RECORD_FIRST, OpenCall, Prompt
 from .flight import Flights
-from .places import Found
+from .places import Found, entry_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class ObservedCache(BaseCache, streams.CallCache):
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.flights: Flights[Hit] = Flights()
+        self.flights: Flights[Entry] = Flights()
         self.closed = False
         streams.install(self)
 
@@ -83,16 +85,16 @@ class ObservedCache(BaseCache, streams.CallCache):
         keys_of = (request.key, *keys.former_keys(request))
         return any(self.store.read(key) is not None for key in keys_of)
 
-    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:  # noqa: ARG002  # a foreign cache asks it for LangChain's strings
+    def keep(self, call: OpenCall, request: keys.Request, hit: Entry) -> None:  # noqa: ARG002  # a foreign cache asks it for LangChain's strings
         """Store ``hit`` as the answer to ``request``.
 
         Raises:
             StoreError: The store is at fault.
         """
-        self.store.put(_record(request, hit))
+        self.store.put(hit)
 
     def recorded_requests(self) -> Iterable[str]:
-        """Return the request texts of all entries; see ``Record.request``."""
+        """Return the request texts of all entries; see ``Entry.request``."""
         return self.store.requests()
 
     def nearest(self, request: keys.Request) -> str | None:
@@ -108,7 +110,7 @@ class ObservedCache(BaseCache, streams.CallCache):
         self.store.close()
 
     def _find_langchain_row(self, call: OpenCall) -> Found | None:
-        if not (isinstance(self.store, SQLiteStore) and self.store.has_langchain_rows):
+        if not self.store.has_langchain_rows:
             return None
         from . import langchain_rows  # only a file that LangChain wrote needs this room
 
@@ -147,7 +149,7 @@ class ObservedCache(BaseCache, streams.CallCache):
             request = keys.describe_strings(prompt, llm_string)
             if entry.verdict(return_val, max_tokens_given=False).reason is None:
                 answer = entry.encode(return_val, versions=entry.recording_versions(None))
-                self.store.put(_record(request, Hit(answer, time.time(), None)))
+                self.store.put(entry_of(request, answer, time.time(), None))
         except NotDescribableError:
             return
         except Exception as error:  # noqa: BLE001  # the answer is the caller's already, whatever failed here
@@ -222,7 +224,7 @@ class NoCache(streams.CallCache):
     read_only = True
 
     def __init__(self) -> None:
-        self.flights: Flights[Hit] = Flights()
+        self.flights: Flights[Entry] = Flights()
 
     def open(
         self,
@@ -243,7 +245,7 @@ class NoCache(streams.CallCache):
         """Hold nothing."""
         return False
 
-    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
+    def keep(self, call: OpenCall, request: keys.Request, hit: Entry) -> None:
         """Keep nothing."""
 
     def recorded_requests(self) -> Iterable[str]:
@@ -277,15 +279,3 @@ def mode(name: str) -> Iterator[None]:
 
 class _ReplayGuard:
     """Holds the seams in place while a replay block runs."""
-
-
-def _record(request: keys.Request, hit: Hit) -> Record:
-    return Record(
-        key=request.key,
-        request=request.description,
-        prompt=request.prompt,
-        title=request.title,
-        answer=hit.answer,
-        created_at=hit.created_at,
-        provider_s=hit.provider_s,
-    )

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
@@ -23,12 +22,12 @@ from langchain_core.outputs import Generation
 from .. import answer as entry
 from .. import modes
 from .. import request as keys
+from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import Call, Kind
-from ..stores.base import Hit
 from . import recent
 from .flight import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
-from .places import AnswerPlace, Found
+from .places import AnswerPlace, Found, entry_of
 
 Prompt = str | Sequence[BaseMessage]
 
@@ -93,7 +92,7 @@ class OpenCall:
     is_preview = False
     request: keys.Request | None = None
     _found: Found | None = None
-    _flight: Flight[Hit] | None = None
+    _flight: Flight[Entry] | None = None
     _follows = False
     _patience = _PATIENCE
     _waited_s = 0.0
@@ -166,7 +165,7 @@ class OpenCall:
         """Whether another call is just getting the answer, after a ``recall`` without waiting."""
         return self._follows
 
-    def _look(self) -> Flight[Hit] | None:
+    def _look(self) -> Flight[Entry] | None:
         """Look for the answer; return a flight to wait for, or None when all is decided."""
         if _previewing.get():
             self.is_preview = True
@@ -198,7 +197,7 @@ class OpenCall:
     def _wait_until(self, now: float) -> float:
         return now + MAX_WAIT_S - self._waited_s
 
-    def _is_decided(self, flight: Flight[Hit], landed: bool, began: float) -> bool:
+    def _is_decided(self, flight: Flight[Entry], landed: bool, began: float) -> bool:
         """Whether this call has an answer or has to pay, after it waited for ``flight``."""
         self._waited_s += time.monotonic() - began
         self._follows = False
@@ -210,10 +209,10 @@ class OpenCall:
         self._patience -= flight.failed
         return self._patience == 0
 
-    def _take(self, hit: Hit) -> bool:
+    def _take(self, hit: Entry) -> bool:
         """Take a leader's answer; what was waited for it was not saved."""
         if hit.provider_s is not None:
-            hit = replace(hit, provider_s=max(0.0, hit.provider_s - self._waited_s))
+            hit = hit._replace(provider_s=max(0.0, hit.provider_s - self._waited_s))
         try:
             self._found = Found(hit, entry.decode(hit.answer))
         except StoreError as error:
@@ -316,7 +315,7 @@ class OpenCall:
             return
         package = type(self.model).__module__.partition(".")[0]
         answer = entry.encode(generations, versions=entry.recording_versions(package))
-        hit = Hit(answer, time.time(), self._provider_s)
+        hit = entry_of(request, answer, time.time(), self._provider_s)
         if self._flight is not None:
             # Followers need not wait for the store; newcomers still find the flight.
             self._flight.land(hit)

@@ -20,8 +20,9 @@ from langchain_core.outputs import ChatGeneration, Generation
 from .. import answer as entry
 from .. import modes
 from .. import request as keys
+from ..entry import Entry
 from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
-from ..stores.base import Hit, Store
+from ..stores.base import Store
 from .cache import ObservedCache
 from .call import RECORD_FIRST, OpenCall
 from .langchain_rows import langchain_strings
@@ -63,7 +64,7 @@ class ForeignCache(ObservedCache):
         """Return whether the other cache answers ``request``."""
         return self.find(call, request) is not None
 
-    def keep(self, call: OpenCall, request: keys.Request, hit: Hit) -> None:
+    def keep(self, call: OpenCall, request: keys.Request, hit: Entry) -> None:
         """Give the other cache a copy of the answer.
 
         Raises:
@@ -166,6 +167,7 @@ class ForeignStore:
     backend = "other"
     read_only = False
     notice = None
+    has_langchain_rows = False
 
     def __init__(self, cache: BaseCache) -> None:
         self._cache = cache

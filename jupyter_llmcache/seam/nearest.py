@@ -12,12 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..entry import Entry
 from ..errors import StoreError
 from ..request.compare import Difference, description_differences, differences, shared_part
-from ..stores import SQLiteStore
-from ..stores.base import Record, Store
-from . import sqlite_titles
-from .sqlite_titles import Titled
+from ..stores.base import Store
 
 #: Entries with titles most like the wanted one; no others are looked at. More, where so many titles
 #: are equally like it.
@@ -68,7 +66,7 @@ class RecordedRequest:
     title: str
 
     @classmethod
-    def of(cls, record: Record) -> RecordedRequest:
+    def of(cls, record: Entry) -> RecordedRequest:
         """Return the request of ``record``."""
         return cls(record.key, record.request, record.prompt, record.title)
 
@@ -82,7 +80,7 @@ class Near:
         differences: What differs from it to the wanted request.
     """
 
-    record: Record
+    record: Entry
     differences: tuple[Difference, ...]
 
     @property
@@ -107,15 +105,10 @@ def nearest(store: Store, request: Wanted, n: int = 3) -> list[Near]:
     return heapq.nsmallest(n, found, key=lambda near: (near.cost, near.record.key))
 
 
-def _titled_like(store: Store, title: str) -> list[Titled]:
+def _titled_like(store: Store, title: str) -> list[Entry]:
     """Return the entries whose titles have most in common with ``title``."""
     pieces = _pieces(title)
-    if isinstance(store, SQLiteStore):
-        return sqlite_titles.like(store, pieces, _MAX_TITLES, _MAX_TITLE_TIES)
-    entries = [Titled(entry.key, entry.request, entry.title) for entry in store.summaries()]
-    return heapq.nlargest(
-        _MAX_TITLE_TIES, entries, key=lambda entry: sum(piece in entry.title for piece in pieces)
-    )
+    return store.titled_like(pieces, _MAX_TITLES, _MAX_TITLE_TIES)
 
 
 def _pieces(title: str) -> list[str]:
@@ -125,7 +118,7 @@ def _pieces(title: str) -> list[str]:
     return [title[round(step * index) :][:length] for index in range(_PIECES)]
 
 
-def _near(record: Record, request: Wanted) -> Near:
+def _near(record: Entry, request: Wanted) -> Near:
     found = differences(record.request, record.prompt, request.description, request.prompt)
     return Near(record, tuple(found))
 
@@ -145,7 +138,7 @@ def _description_costs(wanted: str, texts: set[str]) -> dict[str, float]:
     }
 
 
-def _promising(entries: Sequence[Titled], title: str, costs: dict[str, float]) -> list[Titled]:
+def _promising(entries: Sequence[Entry], title: str, costs: dict[str, float]) -> list[Entry]:
     """Return entries in the order in which they are worth reading."""
     far = max(costs.values(), default=0.0) + 1
     apart: dict[str, float] = {}
@@ -160,7 +153,7 @@ def _promising(entries: Sequence[Titled], title: str, costs: dict[str, float]) -
     return [entries[place] for place in dict.fromkeys([*chosen, *ties])]
 
 
-def _read(store: Store, entries: Sequence[Titled]) -> Iterator[Record]:
+def _read(store: Store, entries: Sequence[Entry]) -> Iterator[Entry]:
     chars = 0
     for entry in entries:
         try:
@@ -174,12 +167,10 @@ def _read(store: Store, entries: Sequence[Titled]) -> Iterator[Record]:
                 return
 
 
-def _most_alike(
-    records: Sequence[Record], request: Wanted, costs: dict[str, float]
-) -> list[Record]:
+def _most_alike(records: Sequence[Entry], request: Wanted, costs: dict[str, float]) -> list[Entry]:
     far = max(costs.values(), default=0.0) + 1
 
-    def cost(record: Record) -> float:
+    def cost(record: Entry) -> float:
         alike = shared_part(record.prompt, request.prompt)
         return costs.get(record.request, far) + _TITLE_COST * (1 - alike)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..stores.base import Hit
+from ..entry import Entry
 from .flight import Flights
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ class Found:
     ``hit`` is None where the entry is none of ours and tells neither when nor how long.
     """
 
-    hit: Hit | None
+    hit: Entry | None
     generations: list[Generation]
 
 
 class AnswerPlace(Protocol):
     """Where an open call finds and keeps answers."""
 
-    flights: Flights[Hit]
+    flights: Flights[Entry]
 
     @property
     def read_only(self) -> bool:
@@ -46,7 +46,7 @@ class AnswerPlace(Protocol):
     def holds(self, call: OpenCall, request: Request) -> bool:
         """Return whether ``request`` would be answered, without counting a hit."""
 
-    def keep(self, call: OpenCall, request: Request, hit: Hit) -> None:
+    def keep(self, call: OpenCall, request: Request, hit: Entry) -> None:
         """Keep ``hit`` as the answer; a StoreError is a fault of the place."""
 
     def recorded_requests(self) -> Iterable[str]:
@@ -54,3 +54,16 @@ class AnswerPlace(Protocol):
 
     def nearest(self, request: Request) -> str | None:
         """Return in words what is recorded that is nearest to ``request``."""
+
+
+def entry_of(request: Request, answer: bytes, created_at: float, provider_s: float | None) -> Entry:
+    """Return what is kept of an answer, with the texts that tell of its request."""
+    return Entry(
+        request.key,
+        answer,
+        created_at,
+        provider_s,
+        request=request.description,
+        prompt=request.prompt,
+        title=request.title,
+    )

@@ -1,28 +1,65 @@
-"""Where entries are kept: one file a backend, one line in the registry."""
+"""Where entries are kept: a module of one word is a store and registers itself by its name.
+
+A store of another package is registered by an entry point of the group ``jupyter_llmcache.stores``.
+Nothing is imported before it is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+import pkgutil
+from importlib import import_module
+from typing import Any, TypeGuard
 
 from ..errors import LLMCacheError
 from .base import Store
-from .memory import MemoryStore
-from .sqlite import SQLiteStore
 
-#: What each backend's name opens; SQLite takes the path of the file first.
-STORES: dict[str, Callable[..., Store]] = {"memory": MemoryStore, "sqlite": SQLiteStore}
+GROUP = "jupyter_llmcache.stores"
 
 
-def open_store(backend: str, *args: Any, **options: Any) -> Store:
-    """Return a new store of ``backend``; arguments are those of its class.
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Return the names of all stores that are installed, those of this package first."""
+    return (*_own(), *(name for name in _installed() if name not in _own()))
+
+
+def find(name: str) -> type[Store]:
+    """Return the class of a store by its name.
 
     Raises:
-        LLMCacheError: There is no such backend, or it cannot be opened with these arguments.
+        LLMCacheError: There is no such store, or it cannot be imported.
     """
-    if backend not in STORES:
-        raise LLMCacheError(f"there is no store {backend!r}", f"Choose one of {', '.join(STORES)}")
-    return STORES[backend](*args, **options)
+    if name in _own():
+        module = import_module(f".{name}", __name__)
+        return next(cls for cls in vars(module).values() if _is_store(cls) and _says(cls, name))
+    point = _installed().get(name)
+    if point is None:
+        raise LLMCacheError(f"there is no store {name!r}", f"Choose one of {', '.join(names())}")
+    try:
+        cls = point.load()
+    except Exception as error:
+        raise LLMCacheError(f"the store {name!r} cannot be imported: {error}") from error
+    if not _is_store(cls):
+        raise LLMCacheError(f"the store {name!r} ({point.value}) is not a class of Store")
+    return cls
 
 
-__all__ = ["STORES", "MemoryStore", "SQLiteStore", "Store", "open_store"]
+@functools.cache
+def _own() -> tuple[str, ...]:
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(name for name in modules if "_" not in name and name != "base")
+
+
+@functools.cache
+def _installed() -> dict[str, Any]:
+    from importlib.metadata import entry_points  # reads the metadata of every installed package
+
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _is_store(value: Any) -> TypeGuard[type[Store]]:
+    return isinstance(value, type) and issubclass(value, Store)
+
+
+def _says(cls: type[Store], name: str) -> bool:
+    return getattr(cls, "backend", None) == name

@@ -2,85 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+import heapq
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, TypedDict, Unpack
 
-from .bounds import Bounds
+from ..entry import Entry, EntryKind
+from ..errors import DamagedEntryError, LLMCacheError
 
 #: Length of a key, in bytes.
 KEY_BYTES = 16
 #: How many keys ``find`` returns at most: enough to say "which of these?".
 FOUND_KEYS = 20
 
-SortOrder = Literal["recent", "used", "size", "saved"]
+SortOrder = Literal["key", "recent", "used", "size", "saved"]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """What a lookup needs of an entry, and nothing more.
-
-    Attributes:
-        answer: The encoded answer, as it was put.
-        created_at: When it was recorded, as Unix time in seconds.
-        provider_s: How long the provider took, in seconds; None where nobody measured it.
-    """
-
-    answer: bytes
-    created_at: float
-    provider_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A whole entry.
+class Which(TypedDict, total=False):
+    """Which entries ``Store.entries`` yields, and in what order. What is left out is no limit.
 
     Attributes:
-        key: 16 bytes.
-        request: The model and its parameters as canonical JSON text, without secrets. The same text
-            stands in many entries; a store keeps it once.
-        prompt: The messages as canonical JSON text.
-        title: The beginning of the prompt on one line, for lists.
-        answer: The encoded answer; opaque here.
-        created_at: When it was recorded, as Unix time in seconds.
-        provider_s: How long the provider took, in seconds; None where nobody measured it.
+        keys: Only these; unknown ones are passed over.
+        kind: Only of this kind.
+        request_contains: Only where the request text holds this, without regard to case.
+        text_contains: Only where the prompt holds this, without regard to case.
+        since, until: Only what was recorded then or later, then or earlier; Unix time in seconds.
+        sort: By key, or the most recent, used, large or saving first; equal ones by key. "key"
+            where it is left out.
+        limit: Only the first so many.
+        texts: False: without answer and prompt, which is cheap also for very many entries.
     """
 
-    key: bytes
-    request: str
-    prompt: str
-    title: str
-    answer: bytes
-    created_at: float
-    provider_s: float | None
+    keys: Collection[bytes] | None
+    kind: EntryKind | None
+    request_contains: str | None
+    text_contains: str | None
+    since: float | None
+    until: float | None
+    sort: SortOrder
+    limit: int | None
+    texts: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A line of a list: an entry without its texts.
+class Bounds(NamedTuple):
+    """The limits of a store; None is no limit.
 
     Attributes:
-        key, request, title, created_at, provider_s: As in Record.
-        size_bytes: What the entry takes in the store, without the shared request text.
-        hits: How often it was hit, as far as the store knows.
-        used_at: When it was last hit or stored, as Unix time in seconds.
+        ttl_s: How long an entry is good, in seconds since it was recorded.
+        max_entries: How many entries there may be.
+        max_size_bytes: How much the entries, or the file that holds them, may take.
     """
 
-    key: bytes
-    request: str
-    title: str
-    created_at: float
-    provider_s: float | None
-    size_bytes: int
-    hits: int
-    used_at: float
+    ttl_s: float | None = None
+    max_entries: int | None = None
+    max_size_bytes: int | None = None
+
+    def checked(self) -> Bounds:
+        """Return these bounds.
+
+        Raises:
+            LLMCacheError: A limit is not above zero.
+        """
+        for name, value in self._asdict().items():
+            if value is not None and not value > 0:
+                raise LLMCacheError(
+                    f"{name} is {value!r}", "Give a number above 0, or leave it out"
+                )
+        return self
+
+    def oldest_good(self, now: float) -> float:
+        """Return the Unix time in seconds up to which entries are too old at ``now``."""
+        return -math.inf if self.ttl_s is None else now - self.ttl_s
 
 
-@dataclass(frozen=True, slots=True)
-class LifeTotals:
+class LifeTotals(NamedTuple):
     """What a store has done since it was made.
 
-    Hits of sessions that stored nothing are not in it: such a session leaves the file as it was.
+    Hits of sessions that stored nothing are not in it: such a session leaves a file as it was.
 
     Attributes:
         hits: Number of hits.
@@ -91,8 +92,7 @@ class LifeTotals:
     saved_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """What a look through a whole store found.
 
     Attributes:
@@ -117,98 +117,252 @@ class Verification:
         return not (self.damaged or self.orphans or self.faults)
 
 
-class Store(Protocol):
-    """A map from keys to entries.
+class Store(ABC):
+    """A map from keys to entries: the plug for places where answers are kept.
+
+    A store of your own needs ``backend``, a module of that name in this folder (or an entry point
+    of that name in the group ``jupyter_llmcache.stores``), and the abstract methods. The others
+    have bodies over these, to be replaced where the medium can do better. The arguments of its
+    ``__init__`` become those of its subcommand and of its cache class.
 
     Every method may be called from any thread. A fault of the medium raises StoreError with one
-    clear line; it never damages what is stored. A damaged entry is never returned: ``get`` and
-    ``read`` raise DamagedEntryError for it.
+    clear line; it never damages what is stored. A damaged entry is never returned: ``get``,
+    ``read`` and ``entries`` raise DamagedEntryError for it.
+
+    Args:
+        location: Where the entries are; what a person calls the store.
+        read_only: Serve what is there and write nothing.
+        ttl_s: How long an entry is good, in seconds. None: for ever.
+        max_entries: How many entries it holds; the least recently used goes first. None: no bound.
+        max_size_bytes: How much the entries may take. None: no bound.
+        clock: Returns the Unix time in seconds.
+
+    Raises:
+        LLMCacheError: A bound is not above zero.
     """
 
-    #: "memory", "sqlite", ...
-    backend: str
-    #: What a person calls this store: the path as it was given; "memory".
-    location: str
+    #: The name under which it is registered: "memory", "sqlite", ...
+    backend: ClassVar[str]
+    location: str = ""
+    bounds: Bounds = Bounds()
+    #: The file that holds the entries, where there is one.
+    path: Path | None = None
+    #: Whether LangChain's own cache has its table in the same file; see ``langchain_rows``.
+    has_langchain_rows: bool = False
 
-    @property
-    def bounds(self) -> Bounds:
-        """How long entries are good and how many there may be."""
+    def __init__(
+        self,
+        location: str = "",
+        *,
+        read_only: bool = False,
+        ttl_s: float | None = None,
+        max_entries: int | None = None,
+        max_size_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.location = location or self.backend
+        self.bounds = Bounds(ttl_s, max_entries, max_size_bytes).checked()
+        self._wants_read_only = read_only
+        self._clock = clock
+
+    # --- what a store is ---
+
+    @abstractmethod
+    def get(self, key: bytes) -> Entry | None:
+        """Return the entry of ``key`` without its texts and figures, and count a hit.
+
+        None when there is none or it is too old.
+        """
+
+    @abstractmethod
+    def put_many(self, entries: Collection[Entry]) -> bool:
+        """Store all of ``entries`` or, on a fault, none; each in place of one of the same key.
+
+        Afterwards the bounds hold; the entry stored last stays whatever its size.
+
+        Returns:
+            Whether they are committed. False: they are pending, found by this process's ``get``,
+            and committed when the medium is free.
+        """
+
+    @abstractmethod
+    def delete(self, keys: Collection[bytes]) -> int:
+        """Delete entries and return how many there were."""
+
+    @abstractmethod
+    def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
+        """Yield whole entries, or a part of them, in bounded memory; see ``Which``.
+
+        The store may be written meanwhile.
+        """
+
+    @abstractmethod
+    def count(self) -> int:
+        """Return the number of entries."""
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """Return the size of the file, or of the entries where there is no file."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the medium back. Closing twice is no error."""
+
+    # --- what follows from that ---
 
     @property
     def read_only(self) -> bool:
         """Whether nothing can be stored."""
+        return self._wants_read_only
 
     @property
     def notice(self) -> str | None:
         """What a user should know about this store, in one line; None when nothing."""
+        return None
 
-    def get(self, key: bytes) -> Hit | None:
-        """Return the entry of ``key`` and count a hit; None when there is none or it is too old."""
+    def get_many(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
+        """Return what ``get`` finds for each of ``keys``."""
+        found = ((key, self.get(key)) for key in dict.fromkeys(keys))
+        return {key: entry for key, entry in found if entry is not None}
 
-    def read(self, key: bytes) -> Record | None:
+    def put(self, entry: Entry) -> bool:
+        """Store ``entry`` in one step, in place of one of the same key; see ``put_many``."""
+        return self.put_many((entry,))
+
+    def read(self, key: bytes) -> Entry | None:
         """Return the whole entry without counting a hit."""
-
-    def put(self, record: Record) -> None:
-        """Store ``record`` in one step, in place of an entry of the same key."""
-
-    def put_many(self, records: Collection[Record]) -> None:
-        """Store all of ``records`` or, on a fault, none."""
-
-    def delete(self, keys: Collection[bytes]) -> int:
-        """Delete entries and return how many there were."""
-
-    def clear(self) -> None:
-        """Delete every entry of ours, and give the space back."""
-
-    def prune(self) -> int:
-        """Delete what is too old or over the bounds now, give the space back; return how many."""
-
-    def count(self) -> int:
-        """Return the number of entries."""
-
-    def size_bytes(self) -> int:
-        """Return the size of the file, or of the entries where there is no file."""
+        return next(self.entries(keys=(key,)), None)
 
     def find(self, prefix: str) -> list[bytes]:
         """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
+        prefix = prefix.lower()
+        keys = (entry.key for entry in self.entries(texts=False))
+        return heapq.nsmallest(FOUND_KEYS, (key for key in keys if key.hex().startswith(prefix)))
 
-    def summaries(
-        self,
-        *,
-        sort: SortOrder = "recent",
-        limit: int | None = None,
-        request_contains: str | None = None,
-        text_contains: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-    ) -> list[Summary]:
-        """Return lines for a list, the most recent, used, large or saving first.
+    def titled_like(self, pieces: Collection[str], limit: int, ties: int) -> list[Entry]:
+        """Return the entries whose titles hold the most of ``pieces``, those with most first.
 
-        ``text_contains`` is looked for in prompts, without regard to case; ``request_contains`` in
-        the request text, likewise; ``since`` and ``until`` bound ``created_at`` (Unix time in
-        seconds).
+        Args:
+            pieces: Parts of a title.
+            limit: How many entries to return, without answers and prompts.
+            ties: How many, where more than ``limit`` hold the same number of pieces.
         """
+        different = set(pieces)
+
+        def held(entry: Entry) -> int:
+            return sum(piece in entry.title for piece in different)
+
+        found = heapq.nlargest(ties, self.entries(texts=False), key=held)
+        return found if found and held(found[0]) == held(found[-1]) else found[:limit]
 
     def requests(self) -> list[str]:
-        """Return the distinct request texts of all entries."""
-
-    def records(self, keys: Collection[bytes] | None = None) -> Iterator[Record]:
-        """Yield whole entries (all, or those of ``keys``) in key order, in bounded memory."""
+        """Return the distinct request texts of all entries, sorted."""
+        return sorted({entry.request for entry in self.entries(texts=False)})
 
     def life_totals(self) -> LifeTotals:
-        """Return what the store has done since it was made."""
+        """Return what the store has done since it was made, as far as its entries tell."""
+        entries = list(self.entries(texts=False))
+        saved_s = sum(entry.hits * (entry.provider_s or 0.0) for entry in entries)
+        return LifeTotals(sum(entry.hits for entry in entries), saved_s)
+
+    def clear(self) -> None:
+        """Delete every entry of ours, and give the space back."""
+        self.delete([entry.key for entry in self.entries(texts=False)])
+
+    def prune(self) -> int:
+        """Delete what is too old or over the bounds now, give the space back; return how many."""
+        used = list(self.entries(sort="used", texts=False))
+        return self.delete([entry.key for entry in past(self.bounds, used, self._clock())])
 
     def verify(self, *, repair: bool = False) -> Verification:
         """Look through everything.
 
         Args:
-            repair: Delete what is damaged; save what can be read of a broken file.
+            repair: Put right what is damaged, or delete it.
         """
+        keys = [entry.key for entry in self.entries(texts=False)]
+        damaged = tuple(key for key in keys if self._is_damaged(key))
+        if repair and damaged:
+            self.delete(damaged)
+        return Verification(len(keys), damaged, repaired=repair)
 
-    def flush(self) -> None:
-        """Put all that was stored where a copy of the file finds it; write pending bookkeeping if
-        anything was stored since the last time.
+    def flush(self, timeout_s: float = 0.0) -> int:  # noqa: ARG002  # nothing waits here
+        """Commit what is pending, and put all where a copy of the medium finds it.
+
+        Args:
+            timeout_s: How long to wait for a medium that is in use.
+
+        Returns:
+            How many entries are still pending.
         """
+        return 0
 
-    def close(self) -> None:
-        """Give back the file. Closing twice is no error."""
+    def langchain_rows(self, prompt: str, llm_string: str) -> list[str]:  # noqa: ARG002  # few stores have any
+        """Return what LangChain stored for these two strings, one text a generation, in order."""
+        return []
+
+    def _is_damaged(self, key: bytes) -> bool:
+        try:
+            self.read(key)
+        except DamagedEntryError:
+            return True
+        return False
+
+
+def select(entries: Iterable[Entry], **which: Unpack[Which]) -> Iterator[Entry]:
+    """Yield those of ``entries`` that ``which`` asks for, for stores that hold all at hand."""
+    keys, sort = which.get("keys"), which.get("sort", "key")
+    chosen = [
+        entry
+        for entry in entries
+        if (keys is None or entry.key in keys)
+        and which.get("kind") in (None, entry.kind)
+        and (which.get("request_contains") or "").lower() in entry.request.lower()
+        and (which.get("text_contains") or "").lower() in entry.prompt.lower()
+        and entry.created_at >= (-math.inf if (since := which.get("since")) is None else since)
+        and entry.created_at <= (math.inf if (until := which.get("until")) is None else until)
+    ]
+    chosen.sort(key=lambda entry: sort_value(entry, sort), reverse=sort != "key")
+    for entry in chosen[: which.get("limit")]:
+        yield entry if which.get("texts", True) else entry._replace(answer=b"", prompt="")
+
+
+def sort_value(entry: Entry, sort: SortOrder) -> tuple[float, bytes]:
+    """Return what stands first when it is largest (by key: smallest); equal entries go by key."""
+    if sort == "recent":
+        value = entry.created_at
+    elif sort == "used":
+        value = entry.used_at
+    elif sort == "size":
+        value = entry.size_bytes
+    else:
+        value = entry.hits * (entry.provider_s or 0.0) if sort == "saved" else 0.0
+    return value, entry.key
+
+
+def past(bounds: Bounds, used: Sequence[Entry], now: float) -> list[Entry]:
+    """Return what is past ``bounds``: what is too old, then the least used of what is too much.
+
+    What is too much goes with a little more, so that the next puts need not clear again.
+
+    Args:
+        bounds: The limits.
+        used: All entries with their sizes, the last used first. The first stays whatever its size.
+        now: Unix time in seconds.
+    """
+    oldest_good = bounds.oldest_good(now)
+    good = [entry for entry in used if entry.created_at > oldest_good]
+    kept = len(good)
+    if bounds.max_entries is not None and kept > bounds.max_entries:
+        kept = low_mark(bounds.max_entries)
+    total_bytes = sum(entry.size_bytes for entry in good[:kept])
+    if bounds.max_size_bytes is not None and total_bytes > bounds.max_size_bytes:
+        while kept > 1 and total_bytes > low_mark(bounds.max_size_bytes):
+            kept -= 1
+            total_bytes -= good[kept].size_bytes
+    return [entry for entry in used if entry.created_at <= oldest_good] + good[kept:]
+
+
+def low_mark(bound: int) -> int:
+    """Return how far below a reached bound to clear, so that the next puts need not clear again."""
+    return bound - bound // 64

@@ -8,34 +8,20 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from pathlib import Path
+from typing import Unpack
 
+from ..entry import Entry
 from ..errors import StoreError
-from . import (
-    langchain_table,
-    sqlite_eviction,
-)
-from . import (
-    sqlite_query as sqlite_lists,
-)
-from . import (
-    sqlite_repair as sqlite_verify,
-)
-from . import (
-    sqlite_rows as sqlite_entries,
-)
-from .base import Hit, LifeTotals, Record, SortOrder, Summary, Verification
-from .bounds import Bounds
-from .guards import Lending
-from .hits import PendingHits
-from .langchain_table import LangChainRows
+from . import langchain_table, sqlite_eviction, sqlite_query, sqlite_repair, sqlite_rows
+from .base import LifeTotals, Store, Verification, Which
 from .sqlite_clear import clear
 from .sqlite_file import SQLiteFile
+from .sqlite_hits import PendingHits
 
 BUSY_TIMEOUT_S = 5.0
 
 
-class SQLiteStore:
+class SQLiteStore(Store):
     """A store in one SQLite file, shared with other processes and with LangChain's own cache.
 
     Hits are counted in memory and written with the next answer, or at the end of a session that
@@ -75,8 +61,14 @@ class SQLiteStore:
         clock: Callable[[], float] = time.time,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> None:
-        self.bounds = Bounds(ttl_s, max_entries, max_size_bytes)
-        self._clock = clock
+        super().__init__(
+            os.fspath(path),
+            read_only=read_only,
+            ttl_s=ttl_s,
+            max_entries=max_entries,
+            max_size_bytes=max_size_bytes,
+            clock=clock,
+        )
         self._pending = PendingHits()
         self._evictor = sqlite_eviction.Evictor(self.bounds)
         self._file = SQLiteFile(
@@ -85,9 +77,8 @@ class SQLiteStore:
             busy_timeout_s=busy_timeout_s,
             on_fork=self._pending.reset,
         )
-        self.location = self._file.location
-        self._wants_read_only = read_only
         self._busy_timeout_s = busy_timeout_s
+        self.path = self._file.path
         _open_stores.add(self)
 
     @property
@@ -107,22 +98,7 @@ class SQLiteStore:
             return f"{self.location} cannot be written: it is used read-only"
         return None
 
-    @property
-    def path(self) -> Path:
-        """The absolute path of the file."""
-        return self._file.path
-
-    def reading(self) -> Lending:
-        """Lend the connection to one question, or None where nothing of ours is stored yet.
-
-        No other thread uses the store until the block ends.
-
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        return self._file.reading()
-
-    def get(self, key: bytes) -> Hit | None:
+    def get(self, key: bytes) -> Entry | None:
         """Return the entry of ``key`` and count a hit; None when there is none or it is too old.
 
         Raises:
@@ -130,7 +106,7 @@ class SQLiteStore:
             DamagedEntryError: The entry is not what was stored.
         """
         with self._file.reading() as connection:
-            hit = sqlite_entries.get(connection, key) if connection else None
+            hit = sqlite_rows.get(connection, key) if connection else None
             if hit is None:
                 return None
             now = self._clock()
@@ -139,38 +115,36 @@ class SQLiteStore:
             self._pending.add(key, now, hit.provider_s)
             return hit
 
-    def read(self, key: bytes) -> Record | None:
+    def read(self, key: bytes) -> Entry | None:
         """Return the whole entry without counting a hit. Raises as ``get``."""
         with self._file.reading() as connection:
-            return sqlite_entries.read(connection, key) if connection else None
+            entry = sqlite_rows.read(connection, key) if connection else None
+            return self._pending.added_to(entry) if entry else None
 
-    def put(self, record: Record) -> None:
-        """Store ``record`` in one step, in place of an entry of the same key.
+    def put_many(self, entries: Collection[Entry]) -> bool:
+        """Store all of ``entries`` or, on a fault, none.
 
         Raises:
             StoreError: The file cannot be written; nothing was stored.
         """
-        self.put_many((record,))
-
-    def put_many(self, records: Collection[Record]) -> None:
-        """Store all of ``records`` or, on a fault, none. Raises as ``put``."""
         try:
             with self._file.writing(self._pending.reset) as connection:
                 now = self._clock()
-                sqlite_entries.write_hits(connection, self._pending)
-                for record in records:
-                    sqlite_entries.put(connection, record, now)
-                self._evictor.after_put(connection, len(records), now)
+                sqlite_rows.write_hits(connection, self._pending)
+                for entry in entries:
+                    sqlite_rows.put(connection, entry, now)
+                self._evictor.after_put(connection, len(entries), now)
         except BaseException:
             self._evictor.forget()
             raise
+        return True
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were. Raises as ``put``."""
         if self._is_empty():
             return 0
         with self._file.writing() as connection:
-            deleted = sqlite_entries.delete(connection, keys)
+            deleted = sqlite_rows.delete(connection, keys)
         self._give_back()
         return deleted
 
@@ -206,49 +180,52 @@ class SQLiteStore:
     def find(self, prefix: str) -> list[bytes]:
         """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
         with self._file.reading() as connection:
-            return sqlite_lists.find(connection, prefix) if connection else []
+            return sqlite_query.find(connection, prefix) if connection else []
 
-    def summaries(
-        self,
-        *,
-        sort: SortOrder = "recent",
-        limit: int | None = None,
-        request_contains: str | None = None,
-        text_contains: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-    ) -> list[Summary]:
-        """Return lines for a list; see ``Store.summaries``."""
-        chosen = sqlite_lists.Filter(request_contains, text_contains, since, until)
+    def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
+        """Yield entries, in bounded memory; see ``Which``.
+
+        Raises:
+            StoreError: The file cannot be read.
+            DamagedEntryError: A whole entry is asked for that is not what was stored.
+        """
+        texts = which.get("texts", True)
+        keys = which.get("keys")
+        if texts and keys is None and which.keys() <= {"keys", "texts"}:
+            for row in self.all_rows():
+                yield self._pending.added_to(sqlite_rows.entry_of(row))
+        elif texts:
+            found = set(which) <= {"keys", "texts"} and keys is not None
+            chosen = sorted(set(keys or ())) if found else [each.key for each in self._list(which)]
+            whole = map(self.read, chosen)
+            yield from (entry for entry in whole if entry is not None)
+        else:
+            yield from self._list(which)
+
+    def _list(self, which: Which) -> list[Entry]:
+        with self._file.reading() as connection:
+            return sqlite_query.select(connection, self._pending, which) if connection else []
+
+    def titled_like(self, pieces: Collection[str], limit: int, ties: int) -> list[Entry]:
+        """Return the entries whose titles hold the most of ``pieces``, in one look at the titles.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
         with self._file.reading() as connection:
             if connection is None:
                 return []
-            return sqlite_lists.summaries(connection, self._pending, chosen, sort, limit)
+            return sqlite_query.titled_like(connection, pieces, limit, ties)
 
     def requests(self) -> list[str]:
         """Return the distinct request texts of all entries."""
         with self._file.reading() as connection:
-            return sqlite_lists.requests(connection) if connection else []
-
-    def records(self, keys: Collection[bytes] | None = None) -> Iterator[Record]:
-        """Yield whole entries (all, or those of ``keys``) in key order, in bounded memory.
-
-        Raises:
-            DamagedEntryError: An entry is not what was stored.
-        """
-        if keys is not None:
-            for key in sorted(set(keys)):
-                record = self.read(key)
-                if record is not None:
-                    yield record
-            return
-        for row in self._all_rows():
-            yield sqlite_entries.record_of(row)
+            return sqlite_query.requests(connection) if connection else []
 
     def life_totals(self) -> LifeTotals:
         """Return what the file has seen since it was made, and this session if it stored."""
         with self._file.reading() as connection:
-            totals = sqlite_lists.life_totals(connection) if connection else LifeTotals(0, 0.0)
+            totals = sqlite_query.life_totals(connection) if connection else LifeTotals(0, 0.0)
             if not self._file.wrote:
                 return totals
             return LifeTotals(
@@ -266,22 +243,22 @@ class SQLiteStore:
             StoreError: The file cannot be read; with ``repair``, cannot be written.
         """
         with self._file.opened() as connection:
-            faults = tuple(sqlite_verify.faults_of(connection)) if connection else ()
+            faults = tuple(sqlite_repair.faults_of(connection)) if connection else ()
         if faults:
-            kept_at = str(self._file.swap(sqlite_verify.salvage)) if repair else None
+            kept_at = str(self._file.swap(sqlite_repair.salvage)) if repair else None
             entries = self.count() if repair else 0
             return Verification(entries, faults=faults, repaired=repair, kept_at=kept_at)
         with self._file.reading() as connection:
-            orphans = sqlite_verify.count_orphans(connection) if connection else 0
+            orphans = sqlite_repair.count_orphans(connection) if connection else 0
         entries = self.count()
-        damaged = tuple(sqlite_verify.damaged_keys(self._all_rows()))
+        damaged = tuple(sqlite_repair.damaged_keys(self.all_rows()))
         if repair and (damaged or orphans):
             with self._file.writing() as connection:
-                sqlite_entries.delete(connection, damaged)
-                sqlite_entries.delete_orphans(connection)
+                sqlite_rows.delete(connection, damaged)
+                sqlite_rows.delete_orphans(connection)
         return Verification(entries, damaged, orphans, repaired=repair)
 
-    def flush(self) -> None:
+    def flush(self, timeout_s: float = 0.0) -> int:  # noqa: ARG002  # the busy timeout rules
         """Fold the ``-wal`` into the file and write pending hits, if anything was stored since.
 
         After it a copy of the file alone is whole, though it is still open here.
@@ -292,6 +269,7 @@ class SQLiteStore:
         if not self._file.is_folded:
             self._write_pending()
             self._file.fold()
+        return 0
 
     def close(self) -> None:
         """Write what is pending and give the file back, in one piece. Closing twice is no error."""
@@ -306,7 +284,7 @@ class SQLiteStore:
     # --- rows that LangChain wrote ---
 
     @property
-    def has_langchain_rows(self) -> bool:
+    def has_langchain_rows(self) -> bool:  # type: ignore[override]  # it may come while the file is open
         """Whether LangChain's SQLite cache has its table in this file."""
         return self._file.has_langchain_table
 
@@ -321,40 +299,21 @@ class SQLiteStore:
                 return []
             return langchain_table.responses(connection, prompt, llm_string)
 
-    def langchain_count(self) -> int:
-        """Return how many answers LangChain stored."""
-        with self._file.opened() as connection:
-            if connection is None or not self.has_langchain_rows:
-                return 0
-            return langchain_table.count(connection)
-
-    def langchain_entries(self) -> Iterator[LangChainRows]:
-        """Yield all that LangChain stored, in bounded memory. Raises as ``langchain_rows``."""
-        place: tuple[str, str] | None = None
-        while rows := self._langchain_rows_after(place):
-            yield from rows
-            place = (rows[-1].prompt, rows[-1].llm_string)
-
-    def _langchain_rows_after(self, place: tuple[str, str] | None) -> list[LangChainRows]:
-        with self._file.opened() as connection:
-            if connection is None or not self.has_langchain_rows:
-                return []
-            return langchain_table.rows_after(connection, place)
-
-    def _all_rows(self) -> Iterator[sqlite_entries.Row]:
+    def all_rows(self) -> Iterator[sqlite_rows.Row]:
+        """Yield whole rows in key order, in bounded memory; see ``sqlite_rows.entry_of``."""
         place = b""
         while rows := self._rows_after(place):
             yield from rows
             place = rows[-1][0]
 
-    def _rows_after(self, key: bytes) -> list[sqlite_entries.Row]:
+    def _rows_after(self, key: bytes) -> list[sqlite_rows.Row]:
         with self._file.reading() as connection:
-            return sqlite_entries.rows_after(connection, key) if connection else []
+            return sqlite_rows.rows_after(connection, key) if connection else []
 
     def _write_pending(self) -> None:
         if self._pending.hits and not self._is_empty():
             with self._file.writing(self._pending.reset) as connection:
-                sqlite_entries.write_hits(connection, self._pending)
+                sqlite_rows.write_hits(connection, self._pending)
 
     def _is_empty(self) -> bool:
         """Tell whether there is nothing of ours, so that deleting need not make a file."""

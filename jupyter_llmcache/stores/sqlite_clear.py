@@ -10,7 +10,7 @@ from contextlib import closing
 from . import sqlite_query as sqlite_lists
 from . import sqlite_rows as sqlite_entries
 from . import sqlite_schema
-from .hits import PendingHits
+from .sqlite_hits import PendingHits
 
 
 def clear(connection: sqlite3.Connection, pending: PendingHits, busy_timeout_s: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from .bounds import Bounds, low_mark
+from .base import Bounds, low_mark
 from .sqlite_rows import delete_orphans
 
 _BATCH = 1000

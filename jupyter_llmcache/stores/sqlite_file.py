@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import StoreError
-from . import forks, sqlite_schema
-from .guards import Guard, Lending
-from .network import network_type
+from . import sqlite_forks, sqlite_schema
 from .sqlite_faults import FAULTS, is_busy, is_damage
+from .sqlite_guards import Guard, Lending
+from .sqlite_network import network_type
 from .sqlite_open import ApartOpening, LiveOpening, Opening, connect
 from .sqlite_paths import Header, move_with_side_files, read_header, resolve, uri
 
@@ -75,7 +75,7 @@ class SQLiteFile:
             self._open()
             if self._opening is None:
                 self._expect_new_file()
-        forks.register(self)
+        sqlite_forks.register(self)
 
     # --- what stores use ---
 
@@ -182,7 +182,7 @@ class SQLiteFile:
         with self._guard:
             if not self._is_closed:
                 self._is_closed = True
-                forks.forget(self)
+                sqlite_forks.forget(self)
                 self._disconnect()
 
     @property

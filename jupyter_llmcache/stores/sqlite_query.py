@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Collection
 
+from ..entry import Entry
 from ..errors import DamagedEntryError
-from .base import FOUND_KEYS, KEY_BYTES, LifeTotals, SortOrder, Summary
-from .hits import PendingHits
-from .packing import unpack_text
-from .sqlite_rows import Row
+from .base import FOUND_KEYS, KEY_BYTES, LifeTotals, SortOrder, Which
+from .sqlite_hits import PendingHits
+from .sqlite_packing import unpack_text
+from .sqlite_rows import Row, number
 
 _SORTS: dict[SortOrder, str] = {
+    "key": "key",
     "recent": "created_at",
     "used": "max(used_at, coalesce(new_used_at, 0))",
     "size": "size_bytes",
@@ -20,47 +22,39 @@ _SORTS: dict[SortOrder, str] = {
 _WITH_PENDING = "llmcache_entries AS e LEFT JOIN temp.pending_hits AS p ON p.id = e.id"
 
 
-#: No time, size or count of an entry is as large.
-_ENDLESS = 1e15
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which entries a list is about; see ``Store.summaries``."""
-
-    request_contains: str | None
-    text_contains: str | None
-    since: float | None
-    until: float | None
-
-    def where(self) -> tuple[str, list[object]]:
-        """Return an SQL condition and its values."""
-        conditions: list[str] = ["1"]
-        values: list[object] = []
-        if self.since is not None:
-            conditions.append("created_at >= ?")
-            values.append(self.since)
-        if self.until is not None:
-            conditions.append("created_at <= ?")
-            values.append(self.until)
-        if self.request_contains is not None:
+def _where(connection: sqlite3.Connection, which: Which) -> tuple[str, list[object]]:
+    """Return an SQL condition and its values."""
+    conditions: list[str] = ["1"]
+    values: list[object] = []
+    if (since := which.get("since")) is not None:
+        conditions.append("created_at >= ?")
+        values.append(since)
+    if (until := which.get("until")) is not None:
+        conditions.append("created_at <= ?")
+        values.append(until)
+    if (part := which.get("request_contains")) is not None:
+        conditions.append(
+            "request_id IN (SELECT id FROM llmcache_requests WHERE llmcache_contains(text, ?))"
+        )
+        values.append(part.lower())
+    if (part := which.get("text_contains")) is not None:
+        if _has_only_ascii_case(part):
+            # LIKE is several times as fast.
             conditions.append(
-                "request_id IN (SELECT id FROM llmcache_requests WHERE llmcache_contains(text, ?))"
+                "CASE typeof(prompt) WHEN 'text' THEN prompt LIKE ? ESCAPE '\\'"
+                " ELSE llmcache_contains(prompt, ?) END"
             )
-            values.append(self.request_contains.lower())
-        if self.text_contains is not None:
-            part = self.text_contains
-            if _has_only_ascii_case(part):
-                # LIKE is several times as fast.
-                conditions.append(
-                    "CASE typeof(prompt) WHEN 'text' THEN prompt LIKE ? ESCAPE '\\'"
-                    " ELSE llmcache_contains(prompt, ?) END"
-                )
-                values.append(f"%{_escape(part)}%")
-            else:
-                conditions.append("llmcache_contains(prompt, ?)")
-            values.append(part.lower())
-        return " AND ".join(conditions), values
+            values.append(f"%{_escape(part)}%")
+        else:
+            conditions.append("llmcache_contains(prompt, ?)")
+        values.append(part.lower())
+    if which.get("kind") not in (None, "answer"):
+        conditions.append("0")
+    if (keys := which.get("keys")) is not None:
+        connection.execute("DELETE FROM temp.chosen")
+        connection.executemany("INSERT OR IGNORE INTO temp.chosen VALUES (?)", zip(keys))
+        conditions.append("key IN temp.chosen")
+    return " AND ".join(conditions), values
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -69,29 +63,25 @@ def register(connection: sqlite3.Connection) -> None:
     connection.execute(
         "CREATE TEMP TABLE pending_hits (id INTEGER PRIMARY KEY, new_hits, new_used_at)"
     )
+    connection.execute("CREATE TEMP TABLE chosen (key BLOB PRIMARY KEY) WITHOUT ROWID")
 
 
-def summaries(
-    connection: sqlite3.Connection,
-    pending: PendingHits,
-    chosen: Filter,
-    sort: SortOrder,
-    limit: int | None,
-) -> list[Summary]:
-    """Return lines for a list; see ``Store.summaries``."""
+def select(connection: sqlite3.Connection, pending: PendingHits, which: Which) -> list[Entry]:
+    """Return entries without answers and prompts; see ``Which``."""
     _show(connection, pending)
-    where, values = chosen.where()
-    order = f"ORDER BY {_SORTS[sort]} DESC, e.id DESC"
-    which = f"SELECT e.id FROM {_WITH_PENDING} WHERE {where}"  # noqa: S608  # of constants
+    where, values = _where(connection, which)
+    sort, limit = which.get("sort", "key"), which.get("limit")
+    order = "ORDER BY key" if sort == "key" else f"ORDER BY {_SORTS[sort]} DESC, key DESC"
+    found = f"SELECT e.id FROM {_WITH_PENDING} WHERE {where}"  # noqa: S608  # of constants
     if limit is not None:
-        which += f" {order} LIMIT ?"
+        found += f" {order} LIMIT ?"
         values.append(limit)
     # The rows to show are found by the small index; only they are read whole.
     rows = connection.execute(
         f"""
         SELECT key, request_id, title, created_at, provider_s, size_bytes,
             hits + coalesce(new_hits, 0), {_SORTS["used"]}
-        FROM {_WITH_PENDING} WHERE e.id IN ({which}) {order}
+        FROM {_WITH_PENDING} WHERE e.id IN ({found}) {order}
         """,  # noqa: S608  # put together from constants of this module
         values,
     )
@@ -99,38 +89,32 @@ def summaries(
     return [_summary(row, _request_text(connection, row[1], texts)) for row in rows]
 
 
-def _request_text(connection: sqlite3.Connection, number: object, texts: dict[object, str]) -> str:
+def _request_text(connection: sqlite3.Connection, row_id: object, texts: dict[object, str]) -> str:
     """Return the request text of a row number, read once; empty where it is lost or damaged."""
-    if number not in texts:
+    if row_id not in texts:
         statement = "SELECT text FROM llmcache_requests WHERE id = ?"
-        row = connection.execute(statement, (number,)).fetchone()
-        texts[number] = _text_of(row[0]) if row else ""
-    return texts[number]
+        row = connection.execute(statement, (row_id,)).fetchone()
+        texts[row_id] = text_of(row[0]) if row else ""
+    return texts[row_id]
 
 
-def _summary(row: Row, request: str) -> Summary:
+def _summary(row: Row, request: str) -> Entry:
     """Return a line for a row, whatever a damaged one holds in the columns that no checksum guards:
     nobody could find and delete what a list leaves out.
     """
     key, _, title, created_at, provider_s, size_bytes, hits, used_at = row
-    recorded_at = _number(created_at) or 0.0
-    return Summary(
+    recorded_at = number(created_at) or 0.0
+    return Entry(
         key if type(key) is bytes else str(key).encode(),
-        request,
-        title if type(title) is str else "",
+        b"",
         recorded_at,
-        _number(provider_s),
-        int(_number(size_bytes) or 0),
-        int(_number(hits) or 0),
-        _number(used_at) or recorded_at,
+        number(provider_s),
+        request=request,
+        title=title if type(title) is str else "",
+        size_bytes=int(number(size_bytes) or 0),
+        hits=int(number(hits) or 0),
+        used_at=number(used_at) or recorded_at,
     )
-
-
-def _number(value: object) -> float | None:
-    """Return ``value`` if it is a number that a person's entry could have."""
-    if isinstance(value, int | float) and 0 <= value < _ENDLESS:
-        return value
-    return None
 
 
 def find(connection: sqlite3.Connection, prefix: str) -> list[bytes]:
@@ -152,7 +136,7 @@ def requests(connection: sqlite3.Connection) -> list[str]:
     rows = connection.execute(
         "SELECT text FROM llmcache_requests WHERE id IN (SELECT request_id FROM llmcache_entries)"
     )
-    return sorted(_text_of(text) for (text,) in rows)
+    return sorted(text_of(text) for (text,) in rows)
 
 
 def life_totals(connection: sqlite3.Connection) -> LifeTotals:
@@ -178,7 +162,7 @@ def _contains(packed: object, part: str) -> bool:
         return False
 
 
-def _text_of(packed: object) -> str:
+def text_of(packed: object) -> str:
     """Return a request text; empty where it is damaged."""
     try:
         return unpack_text(packed)
@@ -195,3 +179,28 @@ def _escape(text: str) -> str:
     for character in "\\%_":
         text = text.replace(character, "\\" + character)
     return text
+
+
+def titled_like(
+    connection: sqlite3.Connection, pieces: Collection[str], limit: int, ties: int
+) -> list[Entry]:
+    """Return the entries whose titles hold the most pieces; see ``Store.titled_like``."""
+    rows = _titled(connection, pieces, limit)
+    if len(rows) == limit and rows[0][-1] == rows[-1][-1]:
+        rows = _titled(connection, pieces, ties)
+    texts: dict[object, str] = {}
+    return [
+        _summary((key, *row), _request_text(connection, row[0], texts)) for key, *row, _ in rows
+    ]
+
+
+def _titled(connection: sqlite3.Connection, pieces: Collection[str], limit: int) -> list[Row]:
+    different = list(dict.fromkeys(pieces))
+    found = " + ".join(["(instr(title, ?) > 0)"] * len(different)) or "0"
+    return connection.execute(
+        f"""
+        SELECT key, request_id, title, created_at, provider_s, size_bytes, hits, used_at, {found}
+        FROM llmcache_entries ORDER BY 9 DESC LIMIT ?
+        """,  # noqa: S608  # of constants
+        (*different, limit),
+    ).fetchall()

@@ -28,7 +28,7 @@ def damaged_keys(rows: Iterable[Row]) -> Iterator[bytes]:
     """Yield the keys of whole rows that are not what was stored."""
     for row in rows:
         try:
-            sqlite_entries.record_of(row)
+            sqlite_entries.entry_of(row)
         except DamagedEntryError:
             yield row[0]
 

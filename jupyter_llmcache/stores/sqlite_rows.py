@@ -8,16 +8,17 @@ from collections.abc import Collection
 from hashlib import blake2b
 from typing import Any
 
+from ..entry import Entry
 from ..errors import DamagedEntryError
-from .base import Hit, Record
-from .hits import PendingHits
-from .packing import checksum, pack_answer, pack_text, unpack_answer, unpack_text
+from .sqlite_hits import PendingHits
+from .sqlite_packing import checksum, pack_answer, pack_text, unpack_answer, unpack_text
 
 _GET = """
     SELECT created_at, provider_s, checksum, answer FROM llmcache_entries WHERE key = ?
 """
 _READ = """
-    SELECT key, created_at, provider_s, checksum, answer, title, prompt, text
+    SELECT key, created_at, provider_s, checksum, answer, title, prompt, text,
+        size_bytes, hits, used_at
     FROM llmcache_entries LEFT JOIN llmcache_requests ON llmcache_requests.id = request_id
 """
 _PUT = """
@@ -32,11 +33,13 @@ _PUT = """
         answer = excluded.answer, prompt = excluded.prompt
 """
 _CHUNK = 200
+#: No time, size or count of an entry is as large.
+_ENDLESS = 1e15
 
 Row = tuple[Any, ...]
 
 
-def get(connection: sqlite3.Connection, key: bytes) -> Hit | None:
+def get(connection: sqlite3.Connection, key: bytes) -> Entry | None:
     """Return the checked answer of ``key``.
 
     Raises:
@@ -46,30 +49,30 @@ def get(connection: sqlite3.Connection, key: bytes) -> Hit | None:
     return None if row is None else _hit(key, *row)
 
 
-def read(connection: sqlite3.Connection, key: bytes) -> Record | None:
+def read(connection: sqlite3.Connection, key: bytes) -> Entry | None:
     """Return the whole entry of ``key``.
 
     Raises:
         DamagedEntryError: The row is not what was stored.
     """
     row = connection.execute(f"{_READ} WHERE key = ?", (key,)).fetchone()
-    return None if row is None else record_of(row)
+    return None if row is None else entry_of(row)
 
 
 def rows_after(connection: sqlite3.Connection, key: bytes) -> list[Row]:
-    """Return the next whole rows in key order, for ``record_of``; none at the end."""
+    """Return the next whole rows in key order, for ``entry_of``; none at the end."""
     return connection.execute(
         f"{_READ} WHERE key > ? ORDER BY key LIMIT ?", (key, _CHUNK)
     ).fetchall()
 
 
-def record_of(row: Row) -> Record:
+def entry_of(row: Row) -> Entry:
     """Return a whole row as an entry.
 
     Raises:
         DamagedEntryError: The row is not what was stored.
     """
-    key, created_at, provider_s, digest, answer, title, prompt, request = row
+    key, created_at, provider_s, digest, answer, title, prompt, request, *figures = row
     hit = _hit(key, created_at, provider_s, digest, answer)
     try:
         # A request text that is lost is no reason to lose the answer.
@@ -77,7 +80,22 @@ def record_of(row: Row) -> Record:
     except DamagedEntryError as error:
         raise DamagedEntryError(f"entry {key.hex()} is damaged: {error}") from error
     request, prompt, title = texts
-    return Record(key, request, prompt, title, hit.answer, hit.created_at, hit.provider_s)
+    size_bytes, hits, used_at = (number(figure) for figure in figures)
+    return hit._replace(
+        request=request,
+        prompt=prompt,
+        title=title,
+        size_bytes=int(size_bytes or 0),
+        hits=int(hits or 0),
+        used_at=used_at or created_at,
+    )
+
+
+def number(value: object) -> float | None:
+    """Return ``value`` if it is a number that a person's entry could have."""
+    if isinstance(value, int | float) and 0 <= value < _ENDLESS:
+        return value
+    return None
 
 
 def is_whole(row: Row) -> bool:
@@ -89,10 +107,10 @@ def is_whole(row: Row) -> bool:
     return True
 
 
-def _hit(key: bytes, created_at: Any, provider_s: Any, digest: Any, answer: Any) -> Hit:
+def _hit(key: bytes, created_at: Any, provider_s: Any, digest: Any, answer: Any) -> Entry:
     try:
         if digest == checksum(key, created_at, provider_s, answer):
-            return Hit(unpack_answer(answer), created_at, provider_s)
+            return Entry(key, unpack_answer(answer), created_at, provider_s)
         fault = "its checksum is wrong"
     except (TypeError, struct.error) as error:
         fault = str(error)
@@ -103,24 +121,26 @@ def _hit(key: bytes, created_at: Any, provider_s: Any, digest: Any, answer: Any)
     )
 
 
-def put(connection: sqlite3.Connection, record: Record, now: float) -> None:
-    """Write ``record`` in place of an entry of the same key."""
-    answer = pack_answer(record.answer)
-    prompt = pack_text(record.prompt)
-    title = record.title.encode("utf-8", "replace").decode()
-    number = request_number(record.request)
-    request = pack_text(record.request)
-    connection.execute("INSERT OR IGNORE INTO llmcache_requests VALUES (?, ?)", (number, request))
+def put(connection: sqlite3.Connection, entry: Entry, now: float) -> None:
+    """Write ``entry`` in place of an entry of the same key."""
+    answer = pack_answer(entry.answer)
+    prompt = pack_text(entry.prompt)
+    title = entry.title.encode("utf-8", "replace").decode()
+    request_id = request_number(entry.request)
+    request = pack_text(entry.request)
+    connection.execute(
+        "INSERT OR IGNORE INTO llmcache_requests VALUES (?, ?)", (request_id, request)
+    )
     size_bytes = len(answer) + len(prompt if isinstance(prompt, bytes) else prompt.encode())
-    digest = checksum(record.key, record.created_at, record.provider_s, answer)
+    digest = checksum(entry.key, entry.created_at, entry.provider_s, answer)
     connection.execute(
         _PUT,
         (
-            record.key,
-            number,
-            record.created_at,
+            entry.key,
+            request_id,
+            entry.created_at,
             now,
-            record.provider_s,
+            entry.provider_s,
             size_bytes,
             digest,
             title,

@@ -11,8 +11,8 @@ import pytest
 from jupyter_llmcache.cli import main
 from jupyter_llmcache.course import check as checking
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.stores import SQLiteStore
 from jupyter_llmcache.stores.base import Store
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests import shells
 
 SETUP = """
@@ -180,7 +180,7 @@ def test_the_command_gives_an_exit_status(lesson, course, capsys):
 def copy_one(source: Path, target: Store) -> None:
     """Put the entry of ``one`` alone into ``target``."""
     store = SQLiteStore(source, read_only=True)
-    target.put_many([record for record in store.records() if record.title == "one"])
+    target.put_many([record for record in store.entries() if record.title == "one"])
     store.close()
     target.close()
 

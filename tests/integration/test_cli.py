@@ -12,21 +12,21 @@ import pytest
 
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.cli import commands, main
-from jupyter_llmcache.stores import SQLiteStore
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.seam.places import entry_of
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 ANSWER = b'{"format":1,"versions":{"langchain-core":"1.0.0"},"generations":[{"text":"blue"}]}'
 
 
-def record(number: int, title: str) -> Record:
+def record(number: int, title: str) -> Entry:
     description = (
         '{"schema":1,"class":"x.X","provider":"openai","model":"gpt-x","endpoint":null,'
         f'"parameters":{{"seed":{number}}}}}'
     )
     content = [{"content": title, "role": "human"}]
     request = keys.Request(b"", "openai:gpt-x", description, content).with_endpoint(None)
-    texts = (request.description, request.prompt, request.title)
-    return Record(request.key, *texts, ANSWER, 1.7e9 + number, 2.0)
+    return entry_of(request, ANSWER, 1.7e9 + number, 2.0)
 
 
 CAT, DOG = (record(number, title).key.hex() for number, title in enumerate(["a cat", "a dog"]))
@@ -58,7 +58,7 @@ def run(capsys) -> Shell:
 
 def titles(path: Path) -> set[str]:
     store = SQLiteStore(path, read_only=True)
-    found = {line.title for line in store.summaries()}
+    found = {line.title for line in store.entries(texts=False)}
     store.close()
     return found
 
@@ -125,7 +125,7 @@ def test_verify_tells_by_its_status(file, run):
     """Verify gives 0 for a sound file, 1 for a damaged one, and 0 after --repair."""
     assert run("verify", "a.db")[0] == 0
     damaged = SQLiteStore(file)
-    damaged.put(Record(b"z" * 16, "{}", '"p"', "p", b"no answer", 1.0, None))
+    damaged.put(Entry(b"z" * 16, b"no answer", 1.0, None, request="{}", prompt='"p"', title="p"))
     damaged.close()
     status, out, _ = run("verify", "a.db")
     assert status == 1

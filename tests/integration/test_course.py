@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,12 @@ from jupyter_llmcache import (
     request as keys,
 )
 from jupyter_llmcache.course import Imported, export_database, export_lines, import_file
+from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError, StoreError
-from jupyter_llmcache.stores import MemoryStore, SQLiteStore
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.seam.places import entry_of
+from jupyter_llmcache.stores.memory import MemoryStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
+from tests.unit.stores.entries import as_put
 from tests.unit.stores.langchain_files import write_langchain_file
 
 EXPORTS = [export_database, export_lines]
@@ -51,13 +53,13 @@ MODEL = ChatOpenAI(model="gpt-test", api_key="test-key", base_url="http://127.0.
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 900}}
 
 
-def record_of(prompt: Any, text: str = "an answer", at: float = 1e9, **kwargs: Any) -> Record:
+def record_of(prompt: Any, text: str = "an answer", at: float = 1e9, **kwargs: Any) -> Entry:
     messages = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
     request = keys.describe(MODEL, messages, None, kwargs)
     message = AIMessage(text, usage_metadata=dict.fromkeys(USAGE, 3))
     generation = ChatGeneration(message=message, generation_info={"finish_reason": "stop"})
     answer = entry.encode([generation], versions={"langchain-core": "1.8.3"})
-    return Record(request.key, request.description, request.prompt, request.title, answer, at, 0.5)
+    return entry_of(request, answer, at, 0.5)
 
 
 USAGE = ("input_tokens", "output_tokens", "total_tokens")
@@ -76,7 +78,7 @@ RECORDS = [
     ),
     record_of("half \ud800 a pair", "also \udfff"),
     record_of("a long text " * 400, "short"),
-    replace(record_of("no time"), provider_s=None),
+    record_of("no time")._replace(provider_s=None),
 ]
 
 
@@ -87,18 +89,23 @@ def store() -> MemoryStore:
     return store
 
 
-def sqlite_store(name: str, records: list[Record] | None = None, **options: Any) -> SQLiteStore:
+def sqlite_store(name: str, records: list[Entry] | None = None, **options: Any) -> SQLiteStore:
     store = SQLiteStore(name, **options)
     for record in records or ():
         store.put(record)
     return store
 
 
-def contents(store) -> list[Record]:
-    """All entries, their titles as files keep them."""
+def contents(store) -> list[Entry]:
+    """All entries, their titles as files keep them, without the store's own figures."""
     return [
-        replace(record, title=record.title.encode("utf-8", "replace").decode())
-        for record in store.records()
+        record._replace(
+            title=record.title.encode("utf-8", "replace").decode(),
+            size_bytes=0,
+            hits=0,
+            used_at=0.0,
+        )
+        for record in store.entries()
     ]
 
 
@@ -167,7 +174,7 @@ def test_payloads_are_copied_as_they_are(tmp_path):
     source.close()
     import zlib
 
-    from jupyter_llmcache.stores.packing import checksum
+    from jupyter_llmcache.stores.sqlite_packing import checksum
 
     with closing(sqlite3.connect("source.db")) as connection, connection:
         [(key, at, took, answer)] = connection.execute(
@@ -347,7 +354,7 @@ def test_the_old_files_mode_stays(export, store):
 KILLED = """
 import sys
 from jupyter_llmcache import course
-from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 stores = [SQLiteStore(name, read_only=True) for name in ("one.db", "two.db")]
 export = getattr(course, sys.argv[1])
 print("ready", flush=True)
@@ -398,12 +405,12 @@ def test_new_same_and_different_are_told(export, store):
     export(store, "course")
     own = MemoryStore()
     own.put(RECORDS[0])
-    own.put(replace(RECORDS[1], created_at=5.0))
-    own.put(replace(RECORDS[2], answer=RECORDS[1].answer))
+    own.put(RECORDS[1]._replace(created_at=5.0))
+    own.put(RECORDS[2]._replace(answer=RECORDS[1].answer))
     own.put(record_of("my own"))
     assert import_file(own, "course") == Imported(len(RECORDS) - 3, 2, 1)
     assert own.read(RECORDS[2].key).answer == RECORDS[1].answer
-    assert own.read(RECORDS[3].key) == RECORDS[3]
+    assert as_put(own.read(RECORDS[3].key)) == RECORDS[3]
     assert own.count() == len(RECORDS) + 1
     assert import_file(own, "course") == Imported(0, len(RECORDS) - 1, 1)
 
@@ -643,7 +650,7 @@ def test_damaged_files_import_all_or_nothing(export, tmp_path, data):
         assert own.count() == 0
         return
     assert own.count() == imported.new
-    for record in own.records():
+    for record in own.entries():
         assert entry.decode(record.answer)
 
 

@@ -16,11 +16,14 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 
 from jupyter_llmcache import request as keys
+from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.request.compare import differences
 from jupyter_llmcache.seam.explain import nearest_line
 from jupyter_llmcache.seam.nearest import RecordedRequest, nearest
-from jupyter_llmcache.stores import MemoryStore, SQLiteStore
-from jupyter_llmcache.stores.base import Record, Store
+from jupyter_llmcache.seam.places import entry_of
+from jupyter_llmcache.stores.base import Store
+from jupyter_llmcache.stores.memory import MemoryStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 IMAGE = base64.b64encode(bytes(range(256)) * 8).decode()
 OTHER_IMAGE = base64.b64encode(bytes(range(256)) * 7 + bytes(reversed(range(256)))).decode()
@@ -362,12 +365,12 @@ def test_any_text_can_be_compared(texts):
 # --- the nearest ---
 
 
-def record(request: Any, title: str | None = None) -> Record:
+def record(request: Any, title: str | None = None) -> Entry:
     title = request.title if title is None else title
-    return Record(request.key, request.description, request.prompt, title, b"{}", 1.0, 0.5)
+    return entry_of(request, b"{}", 1.0, 0.5)._replace(title=title)
 
 
-def made_up(index: int, chance: random.Random, *, one_title: bool = False) -> Record:
+def made_up(index: int, chance: random.Random, *, one_title: bool = False) -> Entry:
     words = ["why", "is", "the", "sky", "blue", "explain", "sort", "cats", "in", "python"]
     text = "the same question" if one_title else " ".join(chance.choices(words, k=14))
     description = json.dumps(
@@ -384,10 +387,11 @@ def made_up(index: int, chance: random.Random, *, one_title: bool = False) -> Re
         [{"content": f"{system} {index}", "role": "system"}, {"content": text, "role": "human"}]
     )
     key = hashlib.blake2b((description + prompt).encode(), digest_size=16).digest()
-    return Record(key, description, prompt, text[:120], b"{}", float(index), 0.5)
+    texts = {"request": description, "prompt": prompt, "title": text[:120]}
+    return Entry(key, b"{}", float(index), 0.5, **texts)
 
 
-def changed(target: Record, change: str) -> RecordedRequest:
+def changed(target: Entry, change: str) -> RecordedRequest:
     description, prompt = json.loads(target.request), json.loads(target.prompt)
     title = target.title
     if change == "temperature":

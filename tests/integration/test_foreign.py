@@ -275,7 +275,7 @@ def test_what_cannot_be_known_is_said(foreign):
     assert (store.backend, store.location, store.read_only) == ("other", "SpyCache", False)
     assert store.count() is store.size_bytes() is None
     with pytest.raises(StoreError, match="SpyCache cannot be listed"):
-        store.summaries()
+        store.entries()
     assert getattr(store, "notice", None) is None
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from jupyter_llmcache import pricing
 from jupyter_llmcache.commands.manage import SUBCOMMANDS
+from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.ledger import LEDGER, Call
-from jupyter_llmcache.stores import SQLiteStore
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.servers.openai import server_error
 
 EVERY = sorted(SUBCOMMANDS)
@@ -154,12 +154,10 @@ def test_explain_after_a_hit_says_what_was_the_same(notebook):
 def test_explain_after_a_hit_tells_of_other_versions(notebook):
     """An entry of an older release is told as the same key with its versions."""
     notebook.ask("hi")
-    record = next(notebook.store.records())
+    record = next(notebook.store.entries())
     old = record.answer.replace(b'"langchain-core":"1.', b'"langchain-core":"0.')
     assert old != record.answer
-    notebook.store.put(
-        Record(record.key, record.request, record.prompt, record.title, old, 1.0, 1.0)
-    )
+    notebook.store.put(record._replace(answer=old, created_at=1.0, provider_s=1.0))
     notebook.ask("hi")
     assert ": same key" in str(notebook.manage("explain"))
 
@@ -292,7 +290,9 @@ def test_verify_finds_and_repairs_a_damaged_entry(notebook, tmp_path):
 
 def test_verify_finds_an_entry_that_is_no_answer(notebook):
     """An entry whose checksum is right but that holds no answer of ours is found too."""
-    notebook.store.put(Record(b"k" * 16, "{}", '"p"', "p", b"no answer", 1.0, None))
+    notebook.store.put(
+        Entry(b"k" * 16, b"no answer", 1.0, None, request="{}", prompt='"p"', title="p")
+    )
     assert notebook.manage("verify").data["damaged"] == [(b"k" * 16).hex()]
     assert notebook.manage("verify --repair").ok
     assert notebook.store.count() == 0
@@ -513,15 +513,17 @@ def test_an_ambiguous_key_names_some(notebook):
     """A beginning that several keys have is refused, with some of them named."""
     for number in range(3):
         key = bytes([0xAB, number]) + bytes(14)
-        notebook.store.put(Record(key, "{}", '"p"', "p", b"{}", float(number), None))
+        notebook.store.put(
+            Entry(key, b"{}", float(number), None, request="{}", prompt='"p"', title="p")
+        )
     error = notebook.fail("show ab")
     assert "ab begins more than one key: ab0000, ab0100, ab0200" in error
 
 
 def test_last_before_any_call_is_the_newest_entry(notebook):
     """In a new kernel ``last`` names the entry that was recorded last."""
-    notebook.store.put(Record(b"a" * 16, "{}", '"p"', "older", b"{}", 1.0, None))
-    notebook.store.put(Record(b"b" * 16, "{}", '"p"', "newer", b"{}", 2.0, None))
+    notebook.store.put(Entry(b"a" * 16, b"{}", 1.0, None, title="older"))
+    notebook.store.put(Entry(b"b" * 16, b"{}", 2.0, None, title="newer"))
     assert notebook.manage("forget last").data["keys"] == [(b"b" * 16).hex()]
 
 
@@ -546,7 +548,7 @@ def _work(path: str, name: str, stop, results) -> None:
     lost, number = [], 0
     while not stop.is_set():
         key = f"{name}{number:015d}".encode()
-        store.put(Record(key, "{}", '"keep"', "keep", ANSWER, time.time(), 0.1))
+        store.put(Entry(key, ANSWER, time.time(), 0.1, request="{}", prompt='"keep"', title="keep"))
         if store.get(key) is None:
             lost.append(key)
         number += 1
@@ -559,7 +561,7 @@ def _work(path: str, name: str, stop, results) -> None:
 def test_forgetting_beside_a_busy_kernel_loses_nothing_else(notebook, tmp_path):
     """While two processes write and read, forgetting and pruning take only what they name."""
     old = [
-        Record(f"old{n:013d}".encode(), "{}", '"old"', "forget me", ANSWER, 1.0 + n, 0.1)
+        Entry(f"old{n:013d}".encode(), ANSWER, 1.0 + n, 0.1, prompt='"old"', title="forget me")
         for n in range(300)
     ]
     notebook.store.put_many(old)

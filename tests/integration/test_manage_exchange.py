@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.integration.test_manage import Notebook
 
 
@@ -49,7 +49,7 @@ def test_export_used_keeps_what_the_kernel_used(notebook, tmp_path):
     notebook.ask("hit", "new")
     assert "exported 2 entries" in notebook.manage("export used.db --used").title
     store = SQLiteStore(tmp_path / "used.db", read_only=True)
-    assert {line.title for line in store.summaries()} == {"hit", "new"}
+    assert {line.title for line in store.entries(texts=False)} == {"hit", "new"}
     store.close()
 
 

@@ -13,7 +13,7 @@ _PREAMBLE = """
 import os, signal, sqlite3, sys, time
 from pathlib import Path
 from jupyter_llmcache.errors import DamagedEntryError, StoreError
-from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.entries import *
 """
 

@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.system.stores.processes import start_python
 from tests.unit.stores.entries import answer_to, key_of, large_answer_to
 from tests.unit.stores.folders import is_sound, names
@@ -66,7 +66,7 @@ def check_after_kills(path, kills: int, seed: int) -> None:
             assert all(store.get(key_of(name)).answer == expected_answer(*name) for name in written)
         assert not path.exists() or is_sound(path)
     with closing(SQLiteStore(path)) as store:
-        found = {record.key: record for record in store.records()}
+        found = {record.key: record for record in store.entries()}
         assert store.verify().is_sound
     assert all(found[key_of(name)].answer == expected_answer(*name) for name in acknowledged)
     # Beside the acknowledged ones there is at most what each killed writer was about to tell of.

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from jupyter_llmcache.stores import SQLiteStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.system.stores.processes import start_python
 from tests.unit.stores.entries import Clock, answer_to, entry, key_of
 from tests.unit.stores.folders import is_sound, names, query
@@ -119,5 +119,5 @@ def test_forgetting_under_load(tmp_path):
                 store.put(entry(n))
                 assert store.get(key_of(n - 1000 | 1)).answer == answer_to(n - 1000 | 1)
             assert deleting.returncode == 0
-        kept = {record.key for record in store.records()}
+        kept = {record.key for record in store.entries()}
     assert kept == {key_of(m) for m in (*range(1, 1000, 2), *range(1001, n + 1))}

@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from jupyter_llmcache.stores.base import Record
+from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.stores.base import Store
 
 START = 1_800_000_000.0
 
@@ -39,7 +40,7 @@ def large_answer_to(name: object, size_bytes: int) -> bytes:
     return hashlib.shake_128(repr(name).encode()).digest(size_bytes)
 
 
-def entry(name: object, **changes: Any) -> Record:
+def entry(name: object, **changes: Any) -> Entry:
     """The entry of ``name``; the same every time."""
     values: dict[str, Any] = {
         "key": key_of(name),
@@ -50,4 +51,14 @@ def entry(name: object, **changes: Any) -> Record:
         "created_at": START,
         "provider_s": 0.5,
     }
-    return Record(**{**values, **changes})
+    return Entry(**{**values, **changes})
+
+
+def listed(store: Store, **which: Any) -> list[Entry]:
+    """What lists show: entries without their texts, the most recent first."""
+    return list(store.entries(**{"sort": "recent", "texts": False, **which}))
+
+
+def as_put(entry: Entry | None) -> Entry | None:
+    """An entry without the figures that the store adds."""
+    return entry and entry._replace(size_bytes=0, hits=0, used_at=0.0)

@@ -23,8 +23,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from jupyter_llmcache.commands.manage import SUBCOMMANDS
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.seam.cache import SQLiteCache
-from jupyter_llmcache.stores import SQLiteStore
-from jupyter_llmcache.stores.packing import checksum, pack_answer
+from jupyter_llmcache.stores.sqlite import SQLiteStore
+from jupyter_llmcache.stores.sqlite_packing import checksum, pack_answer
 from tests.unit.stores.entries import large_answer_to
 from tests.unit.stores.folders import is_sound
 
@@ -122,8 +122,8 @@ def look_around(store) -> None:
     uses: tuple[Callable[[], Any], ...] = (
         lambda: str(SUBCOMMANDS["list"].handler(session, Namespace(**no_filter))),
         lambda: str(SUBCOMMANDS["stats"].handler(session, Namespace())),
-        lambda: store.summaries(text_contains="question", request_contains="echo"),
-        lambda: list(store.records()),
+        lambda: list(store.entries(text_contains="question", request_contains="echo")),
+        lambda: list(store.entries()),
         store.requests,
         store.life_totals,
         store.count,
@@ -201,7 +201,7 @@ def test_ten_thousand_damaged_rows(closed, path):
 
 def check_forged_rows(closed, path, rounds: range) -> None:
     with closing(SQLiteStore(closed)) as store:
-        records = list(store.records())
+        records = list(store.entries())
     for round_ in rounds:
         chance = random.Random(round_)
         shutil.copyfile(closed, path)

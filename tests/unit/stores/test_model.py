@@ -21,9 +21,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jupyter_llmcache.stores import MemoryStore, SQLiteStore
-from jupyter_llmcache.stores.base import Hit, LifeTotals, Record, Store
-from tests.unit.stores.entries import Clock, entry, key_of, large_answer_to
+from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.stores.base import LifeTotals, Store
+from jupyter_llmcache.stores.memory import MemoryStore
+from jupyter_llmcache.stores.sqlite import SQLiteStore
+from tests.unit.stores.entries import Clock, as_put, entry, key_of, large_answer_to
 from tests.unit.stores.folders import is_sound, names
 
 NAMES = st.integers(0, 9)
@@ -39,7 +41,7 @@ MAX_ENTRIES, TTL_S = 6, 50
 class Row:
     """What is stored of an entry."""
 
-    record: Record
+    record: Entry
     used_at: float
     place: int
     hits: int = 0
@@ -72,7 +74,7 @@ class Model:
     def is_old(self, row: Row) -> bool:
         return row.record.created_at <= self.clock.now - TTL_S
 
-    def get(self, key: bytes) -> Hit | None:
+    def get(self, key: bytes) -> Entry | None:
         row = self.rows.get(key)
         if row is None or self.is_old(row):
             return None
@@ -80,9 +82,9 @@ class Model:
         uses.hits += 1
         uses.used_at = self.clock.now
         self.pending_hits += 1
-        return Hit(row.record.answer, row.record.created_at, row.record.provider_s)
+        return Entry(key, row.record.answer, row.record.created_at, row.record.provider_s)
 
-    def put_many(self, records: list[Record]) -> None:
+    def put_many(self, records: list[Entry]) -> None:
         self.write_pending()
         for record in records:
             old = self.rows.get(record.key)
@@ -141,7 +143,7 @@ class MemoryMachine(RuleBasedStateMachine):
         self.store = self.open()
 
     def open(self) -> Store:
-        return MemoryStore(MAX_ENTRIES, TTL_S, clock=self.clock)
+        return MemoryStore(max_entries=MAX_ENTRIES, ttl_s=TTL_S, clock=self.clock)
 
     def after_hit(self) -> None:
         self.model.write_pending()  # memory has nothing to write, so it forgets nothing
@@ -202,9 +204,9 @@ class MemoryMachine(RuleBasedStateMachine):
         rows = self.model.rows
         assert self.store.count() == len(rows)
         records = [rows[key].record for key in sorted(rows)]
-        assert list(self.store.records()) == records
+        assert list(map(as_put, self.store.entries())) == records
         assert set(self.store.requests()) >= {record.request for record in records}
-        for line in self.store.summaries():
+        for line in self.store.entries(texts=False):
             row, uses = rows[line.key], self.model.pending.get(line.key, Uses())
             assert line.hits == row.hits + uses.hits
             assert line.used_at == max(row.used_at, uses.used_at)

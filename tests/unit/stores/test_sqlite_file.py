@@ -14,10 +14,20 @@ from pathlib import Path
 import pytest
 
 from jupyter_llmcache.errors import DamagedEntryError, StoreError
-from jupyter_llmcache.stores import SQLiteStore, sqlite_schema
+from jupyter_llmcache.stores import sqlite_schema
 from jupyter_llmcache.stores.base import LifeTotals
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.system.stores.processes import run_python
-from tests.unit.stores.entries import START, Clock, answer_to, entry, key_of, large_answer_to
+from tests.unit.stores.entries import (
+    START,
+    Clock,
+    answer_to,
+    as_put,
+    entry,
+    key_of,
+    large_answer_to,
+    listed,
+)
 from tests.unit.stores.folders import is_sound, names, query, snapshot
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -46,8 +56,8 @@ def test_no_file_before_the_first_answer(tmp_path, path):
     """A session that stores nothing makes no file."""
     with closing(SQLiteStore(path)) as store:
         assert store.get(key_of(1)) is None
-        assert (store.count(), store.size_bytes(), store.summaries()) == (0, 0, [])
-        assert (store.requests(), list(store.records()), store.find("")) == ([], [], [])
+        assert (store.count(), store.size_bytes(), listed(store)) == (0, 0, [])
+        assert (store.requests(), list(store.entries()), store.find("")) == ([], [], [])
         assert store.life_totals() == LifeTotals(0, 0.0)
         store.clear()
         store.prune()
@@ -167,8 +177,8 @@ def test_a_session_without_answers_changes_no_byte(tmp_path, written, read_only)
     with closing(SQLiteStore(written, read_only=read_only)) as store:
         for n in range(5):
             store.get(key_of(n))
-        assert len(store.summaries(text_contains="question")) == 3
-        assert len(list(store.records())) == 3
+        assert len(listed(store, text_contains="question")) == 3
+        assert len(list(store.entries())) == 3
         assert store.verify().is_sound
         store.flush()
         if read_only:
@@ -180,10 +190,10 @@ def test_hits_of_a_session_that_stored_nothing_are_forgotten(written):
     """Such hits would be a write of their own."""
     with closing(SQLiteStore(written, clock=Clock(START + 1))) as store:
         store.get(key_of(1))
-        assert store.summaries(sort="used")[0].hits == 1
+        assert listed(store, sort="used")[0].hits == 1
         assert store.life_totals() == LifeTotals(0, 0.0)
     with closing(SQLiteStore(written)) as store:
-        assert {line.hits for line in store.summaries()} == {0}
+        assert {line.hits for line in listed(store)} == {0}
 
 
 def test_hits_are_written_with_an_answer(written):
@@ -196,7 +206,7 @@ def test_hits_are_written_with_an_answer(written):
         assert store.life_totals() == LifeTotals(3, 1.5)
     with closing(SQLiteStore(written)) as store:
         assert store.life_totals() == LifeTotals(3, 1.5)
-        hits = {line.key: line.hits for line in store.summaries()}
+        hits = {line.key: line.hits for line in listed(store)}
     assert [hits[key_of(n)] for n in (0, 1, 2, 9)] == [0, 2, 1, 0]
 
 
@@ -339,7 +349,7 @@ def test_a_changed_row_is_never_an_answer(written, change):
             with pytest.raises(DamagedEntryError, match=key_of(1).hex()):
                 look(key_of(1))
         with pytest.raises(DamagedEntryError):
-            list(store.records())
+            list(store.entries())
         assert store.get(key_of(2)).answer == answer_to(2)
         assert store.verify().damaged == (key_of(1),)
         store.put(entry(1))
@@ -360,8 +370,8 @@ def test_a_lost_request_text_costs_no_answer(written):
     query(written, "DELETE FROM llmcache_requests")
     with closing(SQLiteStore(written)) as store:
         assert store.get(key_of(1)).answer == answer_to(1)
-        assert store.read(key_of(1)) == entry(1, request="")
-        assert store.summaries()[0].request == ""
+        assert as_put(store.read(key_of(1))) == entry(1, request="")
+        assert listed(store)[0].request == ""
 
 
 # --- versions ---
@@ -379,7 +389,8 @@ def test_a_file_of_version_1_works(tmp_path):
     path = tmp_path / "version1.db"
     shutil.copyfile(VERSION_1, path)
     with closing(SQLiteStore(path)) as store:
-        assert list(store.records()) == sorted(map(entry, range(3)), key=lambda r: r.key)
+        held = list(map(as_put, store.entries()))
+        assert held == sorted(map(entry, range(3)), key=lambda r: r.key)
         assert store.life_totals() == LifeTotals(2, 1.0)
         assert store.verify().is_sound
         store.put(entry(9))

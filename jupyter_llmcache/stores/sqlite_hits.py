@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..entry import Entry
+
 #: A reader that never writes forgets which entries it hit beyond this many.
 MAX_KEYS = 10_000
 
@@ -38,6 +40,14 @@ class PendingHits:
             known.used_at = now
         elif len(self.by_key) < MAX_KEYS:
             self.by_key[key] = KeyHits(1, now)
+
+    def added_to(self, entry: Entry) -> Entry:
+        """Return a whole entry with the hits that are not written yet."""
+        counted = self.by_key.get(entry.key)
+        if counted is None:
+            return entry
+        used_at = max(entry.used_at, counted.used_at)
+        return entry._replace(hits=entry.hits + counted.hits, used_at=used_at)
 
     def rows(self) -> list[tuple[int, float, bytes]]:
         """Return (hits, used_at, key) of each entry that was hit."""

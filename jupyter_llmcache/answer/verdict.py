@@ -74,7 +74,7 @@ def _fault(generation: Generation, finish: str | None, max_tokens_given: bool) -
     if finish is None and _should_tell(generation):
         return "unfinished answer (its end is missing)"
     if _has_invalid_call(generation):
-        return "a tool call that is no JSON"
+        return "a tool call that is not JSON"
     return "empty answer" if _is_empty(generation) else None
 
 

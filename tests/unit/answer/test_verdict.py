@@ -150,7 +150,7 @@ def test_refusals_are_not_kept(fields):
 def test_calls_that_are_no_json_are_not_kept():
     """A call whose arguments cannot be read is not kept, so that asking again can mend it."""
     call = {"name": "f", "args": "{", "id": "1", "error": "cut"}
-    assert judge("hi", invalid_tool_calls=[call]).reason == "a tool call that is no JSON"
+    assert judge("hi", invalid_tool_calls=[call]).reason == "a tool call that is not JSON"
 
 
 def test_one_bad_generation_spoils_the_answer():

@@ -20,11 +20,11 @@ from contextlib import (
 )
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import BaseMessage, message_chunk_to_message
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 
 from .hits import as_hit
-from .replay import chat_chunks, keep, text_chunks
+from .replay import Numbering, chat_chunks, in_blocks, keep, text_chunks, whole_message
 
 if TYPE_CHECKING:
     from .call import OpenCall, Prompt
@@ -90,7 +90,7 @@ class _Door(ABC):
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
-            parts = _Parts()
+            parts = _Parts(self._model)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             with call.paying():
                 self._acquire()
@@ -115,7 +115,7 @@ class _Door(ABC):
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
-            parts = _Parts()
+            parts = _Parts(self._model)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             with call.paying():
                 await self._aacquire()
@@ -155,11 +155,7 @@ class ChatDoor(_Door):
 
     @staticmethod
     def _whole(chunk: Any) -> Generation:
-        message = message_chunk_to_message(chunk.message)
-        pieces = message.content
-        if isinstance(pieces, list) and pieces and all(isinstance(each, str) for each in pieces):
-            # Older releases end a stream of text with an empty list, which makes a list of it all.
-            message = message.model_copy(update={"content": "".join(map(str, pieces))})
+        message = whole_message(chunk.message)
         return ChatGeneration(message=message, generation_info=chunk.generation_info)
 
     def generate(
@@ -179,7 +175,7 @@ class ChatDoor(_Door):
                 self._acquire()
                 options = _options(method, run_manager, kwargs)
                 result: ChatResult = method(messages, stop=stop, **options)
-            call.settle(lambda: _answers(result))
+            call.settle(lambda: _answers(result, self._model))
             return result
 
     async def agenerate(
@@ -199,7 +195,7 @@ class ChatDoor(_Door):
                 await self._aacquire()
                 options = _options(method, run_manager, kwargs)
                 result: ChatResult = await method(messages, stop=stop, **options)
-            call.settle(lambda: _answers(result))
+            call.settle(lambda: _answers(result, self._model))
             return result
 
 
@@ -347,13 +343,15 @@ class _TextBatch:
 class _Parts:
     """The chunks of a stream as they came, whatever becomes of them outside."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any) -> None:
+        self._numbering = Numbering(model)
         self._chunks: list[Callable[[], Any]] = []
         self._fault: Exception | None = None
 
     def add(self, chunk: Any) -> None:
         """Keep a copy. Never raises: a chunk that cannot be copied still goes to the caller."""
         try:
+            self._numbering.write(chunk)
             self._chunks.append(keep(chunk))
         except Exception as error:  # noqa: BLE001  # whatever a provider puts into a chunk
             self._fault = error
@@ -387,18 +385,17 @@ def _takes_run_manager(function: Callable[..., Any]) -> bool:
     return "run_manager" in inspect.signature(function).parameters
 
 
-def _answers(result: ChatResult) -> Sequence[Generation]:
+def _answers(result: ChatResult, model: Any) -> Sequence[Generation]:
     """Return the generations as the caller will see them.
 
     LangChain lays what the provider says of a whole call into the message, when there is one; a
     hit has no such output, so it is kept in the message.
     """
-    if len(result.generations) != 1 or not result.llm_output:
-        return result.generations
-    (generation,) = result.generations
-    message, info = generation.message, generation.generation_info or {}
-    said = {name: info.get(name, value) for name, value in result.llm_output.items()}
-    message = message.model_copy(
-        update={"response_metadata": {**said, **message.response_metadata}}
-    )
-    return [ChatGeneration(message=message, generation_info=generation.generation_info)]
+    said = (result.llm_output if len(result.generations) == 1 else None) or {}
+    seen = []
+    for generation in result.generations:
+        message, info = in_blocks(generation.message, model), generation.generation_info
+        metadata = {**said, **(info or {}), **message.response_metadata}
+        message = message.model_copy(update={"response_metadata": metadata})
+        seen.append(ChatGeneration(message=message, generation_info=info))
+    return seen

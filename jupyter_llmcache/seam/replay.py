@@ -1,4 +1,4 @@
-"""A recalled answer as the stream it might have been: chunks that add up to the same message."""
+"""A recalled answer as a stream, and a stream's pieces as they came."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.outputs import (
     ChatGeneration,
@@ -19,12 +19,6 @@ from langchain_core.outputs import (
 
 Chunk = TypeVar("Chunk", ChatGenerationChunk, GenerationChunk)
 
-#: A replay comes in about this many pieces, so that code which draws tokens has something to draw.
-_PIECES = 16
-#: Tells LangChain how to read the content, so that every piece needs it.
-_PROVIDER = "model_provider"
-#: Begins the names in ``additional_kwargs`` under which a model thinks before it speaks.
-_REASONING = "reasoning"
 #: The parts of a message that are lists or dicts.
 _CONTAINERS = (
     "content",
@@ -38,46 +32,93 @@ _CONTAINERS = (
 
 
 def chat_chunks(generation: ChatGeneration) -> Iterator[ChatGenerationChunk]:
-    """Yield ``generation``, which holds an AIMessage, in pieces.
+    """Yield ``generation``, which holds an AIMessage, as one chunk.
 
-    Text comes in pieces, and blocks one by one. The rest comes whole: reasoning beside the text
-    with the first piece, what is known in the end (usage, metadata) with the last.
+    More would have to add up to the very same message, which no reader of LangChain's pieces
+    guarantees: adding parses tool calls anew, and joins blocks by rules of each release.
     """
     message = cast("AIMessage", generation.message)
-    metadata = message.response_metadata
-    provider = {_PROVIDER: metadata[_PROVIDER]} if _PROVIDER in metadata else {}
-    beside = message.additional_kwargs
-    early = {name: value for name, value in beside.items() if name.startswith(_REASONING)}
-    late = {name: value for name, value in beside.items() if name not in early}
-    *parts, end = _parts(message)
-    for content, calls in parts:
-        chunk = AIMessageChunk(
-            content=content,
-            name=message.name,
-            additional_kwargs=early,
-            response_metadata=provider.copy(),
-            tool_call_chunks=calls,
+    content = _numbered(message)
+    # A stream numbers a call as the block that it stands in.
+    places = {_call_id(block): block.get("index") for block in content if isinstance(block, dict)}
+    calls = [
+        ToolCallChunk(
+            name=name, args=args, id=id_, index=places.get(id_, place), type="tool_call_chunk"
         )
-        yield ChatGenerationChunk(message=chunk)
-        early = {}
-    content, calls = end
-    chunk = AIMessageChunk(
-        content=content,
-        name=message.name,
-        additional_kwargs={**early, **late},
-        response_metadata=metadata,
-        tool_call_chunks=calls,
-        usage_metadata=message.usage_metadata,
+        for place, (name, args, id_) in enumerate(_calls(message))
+    ]
+    # Past pydantic, because a chunk made in the common way reads its calls out of their pieces.
+    chunk = AIMessageChunk.model_construct(
+        **{
+            **message.__dict__,
+            **(message.model_extra or {}),
+            "content": content,
+            "type": "AIMessageChunk",
+            "tool_call_chunks": calls,
+            "chunk_position": "last",
+        }
     )
     yield ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
 
 
 def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
-    """Yield ``generation`` of a text model in pieces that add up to it."""
-    *pieces, rest = _pieces(generation.text)
-    for piece in pieces:
-        yield GenerationChunk(text=piece)
-    yield GenerationChunk(text=rest, generation_info=generation.generation_info)
+    """Yield ``generation`` of a text model as one chunk."""
+    yield GenerationChunk(text=generation.text, generation_info=generation.generation_info)
+
+
+# --- a fresh answer as its caller will see it ---
+
+
+def in_blocks(message: Any, model: Any) -> Any:
+    """Return an answer with the content that LangChain gives it behind the provider's method.
+
+    That is standard blocks, where the model asks for ``output_version="v1"``.
+    """
+    if getattr(model, "output_version", None) != "v1":
+        return message
+    metadata = {**message.response_metadata, "output_version": "v1"}
+    return message.model_copy(
+        update={"content": message.content_blocks, "response_metadata": metadata}
+    )
+
+
+class Numbering:
+    """Does to the chunks of one stream what ``in_blocks`` does to an answer.
+
+    LangChain finds that done, and leaves it so. It also numbers the blocks: those of one kind in
+    a row are parts of one.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._kind = ""
+        self._number = -1
+
+    def write(self, chunk: Any) -> None:
+        """Write a chunk's content in blocks, if its message is to have them."""
+        message = getattr(chunk, "message", None)
+        written = in_blocks(message, self._model)
+        if written is message:
+            return
+        chunk.message = written
+        for block in written.content:
+            if block["type"] != self._kind:
+                self._kind = block["type"]
+                self._number += 1
+            block.setdefault("index", self._number)
+
+
+def whole_message(total: AIMessageChunk) -> Any:
+    """Return the message that the sum of a stream's chunks is."""
+    if total.chunk_position != "last" and total.response_metadata.get("output_version") == "v1":
+        # As LangChain ends a stream: only then are the pieces of calls among the blocks read.
+        total += AIMessageChunk(content=[], chunk_position="last")
+    message = message_chunk_to_message(total)
+    pieces = message.content
+    if isinstance(pieces, list) and pieces and all(isinstance(each, str) for each in pieces):
+        # Older releases end a stream of text with an empty list, which makes a list of it all.
+        message = message.model_copy(update={"content": "".join(map(str, pieces))})
+    return message
 
 
 def keep(chunk: Chunk) -> Callable[[], Chunk]:
@@ -99,74 +140,26 @@ def keep(chunk: Chunk) -> Callable[[], Chunk]:
     )
 
 
-def _pieces(text: str) -> list[str]:
-    """Cut ``text`` behind spaces into at most about ``_PIECES`` pieces, at least one."""
-    size = max(1, len(text) // _PIECES)
-    pieces: list[str] = []
-    start = 0
-    while start < len(text):
-        end = text.find(" ", start + size)
-        end = len(text) if end < 0 else end + 1
-        pieces.append(text[start:end])
-        start = end
-    return pieces or [""]
+def _calls(message: AIMessage) -> Iterator[tuple[str | None, str | None, str | None]]:
+    for call in message.tool_calls:
+        yield call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"]
+    for invalid in message.invalid_tool_calls:
+        yield invalid["name"], invalid["args"], invalid["id"]
 
 
-def _parts(message: AIMessage) -> list[tuple[Any, list[ToolCallChunk]]]:
-    """Return the content in pieces, each with the tool calls that belong to it."""
-    content, calls = message.content, _tool_call_chunks(message)
-    parts: list[tuple[Any, list[ToolCallChunk]]] = []
-    if isinstance(content, str):
-        parts += [(piece, []) for piece in _pieces(content)]
-    for block in _numbered(content) if isinstance(content, list) else []:
-        parts += [([piece], []) for piece in _block_pieces(block)]
-        own = [call for call in calls if isinstance(block, dict) and call["id"] in _ids(block)]
-        for call in own:
-            # A stream numbers a call as the block that it stands in.
-            parts[-1][1].append(cast("ToolCallChunk", {**call, "index": block["index"]}))
-            calls.remove(call)
-    if calls:
-        # A stream tells them apart from the text, and what reads it may need that.
-        parts.append(("" if isinstance(content, str) else [], calls))
-    return parts[1:] if content == "" and calls else parts or [(content, [])]
+def _call_id(block: dict[str, Any]) -> Any:
+    return block.get("call_id", block.get("id"))
 
 
-def _numbered(blocks: list[Any]) -> list[Any]:
-    """Number blocks as a stream does, if they are not; pieces of equal number are added up."""
-    if all(isinstance(block, dict) and "index" in block for block in blocks):
-        return blocks
+def _numbered(message: AIMessage) -> Any:
+    """Return the content, its standard blocks numbered each for itself.
+
+    LangChain numbers those that are not, and gives two of one kind the same number.
+    """
+    content = message.content
+    if isinstance(content, str) or message.response_metadata.get("output_version") != "v1":
+        return content
     return [
-        {**block, "index": number} if isinstance(block, dict) else block
-        for number, block in enumerate(blocks)
-    ]
-
-
-def _block_pieces(block: Any) -> list[Any]:
-    """Cut a numbered block into pieces of the same number, where its kind can be cut."""
-    if not isinstance(block, dict):
-        return [block]
-    head = {"type": block.get("type"), "index": block["index"]}
-    match block:
-        case {"type": "text", "text": str(text)}:
-            *pieces, rest = _pieces(text)
-            return [*({**head, "text": piece} for piece in pieces), {**block, "text": rest}]
-        case {"type": "reasoning", "summary": [_, *_] as summary}:
-            return [{**block, "summary": []}, {**head, "summary": summary}]
-        case _:
-            return [block]
-
-
-def _ids(block: dict[str, Any]) -> tuple[Any, Any]:
-    return block.get("call_id"), block.get("id")
-
-
-def _tool_call_chunks(message: AIMessage) -> list[ToolCallChunk]:
-    calls: list[tuple[str | None, str | None, str | None]] = [
-        (call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"])
-        for call in message.tool_calls
-    ]
-    calls += [(call["name"], call["args"], call["id"]) for call in message.invalid_tool_calls]
-    return [
-        ToolCallChunk(name=name, args=args, id=call_id, index=index, type="tool_call_chunk")
-        for index, (name, args, call_id) in enumerate(calls)
+        {**block, "index": block.get("index", place)} if isinstance(block, dict) else block
+        for place, block in enumerate(content)
     ]

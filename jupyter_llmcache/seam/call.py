@@ -25,7 +25,7 @@ from .. import request as keys
 from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import Call, Kind
-from . import recent
+from . import recent, web
 from .flight import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
 from .places import AnswerPlace, Found, entry_of
 
@@ -263,6 +263,7 @@ class OpenCall:
             shared_by: How many calls the provider answers at once; its time is parted among them.
         """
         began = time.perf_counter()
+        self._keep_here(True)
         try:
             yield
         except GeneratorExit:
@@ -275,21 +276,29 @@ class OpenCall:
             self._left = isinstance(error, _LEFT)
             raise
         finally:
+            self._keep_here(False)
             self._provider_s = (time.perf_counter() - began - self._paused_s) / shared_by
 
     def pause(self) -> None:
         """Note that the reader of a stream has its next piece."""
+        self._keep_here(False)
         self._paused_at = time.perf_counter()
         if self._flight is not None:
             self._flight.pause()
 
     def resume(self) -> None:
         """Note that the reader of a stream wants more. A long pause is not the provider's time."""
+        self._keep_here(True)
         pause_s = time.perf_counter() - self._paused_at
         if pause_s > PAUSE_LIMIT_S:
             self._paused_s += pause_s
         if self._flight is not None:
             self._flight.resume()
+
+    def _keep_here(self, keeps: bool) -> None:
+        """Say whether what the provider's client sends now is kept here, as one answer."""
+        if self.request is not None:
+            web.keep_elsewhere(keeps)
 
     def settle(self, answer: Callable[[], Sequence[Generation]]) -> None:
         """Keep what the provider answered, if it is a good answer. Never raises.

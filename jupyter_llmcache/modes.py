@@ -21,11 +21,15 @@ Mode = Literal["auto", "replay", "refresh", "bypass"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 ENVIRONMENT_VARIABLE = "LLMCACHE_MODE"
 
+#: Which embeddings go through the cache: those that ask somebody, all, or none.
+Embedded = Literal["remote", "all", "off"]
+
 _block_mode: ContextVar[Mode | None] = ContextVar("llmcache_block_mode", default=None)
 _lock = threading.Lock()
 _replay_blocks = 0
 _session_mode: Mode | None = None
 _session_allows_web = False
+_embedded: Embedded = "remote"
 
 
 def parse_mode(text: str, source: str = "mode") -> Mode:
@@ -66,6 +70,17 @@ def allows_web() -> bool:
 def session_mode() -> Mode | None:
     """Return what ``set_session_mode`` set."""
     return _session_mode
+
+
+def set_embedded(which: Embedded) -> None:
+    """Say which embeddings go through the cache, for the whole process."""
+    global _embedded  # noqa: PLW0603  # one process has one global LangChain cache and so one choice
+    _embedded = which
+
+
+def embedded() -> Embedded:
+    """Return what ``set_embedded`` set; "remote" before."""
+    return _embedded
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class Session:
     _in_cell: bool = False
 
     def __post_init__(self) -> None:
+        modes.set_embedded(self.settings.embeddings)  # type: ignore[arg-type]  # traitlets type an Enum as str
+        self.settings.observe(lambda change: modes.set_embedded(change["new"]), "embeddings")
         # A restarted kernel must leave one complete file behind.
         atexit.register(self.close)
 

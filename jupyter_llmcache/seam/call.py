@@ -18,6 +18,7 @@ from typing import Any
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
+from pydantic import ValidationError
 
 from .. import answer as entry
 from .. import modes
@@ -25,7 +26,7 @@ from .. import request as keys
 from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import Call, Kind
-from . import recent, web
+from . import recent, structured, web
 from .flight import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
 from .places import AnswerPlace, Found, entry_of
 
@@ -224,7 +225,7 @@ class OpenCall:
         if self._found is None:
             return None
         self._usage = entry.usage_of(self._found.generations)
-        return self._found.generations
+        return structured.read(self._found.generations, self.kwargs)
 
     def _find(self, request: keys.Request) -> Found | None:
         try:
@@ -315,6 +316,21 @@ class OpenCall:
             self._reason = error.reason
         except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
             self._warning = str(error)
+
+    def settle_refused(self, error: ValidationError, said: Callable[[], str] = str) -> None:
+        """Keep an answer that the caller's own class refused, which ``paying`` let through.
+
+        Args:
+            error: What the class raised.
+            said: Puts together the text of a stream that came before. Never raises, as ``settle``.
+        """
+        try:
+            generations = structured.refused(error, self.kwargs, said())
+        except Exception as fault:  # noqa: BLE001  # as in settle
+            self._warning = str(fault)
+            return
+        if generations:
+            self.settle(lambda: generations)
 
     def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
         verdict = entry.verdict(generations, max_tokens_given=keys.limits_tokens(request))

@@ -2,7 +2,6 @@
 
 from .codec import (
     MAX_ANSWER_BYTES,
-    PARSED,
     NotStorableError,
     damaged,
     decode,
@@ -17,7 +16,6 @@ from .verdict import Verdict, verdict
 
 __all__ = [
     "MAX_ANSWER_BYTES",
-    "PARSED",
     "NotStorableError",
     "Verdict",
     "damaged",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from ..errors import LLMCacheError
 from ..modes import MODES, Mode
 from . import manage
 from .answer import CacheStatus
@@ -27,16 +26,8 @@ _TTL = Argument(
 )
 
 
-_RECORD_WEB = Argument(
-    ("--record-web",),
-    "keep what else is fetched by HTTP: raw SDKs, search tools, pages, images",
-)
-
-
 def _memory(session: Session, args: Namespace) -> CacheStatus:
-    return session.use_memory(
-        **_given(max_entries=args.max_entries, ttl_s=args.ttl_s, record_web=args.record_web or None)
-    )
+    return session.use_memory(**_given(max_entries=args.max_entries, ttl_s=args.ttl_s))
 
 
 def _sqlite(session: Session, args: Namespace) -> CacheStatus:
@@ -47,7 +38,6 @@ def _sqlite(session: Session, args: Namespace) -> CacheStatus:
             ttl_s=args.ttl_s,
             max_entries=args.max_entries,
             max_size_bytes=args.max_size_bytes,
-            record_web=args.record_web or None,
         ),
     )
 
@@ -62,9 +52,7 @@ def _off(session: Session, _: Namespace) -> CacheStatus:
 
 def _mode(session: Session, args: Namespace) -> CacheStatus:
     mode: Mode = args.mode
-    if args.allow_web and mode != "replay":
-        raise LLMCacheError("--allow-web goes with mode replay alone", "Leave it out")
-    return session.set_mode(mode, allow_web=args.allow_web)
+    return session.set_mode(mode)
 
 
 def _annotate(session: Session, args: Namespace) -> None:
@@ -79,12 +67,7 @@ def _given(**options: Any) -> dict[str, Any]:
 _CHOOSING: dict[str, Subcommand] = {
     subcommand.name: subcommand
     for subcommand in (
-        Subcommand(
-            "memory",
-            "a cache that ends with the kernel",
-            _memory,
-            (_MAX_ENTRIES, _TTL, _RECORD_WEB),
-        ),
+        Subcommand("memory", "a cache that ends with the kernel", _memory, (_MAX_ENTRIES, _TTL)),
         Subcommand(
             "sqlite",
             "a cache in one file that stays",
@@ -107,7 +90,6 @@ _CHOOSING: dict[str, Subcommand] = {
                     options={"type": parse_size_bytes, "dest": "max_size_bytes"},
                 ),
                 _MAX_ENTRIES,
-                _RECORD_WEB,
             ),
         ),
         Subcommand(
@@ -135,10 +117,6 @@ _CHOOSING: dict[str, Subcommand] = {
                     "auto: read, else ask and store; replay: only read; "
                     "refresh: ask and overwrite; bypass: neither read nor write",
                     options={"choices": MODES},
-                ),
-                Argument(
-                    ("--allow-web",),
-                    "in replay: what asks no model may leave, after the file was asked",
                 ),
             ),
         ),

@@ -139,10 +139,6 @@ _OPENAI = Provider(
         {
             "async_client",
             "batch_size",
-            "chunk_size",
-            "retry_max_seconds",
-            "retry_min_seconds",
-            "show_progress_bar",
             "client",
             "http_async_client",
             "http_client",
@@ -193,8 +189,6 @@ _ANTHROPIC = Provider(
 PROVIDERS: Mapping[str, Provider] = {
     "langchain_openai.BaseChatOpenAI": _OPENAI,
     "langchain_openai.BaseOpenAI": _OPENAI,
-    "langchain_openai.OpenAIEmbeddings": _OPENAI,
-    "langchain_ollama.OllamaEmbeddings": _OLLAMA,
     "langchain_ollama.ChatOllama": _OLLAMA,
     "langchain_ollama.OllamaLLM": _OLLAMA,
     "langchain_anthropic.ChatAnthropic": _ANTHROPIC,

@@ -41,6 +41,15 @@ class PendingHits:
         elif len(self.by_key) < MAX_KEYS:
             self.by_key[key] = KeyHits(1, now)
 
+    def take_back(self, earlier: PendingHits) -> None:
+        """Count what ``earlier`` holds again, because it could not be written."""
+        self.hits += earlier.hits
+        self.saved_s += earlier.saved_s
+        for key, counted in earlier.by_key.items():
+            known = self.by_key.setdefault(key, KeyHits(0, 0.0))
+            known.hits += counted.hits
+            known.used_at = max(known.used_at, counted.used_at)
+
     def added_to(self, entry: Entry) -> Entry:
         """Return a whole entry with the hits that are not written yet."""
         counted = self.by_key.get(entry.key)

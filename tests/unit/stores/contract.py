@@ -356,7 +356,55 @@ class StoreContract(ABC):
 
     def test_prune_an_empty_store(self, opener):
         """There is nothing to prune in an empty store."""
-        assert opener(ttl_s=1, max_entries=1).prune() == 0
+        assert opener(ttl_s=1).prune() == 0
+
+    # --- threads, end ---
+
+    def test_threads(self, store):
+        """Eight threads put, get and overwrite at once, and every answer is right."""
+        faults: list[object] = []
+
+        def work(thread: int) -> None:
+            try:
+                for n in range(40):
+                    store.put(entry((thread, n)))
+                    store.put(entry(("shared", n)))
+                    mine = store.get(key_of((thread, n))).answer
+                    shared = store.get(key_of(("shared", n))).answer
+                    if (mine, shared) != (answer_to((thread, n)), answer_to(("shared", n))):
+                        faults.append((thread, n))
+            except Exception as error:
+                faults.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert store.count() == 8 * 40 + 40
+        if self.keeps_totals:
+            assert store.life_totals().hits == 8 * 40 * 2
+
+    def test_verify_of_a_sound_store(self, store):
+        """A sound store is found sound, and repairing it changes nothing."""
+        store.put_many([entry(n) for n in range(3)])
+        for repair in (False, True):
+            report = store.verify(repair=repair)
+            assert report.is_sound
+            assert report.entries == 3
+        assert store.count() == 3
+
+    def test_close(self, store):
+        """A store may be flushed, and closed twice."""
+        store.put(entry(1))
+        store.flush()
+        store.close()
+        store.close()
+
+
+class BoundedStoreContract(StoreContract):
+    """Tests that hold for every store with bounds of its own."""
 
     def test_max_entries(self, opener, clock):
         """The least recently used entry goes first, and a hit is a use."""
@@ -427,47 +475,3 @@ class StoreContract(ABC):
         """A bound that leaves no room is refused by name."""
         with pytest.raises(LLMCacheError, match=f"{bound} is {value}"):
             opener(**{bound: value})
-
-    # --- threads, end ---
-
-    def test_threads(self, store):
-        """Eight threads put, get and overwrite at once, and every answer is right."""
-        faults: list[object] = []
-
-        def work(thread: int) -> None:
-            try:
-                for n in range(40):
-                    store.put(entry((thread, n)))
-                    store.put(entry(("shared", n)))
-                    mine = store.get(key_of((thread, n))).answer
-                    shared = store.get(key_of(("shared", n))).answer
-                    if (mine, shared) != (answer_to((thread, n)), answer_to(("shared", n))):
-                        faults.append((thread, n))
-            except Exception as error:
-                faults.append(error)
-
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert faults == []
-        assert store.count() == 8 * 40 + 40
-        if self.keeps_totals:
-            assert store.life_totals().hits == 8 * 40 * 2
-
-    def test_verify_of_a_sound_store(self, store):
-        """A sound store is found sound, and repairing it changes nothing."""
-        store.put_many([entry(n) for n in range(3)])
-        for repair in (False, True):
-            report = store.verify(repair=repair)
-            assert report.is_sound
-            assert report.entries == 3
-        assert store.count() == 3
-
-    def test_close(self, store):
-        """A store may be flushed, and closed twice."""
-        store.put(entry(1))
-        store.flush()
-        store.close()
-        store.close()

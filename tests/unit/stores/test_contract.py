@@ -16,20 +16,20 @@ from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.stores.base import Store, Which, select
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore
-from tests.unit.stores.contract import StoreContract
+from tests.unit.stores.contract import BoundedStoreContract, StoreContract
 from tests.unit.stores.langchain_files import langchain_table, write_langchain_file
 
 ROWS = [(f"prompt {n}", "llm", f"text {n}") for n in range(3)]
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(BoundedStoreContract):
     """In memory."""
 
     def open(self, folder: Path, **options: Any) -> Store:
         return MemoryStore(**options)
 
 
-class TestSQLiteStore(StoreContract):
+class TestSQLiteStore(BoundedStoreContract):
     """In a new file."""
 
     def open(self, folder: Path, **options: Any) -> Store:
@@ -43,7 +43,7 @@ def written(tmp_path_factory):
     return path
 
 
-class TestLangChainFile(StoreContract):
+class TestLangChainFile(BoundedStoreContract):
     """In a file that LangChain's own cache wrote, which keeps its table through every test."""
 
     # LangChain makes files that keep their free pages: one entry goes in before another goes out.

@@ -1,0 +1,249 @@
+"""The connection to a Valkey or Redis server: addresses, and faults in one line.
+
+Nobody waits for a server that is away: after the first fault every question fails at once, until a
+thread has seen it answer again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from ..errors import LLMCacheError, StoreError
+
+T = TypeVar("T")
+
+URL_VARIABLE = "LLMCACHE_REDIS_URL"
+USER_VARIABLE, PASSWORD_VARIABLE = "REDIS_USERNAME", "REDIS_PASSWORD"
+
+#: What a call waits for a server that does not answer, in seconds.
+_CALL_S = 0.2
+#: What a look through many entries waits, in seconds.
+_PATIENT_S = 5.0
+#: The first and the longest pause between two tries to reach a server that is away, in seconds.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+_SCHEMES = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "valkey": "redis",
+    "valkeys": "rediss",
+    "unix": "unix",
+    "redis+sentinel": "redis+sentinel",
+}
+
+
+class ServerAwayError(StoreError):
+    """The server does not answer now."""
+
+
+class Link:
+    """One server, or one cluster, as two clients: a hasty one for calls and a patient one.
+
+    Args:
+        url: Where it is; see ``RedisStore``.
+        client: A client of the user's own in its place.
+        on_return: Called when a server that was away answers again.
+
+    Attributes:
+        name: The address without user and password.
+        notice: What the user should know about the address; None when nothing.
+
+    Raises:
+        LLMCacheError: The address is not valid, or redis-py is not installed.
+    """
+
+    def __init__(self, url: str, client: Any, *, on_return: Callable[[], None]) -> None:
+        self._redis = _library()
+        self._on_return = on_return
+        self._is_away = False
+        self._closed = threading.Event()
+        self.notice: str | None = None
+        if client is not None:
+            self.name = f"redis client of class {type(client).__name__}"
+            self._hasty = self._patient = client
+        else:
+            given = url or os.environ.get(URL_VARIABLE, "")
+            self.name, self.notice = _shown(given, typed=bool(url))
+            self._hasty = self._open(given, _CALL_S)
+            self._patient = self._open(given, _PATIENT_S)
+        self.is_cluster = isinstance(self._hasty, self._redis.RedisCluster)
+
+    def ask(self, work: Callable[[Any], T], *, patient: bool = False) -> T:
+        """Return what ``work`` gets from the server.
+
+        Args:
+            work: Is given a client of redis-py.
+            patient: It may take seconds.
+
+        Raises:
+            StoreError: The server refuses; a ServerAwayError where it does not answer.
+        """
+        if self._is_away:
+            raise ServerAwayError(f"{self.name} does not answer", "It is tried again meanwhile")
+        try:
+            return work(self._patient if patient else self._hasty)
+        except self._redis.RedisError as error:
+            raise self._told(error) from None
+        except (OSError, RecursionError, IndexError) as error:
+            raise StoreError(f"{self.name} failed: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        """Give the connections back; a client of the user's own stays open."""
+        self._closed.set()
+        if not self.name.startswith("redis client"):
+            with suppress(self._redis.RedisError):
+                self._hasty.close()
+                self._patient.close()
+
+    def _told(self, error: Exception) -> StoreError:
+        """Say in one line what is wrong, without what the library says: it may repeat our data."""
+        kinds = self._redis.exceptions
+        refusals = (
+            (
+                kinds.AuthenticationError,
+                "refuses the user or the password",
+                f"Set {USER_VARIABLE} and {PASSWORD_VARIABLE}",
+            ),
+            (
+                kinds.AuthenticationWrongNumberOfArgsError,
+                "refuses the password",
+                f"Set {PASSWORD_VARIABLE}",
+            ),
+            (
+                kinds.NoPermissionError,
+                "does not let this user do that",
+                "Ask who runs it, or use --read-only",
+            ),
+            (
+                kinds.OutOfMemoryError,
+                "is full",
+                "Raise its maxmemory, or set a policy that evicts, as allkeys-lru",
+            ),
+            (
+                kinds.ReadOnlyError,
+                "is a replica that cannot be written",
+                "Use the address of its primary, or --read-only",
+            ),
+        )
+        for kind, what, remedy in refusals:
+            if isinstance(error, kind):
+                return StoreError(f"{self.name} {what}", remedy)
+        away = (
+            kinds.ConnectionError,
+            kinds.TimeoutError,
+            kinds.ClusterDownError,
+            kinds.RedisClusterException,
+            kinds.MasterDownError,
+        )
+        if isinstance(error, away):
+            self._leave()
+            return ServerAwayError(f"{self.name} does not answer", "It is tried again meanwhile")
+        if "WRONGTYPE" in str(error):
+            return StoreError(
+                f"{self.name} holds foreign data under our names", "Choose a --prefix of your own"
+            )
+        return StoreError(f"{self.name} failed: {type(error).__name__}")
+
+    def _leave(self) -> None:
+        if not self._is_away and not self._closed.is_set():
+            self._is_away = True
+            threading.Thread(target=self._return, name="llmcache-redis", daemon=True).start()
+
+    def _return(self) -> None:
+        """Try until the server answers, then say so."""
+        pause_s = _FIRST_PAUSE_S
+        while not self._closed.wait(pause_s):
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            with suppress(self._redis.RedisError, OSError):
+                self._patient.ping()
+                self._is_away = False
+                with suppress(StoreError):
+                    self._on_return()
+                return
+
+    def _open(self, url: str, timeout_s: float) -> Any:
+        redis = self._redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        scheme, rest = _split(url)
+        options: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            # A connection that the server closed meanwhile is made anew once, at once.
+            "retry": Retry(NoBackoff(), 1, (redis.exceptions.ConnectionError,)),
+        }
+        for name, variable in (("username", USER_VARIABLE), ("password", PASSWORD_VARIABLE)):
+            if os.environ.get(variable):
+                options[name] = os.environ[variable]
+        try:
+            if scheme == "redis+sentinel":
+                return _by_sentinel(url, options)
+            parts = urlsplit(f"{scheme}:{rest}")
+            query = dict(parse_qsl(parts.query))
+            wants_cluster = query.pop("cluster", "") == "true"
+            plain = urlunsplit(parts._replace(query=urlencode(query)))
+            return (redis.RedisCluster if wants_cluster else redis.Redis).from_url(plain, **options)
+        except redis.RedisError as error:
+            raise self._told(error) from None
+        except (ValueError, TypeError, OSError) as error:
+            raise LLMCacheError(
+                f"{self.name} is not a valid address of a server ({type(error).__name__})",
+                "Write it as redis://host:6379/0",
+            ) from None
+
+
+def _library() -> Any:
+    try:
+        import redis
+    except ImportError:
+        raise LLMCacheError(
+            "a cache on a server needs redis-py, which is not installed",
+            'Install it: pip install "redis>=5"',
+        ) from None
+    return redis
+
+
+def _split(url: str) -> tuple[str, str]:
+    scheme, colon, rest = url.partition(":")
+    if not colon or scheme.lower() not in _SCHEMES:
+        raise LLMCacheError(
+            f"the address begins with {scheme[:20]!r}"
+            if url
+            else "no address of a server is given",
+            f"Write it as redis://host:6379/0, or set {URL_VARIABLE}",
+        )
+    return _SCHEMES[scheme.lower()], rest
+
+
+def _shown(url: str, *, typed: bool) -> tuple[str, str | None]:
+    """Return the address without user, password and query, and a warning where one was typed."""
+    scheme, rest = _split(url)
+    place, _, _ = rest.partition("?")
+    credentials, at, host = place.removeprefix("//").rpartition("@")
+    name = f"{scheme}://{unquote(host)}"
+    if at and ":" in credentials and typed:
+        return name, f"a password stands in the address: better set {PASSWORD_VARIABLE}"
+    return name, None
+
+
+def _by_sentinel(url: str, options: dict[str, Any]) -> Any:
+    """Return the primary of ``redis+sentinel://host:port,host:port/name/db``."""
+    from redis.sentinel import Sentinel
+
+    place = url.partition("://")[2].partition("?")[0]
+    credentials, _, rest = place.rpartition("@")
+    hosts, _, service = rest.partition("/")
+    service, _, database = service.partition("/")
+    if credentials:
+        user, _, password = credentials.partition(":")
+        options |= {"username": unquote(user) or None, "password": unquote(password)}
+    watchers = [host.rpartition(":") for host in hosts.split(",")]
+    timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+    hosts_ports = [(host, int(port)) for host, _, port in watchers]
+    sentinel: Any = Sentinel(hosts_ports, **timeouts)  # type: ignore[no-untyped-call,unused-ignore]
+    return sentinel.master_for(service, db=int(database or 0), **options)

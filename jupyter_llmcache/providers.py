@@ -38,12 +38,14 @@ class Provider(NamedTuple):
         never: What cannot change an answer.
         at_home: What tells only who asks, at the usual endpoint; elsewhere a gateway may route by
             it.
+        chat_only: What cannot change an answer where the model asks by chat completions.
+        server_ids: Fields that let the server go on from what it holds, each by where an earlier
+            answer's ``response_metadata`` has the id.
+        unsent_names: Types of messages whose ``name`` is not sent.
         credentials: Fields and names of headers, in lower case, that hold a credential and nothing
             else. They neither count nor are shown. Fields of type ``SecretStr`` need no mention.
         clients: Fields and attributes that hold the SDK's clients: what in them reaches the
             provider is read there.
-        client_fields: Fields with arguments for an HTTP client: what reaches the provider counts.
-        client_state: Where in those clients stands what counts, as dotted paths from the model.
         made_once: Fields that only the clients are made of, and that count there.
         aliases: Arguments of a call by the field that means the same.
         merges_model_kwargs: Whether ``model_kwargs`` are sent beside the other parameters.
@@ -71,10 +73,11 @@ class Provider(NamedTuple):
     usual_endpoint: str | None = None
     never: Reasons = _NONE
     at_home: Reasons = _NONE
+    chat_only: Reasons = _NONE
+    server_ids: Mapping[str, str] = _NONE
+    unsent_names: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     clients: tuple[str, ...] = ()
-    client_fields: frozenset[str] = frozenset()
-    client_state: tuple[str, ...] = ()
     made_once: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = _NONE
     merges_model_kwargs: bool = False
@@ -98,20 +101,22 @@ def _ends(**words: str) -> dict[str, End]:
     return {word: kinds[kind] for kind, said in words.items() for word in said.split()}
 
 
-#: What cannot change an answer whoever gives it.
+#: What cannot change an answer whoever gives it, as a model's field or as an argument of a call.
 EVERYWHERE: Reasons = {
     **_all("callback_manager callbacks run_manager", "who listens"),
-    **_all("name run_name tags metadata run_id config verbose", "how a run is called in a trace"),
-    **_all("cache rate_limiter custom_get_token_ids profile", "LangChain's own, sent nowhere"),
+    **_all("run_id run_name config", "how a run is called in a trace"),
     **_all("max_retries timeout request_timeout default_request_timeout", "how long it is tried"),
     **_all("disable_streaming streaming stream", "in how many pieces it comes"),
     **_all("stream_usage stream_options", "whether a stream tells its tokens"),
     **_all("ls_structured_output_format structured_output_format", "for a trace; sent elsewhere"),
 }
 
-#: What is sent at the call's own ``metadata`` is a parameter of some providers; the field of that
-#: name is LangChain's for traces.
-SENT_IN_CALLS = frozenset({"metadata"})
+#: Fields of LangChain's base classes, which are sent nowhere. Arguments of a call that are called
+#: so are sent.
+ONLY_FIELDS: Reasons = {
+    **_all("name tags metadata verbose", "how a run is called in a trace"),
+    **_all("cache rate_limiter custom_get_token_ids profile", "LangChain's own"),
+}
 
 #: Headers that hold a credential and nothing else, whoever is asked.
 CREDENTIAL_HEADERS = frozenset(
@@ -180,7 +185,13 @@ _OPENAI = Provider(
         **_all("validate_base_url", "asked once, when the model is made"),
         **_all("disabled_params", "what is not sent; what is sent counts"),
     },
-    at_home=_all("user safety_identifier", _WHO),
+    at_home={
+        **_all("user safety_identifier", _WHO),
+        **_all("metadata", "kept beside the answer, for its owner"),
+    },
+    chat_only=_all("store", "whether the provider keeps the answer, for its owner"),
+    server_ids={"use_previous_response_id": "id"},
+    unsent_names=frozenset({"tool"}),
     credentials=frozenset({"azure_ad_token_provider", "azure_ad_async_token_provider"}),
     clients=_CLIENTS,
     made_once=frozenset({"default_headers", "default_query", "http_client", "http_async_client"}),
@@ -210,7 +221,9 @@ ROWS: tuple[Provider, ...] = (
             **_all("cache_control", _KEPT),
             **_all("anthropic_proxy", "by which way"),
         },
-        at_home=_all("user_profile_id", _WHO),
+        at_home=_all("user_profile_id metadata", _WHO),
+        server_ids={"reuse_last_container": "container"},
+        unsent_names=frozenset({"human", "ai", "system", "tool"}),
         clients=("_client", "_async_client"),
         made_once=frozenset({"default_headers"}),
         merges_model_kwargs=True,
@@ -240,6 +253,7 @@ ROWS: tuple[Provider, ...] = (
         },
         clients=("_client", "_async_client"),
         made_once=frozenset({"client_kwargs", "async_client_kwargs", "sync_client_kwargs"}),
+        unsent_names=frozenset({"human", "ai", "system", "tool"}),
         stop_overrides=True,  # it refuses to be told twice
         always_tells_end=True,
         ends=_ends(cut="length", broken="load unload not_finished"),
@@ -260,8 +274,6 @@ ROWS: tuple[Provider, ...] = (
         },
         credentials=frozenset({"credentials"}),
         clients=("client",),
-        client_fields=frozenset({"client_args"}),
-        client_state=("client._api_client._http_options.base_url",),
         always_tells_end=True,
         ends=_ends(
             cut="max_tokens",
@@ -566,7 +578,7 @@ def connection_names() -> frozenset[str]:
     """Return the arguments that say how a provider is reached, read when a model is made."""
     found = set(_CONSTRUCTOR)
     for row in (UNKNOWN, *ROWS):
-        found |= {*row.endpoint_fields, *row.client_fields, *row.made_once, *row.credentials}
+        found |= {*row.endpoint_fields, *row.made_once, *row.credentials}
         found |= {name for name in row.never if name.endswith(("_proxy", "organization"))}
         found |= {name.lower() for name in row.keys}
     return frozenset(found | {"max_retries", "timeout", "request_timeout"})

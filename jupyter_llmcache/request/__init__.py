@@ -12,8 +12,6 @@ from .key import (
     describe,
     describe_strings,
     endpoints_like,
-    former_keys,
-    limits_tokens,
 )
 from .model import model_label
 
@@ -25,7 +23,5 @@ __all__ = [
     "describe",
     "describe_strings",
     "endpoints_like",
-    "former_keys",
-    "limits_tokens",
     "model_label",
 ]

@@ -12,9 +12,10 @@ import hashlib
 import json
 import math
 import numbers
+import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import date, time
+from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from json.encoder import encode_basestring
@@ -66,7 +67,7 @@ def text_digest(text: str) -> str:
 class Canon:
     """Turns values into plain JSON values in canonical order.
 
-    Subclasses add rules of their own by overriding ``other``, ``member`` and ``from_dict``.
+    Subclasses add rules of their own by overriding ``text``, ``other`` and ``member``.
     """
 
     def plain(self, value: Any) -> Any:
@@ -76,8 +77,10 @@ class Canon:
             IndescribableError: ``value``, or something in it, has none.
         """
         kind = type(value)
-        if kind is str or kind is int or kind is bool or value is None:
+        if kind is int or kind is bool or value is None:
             return value
+        if kind is str:
+            return self.text(value)
         if kind is dict:
             return self.from_dict(value)
         if kind is list or kind is tuple:
@@ -85,6 +88,10 @@ class Canon:
         if kind is float:
             return _number(value)
         return self._less_common(value)
+
+    def text(self, value: str) -> Any:
+        """Return the canonical form of a text."""
+        return value
 
     def from_dict(self, value: Mapping[Any, Any]) -> Any:
         """Return ``value`` with keys as strings in sorted order."""
@@ -152,14 +159,16 @@ def _sorted_set(canon: Canon, value: AbstractSet[Any]) -> list[Any]:
 
 _CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
     (Enum, lambda canon, value: canon.plain(value.value)),
-    (str, lambda _, value: str.__str__(value)),
+    (str, lambda canon, value: canon.text(str.__str__(value))),
     (Mapping, lambda canon, value: canon.from_dict(value)),
     ((list, tuple), lambda canon, value: [canon.plain(item) for item in value]),
     (AbstractSet, _sorted_set),
     ((bytes, bytearray, memoryview), lambda _, value: {BYTES_TAG: digest(bytes(value))}),
     ((date, time), lambda _, value: value.isoformat()),
-    (PurePath, lambda _, value: value.as_posix()),
+    (PurePath, lambda canon, value: canon.text(value.as_posix())),
     ((UUID, Decimal), lambda _, value: str(value)),
+    (timedelta, lambda _, value: {TAG + "seconds": _number(value.total_seconds())}),
+    (re.Pattern, lambda canon, value: [canon.plain(value.pattern), value.flags]),
     (numbers.Integral, lambda _, value: int(value)),
     (numbers.Real, lambda _, value: _real(value)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from ..errors import NotDescribableError
+from ..providers import TOKEN_LIMITS, provider_of
 from .canonical import IndescribableError, dump, text_digest
 from .messages import describe_messages, keyed_text, title_of
 from .model import Description, assemble, describe_model
@@ -21,13 +22,6 @@ from .model import Description, assemble, describe_model
 KEY_SCHEMA = 1
 
 KEY_BYTES = 16
-
-#: How the keys of older schemas are made of a request of this one, by schema.
-FORMER_SCHEMAS: dict[int, Callable[[Request], bytes | None]] = {}
-
-_TOKEN_LIMITS = frozenset(
-    {"max_completion_tokens", "max_new_tokens", "max_output_tokens", "max_tokens", "num_predict"}
-)
 
 _NAMED_MODEL = re.compile(
     r"""["'](?:model|model_name|model_id|deployment_name|azure_deployment|repo_id|model_path)["']"""
@@ -61,6 +55,11 @@ class Request:
         """The beginning of the last human message on one line, at most 120 characters."""
         return title_of(self.content)
 
+    @cached_property
+    def limits_tokens(self) -> bool:
+        """Whether the request itself bounds the length of its answer."""
+        return not TOKEN_LIMITS.isdisjoint(json.loads(self.description)["parameters"])
+
     def with_endpoint(self, endpoint: str | None) -> Request:
         """Return the same request to another address."""
         described = _readdressed(self.model, self.description, endpoint)
@@ -87,12 +86,22 @@ def describe(
     """
     label, description, keyed = describe_model(model, stop, kwargs, KEY_SCHEMA)
     try:
-        content = prompt if isinstance(prompt, str) else describe_messages(prompt)
+        content = prompt if isinstance(prompt, str) else _messages(model, prompt, kwargs)
         return Request(_key(keyed, content), label, description, content)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in the messages") from error
     except RecursionError as error:
         raise NotDescribableError("the messages are nested too deeply") from error
+
+
+def _messages(
+    model: Any, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    cls: type = type(model)
+    provider = provider_of(cls)
+    ids = provider.server_ids
+    held = [ids[name] for name in ids if kwargs.get(name) or getattr(model, name, None)]
+    return describe_messages(messages, provider.unsent_names, held)
 
 
 def describe_strings(prompt: str, llm_string: str) -> Request:
@@ -117,14 +126,6 @@ def describe_strings(prompt: str, llm_string: str) -> Request:
     return Request(_key(described.keyed, prompt), described.label, described.text, prompt)
 
 
-def former_keys(request: Request) -> Iterator[bytes]:
-    """Yield the keys that ``request`` had under older schemas, newest first."""
-    for schema in sorted(FORMER_SCHEMAS, reverse=True):
-        key = FORMER_SCHEMAS[schema](request)
-        if key is not None:
-            yield key
-
-
 def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | None]:
     """Return the endpoints in ``descriptions`` of the same provider and model as ``request``."""
     wanted = json.loads(request.description)
@@ -134,11 +135,6 @@ def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | N
         for other in others
         if all(other.get(name) == wanted[name] for name in ("provider", "model"))
     }
-
-
-def limits_tokens(request: Request) -> bool:
-    """Whether the request itself bounds the length of its answer."""
-    return not _TOKEN_LIMITS.isdisjoint(json.loads(request.description)["parameters"])
 
 
 @lru_cache(maxsize=64)  # the entries of a course have few descriptions

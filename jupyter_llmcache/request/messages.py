@@ -7,12 +7,15 @@ must look alike here, or a conversation that is run again would miss on its seco
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from .canonical import TAG, Canon, IndescribableError, dump, dump_text
+from .hidden import scrubbed
 
 #: Longer strings, in characters, enter the key as a digest, which is faster than escaping them.
 LONG_CHARS = 1000
@@ -53,36 +56,67 @@ _STREAM_TRACES = frozenset({"index", "sub_index", "partial_json"})
 #: Content blocks that say again what ``tool_calls`` says.
 _CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call"})
 
+#: Where such a block holds the call's arguments, as an object or as JSON text.
+_ARGUMENTS = ("input", "args", "arguments", "partial_json")
+
+#: What it may hold and still say nothing more.
+_CALL_FIELDS = frozenset({"call_id", "id", "name", "status", "type", *_ARGUMENTS, *_STREAM_TRACES})
+
+#: What tells the provider from where to keep what it read, in a block or as one.
+_CACHE_MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
+
+#: LangChain's number of a run, which it gives to answers and which may stand in printed ones.
+_RUN_ID = re.compile(r"\b(?:lc_)?run-{1,2}[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d+)?")
+
 #: Classes without further fields that a provider is sent.
 _PLAIN_CLASSES = frozenset({AIMessage, HumanMessage, SystemMessage})
 
 _canon = Canon()
 
 
-def describe_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+def describe_messages(
+    messages: Sequence[BaseMessage],
+    unsent_names: frozenset[str] = frozenset(),
+    server_ids: Sequence[str] = (),
+) -> list[dict[str, Any]]:
     """Return plain JSON values that two sequences share exactly when a provider sees the same.
+
+    Args:
+        messages: What is asked.
+        unsent_names: Types of messages whose names the provider is not sent.
+        server_ids: Entries of an answer's metadata by which the provider goes on from what it
+            holds.
 
     Raises:
         IndescribableError: A message holds something that has no canonical form.
     """
-    return [_describe(message) for message in messages]
+    return [_describe(message, unsent_names, server_ids) for message in messages]
 
 
-def _describe(message: BaseMessage) -> dict[str, Any]:
+def _describe(
+    message: BaseMessage, unsent_names: frozenset[str], server_ids: Sequence[str]
+) -> dict[str, Any]:
     fields = message.__dict__
+    if server_ids and isinstance(message, AIMessage):
+        held = {name: message.response_metadata.get(name) for name in server_ids}
+        rest = _describe(message, unsent_names, ())
+        return {**rest, "server": _canon.plain(held)} if any(held.values()) else rest
     if type(message) in _PLAIN_CLASSES and not message.__pydantic_extra__ and _is_plain(fields):
         return {"content": fields["content"], "type": fields["type"]}
     is_answer = isinstance(message, AIMessage)
     calls = _tool_calls(fields) if is_answer else []
+    kind = message.type.removesuffix("MessageChunk").lower()
     described = {
-        "type": message.type.removesuffix("MessageChunk").lower(),
+        "type": kind,
         "content": _content(message.content, calls if is_answer else None),
         "tool_calls": calls,
         "is_error": True if fields.get("status") == "error" else None,
         "extras": _extras(message.additional_kwargs, bool(calls)),
     }
     for name, value in (fields | (message.__pydantic_extra__ or {})).items():
-        if value is not None and name not in _UNSENT_FIELDS:
+        if value is None or name in _UNSENT_FIELDS or (name == "name" and kind in unsent_names):
+            continue
+        if name not in described:
             described[name] = _canon.plain(value)
     return {name: value for name, value in sorted(described.items()) if not _is_empty(value)}
 
@@ -127,24 +161,31 @@ def _content(content: Any, calls: list[dict[str, Any]] | None) -> Any:
     """Return ``content``; ``calls`` is None but for an answer of the model."""
     if isinstance(content, str):
         return content
-    call_ids = None if calls is None else {call["id"] for call in calls}
-    blocks = [_block(block, call_ids) for block in content]
+    blocks = [_block(block, calls) for block in content if not _is_cache_mark(block)]
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and blocks[0]["type"] == "text":
         return blocks[0]["text"]
     return blocks
 
 
-def _block(block: Any, call_ids: set[Any] | None) -> dict[str, Any]:
+def _is_cache_mark(block: Any) -> bool:
+    """Whether a block only tells the provider from where to keep what it read."""
+    return isinstance(block, Mapping) and block.keys() <= _CACHE_MARKS
+
+
+def _block(block: Any, calls: list[dict[str, Any]] | None) -> dict[str, Any]:
     if isinstance(block, str):
         return {"text": block, "type": "text"}
     if not isinstance(block, Mapping):
         raise IndescribableError(f"a content block of class {type(block).__name__}")
     kind = block.get("type")
-    fields = {name: value for name, value in block.items() if not _is_empty(value)}
-    if call_ids is not None:
-        call_id = block.get("call_id") or block.get("id")
-        if kind in _CALL_BLOCKS and call_id in call_ids:
-            return {"id": call_id, "type": kind}
+    fields = {
+        name: value
+        for name, value in block.items()
+        if not _is_empty(value) and name not in _CACHE_MARKS
+    }
+    if calls is not None:
+        if kind in _CALL_BLOCKS and _says_again(fields, calls):
+            return {"id": block.get("call_id") or block.get("id"), "type": kind}
         fields = _without_traces(fields)
         if kind == "text":
             fields.pop("id", None)
@@ -156,6 +197,28 @@ def _block(block: Any, call_ids: set[Any] | None) -> dict[str, Any]:
     return dict(_shorten_blobs(_canon.from_dict(fields)))
 
 
+def _says_again(block: Mapping[str, Any], calls: list[dict[str, Any]]) -> bool:
+    """Whether a block of a call says what ``tool_calls`` says, and nothing more."""
+    call_id = block.get("call_id") or block.get("id")
+    call = next((call for call in calls if call["id"] == call_id), None)
+    if call is None or not block.keys() <= _CALL_FIELDS:
+        return False
+    said = [_arguments(block[name]) for name in _ARGUMENTS if name in block]
+    return block.get("name", call["name"]) == call["name"] and all(
+        args == _arguments(call["args"]) for args in said
+    )
+
+
+def _arguments(said: Any) -> Any:
+    """Return a call's arguments, which some blocks hold as JSON text, in canonical form."""
+    if isinstance(said, str):
+        try:
+            said = json.loads(said or "{}")
+        except ValueError:
+            return said
+    return _canon.plain(said)
+
+
 def _without_traces(block: Any) -> Any:
     if not isinstance(block, Mapping):
         return block
@@ -163,13 +226,15 @@ def _without_traces(block: Any) -> Any:
 
 
 def _shorten_blobs(value: Any) -> Any:
-    """Replace the data of images, sounds and files by digests, so that entries stay small."""
+    """Replace the data of images, sounds and files, and secrets in addresses, by digests."""
     if isinstance(value, dict):
         return {name: _shorten_blobs(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_shorten_blobs(item) for item in value]
-    if isinstance(value, str) and len(value) > LONG_CHARS and _is_data(value):
-        return {TAG + "data": long_digest(value)}
+    if isinstance(value, str):
+        if len(value) > LONG_CHARS and _is_data(value):
+            return {TAG + "data": long_digest(value)}
+        return scrubbed(value) if "://" in value and " " not in value else value
     return value
 
 
@@ -181,25 +246,30 @@ def keyed_text(content: Any) -> str:
     """Return what enters the key for messages or a text: JSON with long strings as digests."""
     if type(content) is list:
         return f"[{','.join(map(_keyed_message, content))}]"
-    return dump(_shorten(content))
+    return dump(_keyed(content))
 
 
 def _keyed_message(message: Mapping[str, Any]) -> str:
     content, kind = message.get("content"), message.get("type")
     if len(message) == 2 and type(content) is type(kind) is str and len(content) <= LONG_CHARS:
         # The same as below; most messages are of this form.
-        return f'{{"content":{dump_text(content)},"type":{dump_text(kind)}}}'
-    return dump(_shorten(message))
+        return f'{{"content":{dump_text(_without_run_ids(content))},"type":{dump_text(kind)}}}'
+    return dump(_keyed(message))
 
 
-def _shorten(value: Any) -> Any:
+def _keyed(value: Any) -> Any:
     if isinstance(value, str):
-        return {TAG + "text": long_digest(value)} if len(value) > LONG_CHARS else value
+        text = _without_run_ids(value)
+        return {TAG + "text": long_digest(text)} if len(text) > LONG_CHARS else text
     if isinstance(value, list):
-        return [_shorten(item) for item in value]
+        return [_keyed(item) for item in value]
     if isinstance(value, dict):
-        return {name: _shorten(item) for name, item in value.items()}
+        return {name: _keyed(item) for name, item in value.items()}
     return value
+
+
+def _without_run_ids(text: str) -> str:
+    return _RUN_ID.sub("run-", text) if "run-" in text else text
 
 
 def long_digest(text: str) -> str:

@@ -4,32 +4,58 @@ from __future__ import annotations
 
 import json
 import marshal
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
+from ..providers import MODEL_FIELDS, kebab
 from .canonical import BYTES_TAG, IndescribableError, dump
+from .clients import Client, Watched, is_client, sent_headers, unchanged
+from .hidden import address_shown, headers_shown, query_shown, scrubbed
 from .messages import LONG_CHARS, long_digest
-from .parameters import ParameterCanon, is_secret
-from .plans import CALL_NAMES, Plan, plan_of
-from .providers import CALL_NOISE, MODEL_FIELDS, kebab
-from .secrets import clean_url, is_credential_name
-from .user_code import habits_of, is_silent, source_digest
+from .own_code import has_cache_key, is_own, lacks_cache_key, provider_classes, put_over
+from .plan import CALL_NAMES, Plan, plan_of
+from .values import Values
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
 
-#: Fields of the base classes that a user's class may still make its answer of.
-_READABLE_NOISE = frozenset({"metadata", "name", "profile", "tags"})
+#: Arguments of a call whose texts people wrote for a model or an API, and no secret stands in
+#: but by mistake. Other arguments, and what only gateways know, are shown where they are harmless.
+_READABLE = frozenset(
+    {
+        "format",
+        "function_call",
+        "functions",
+        "include",
+        "instructions",
+        "reasoning",
+        "response_format",
+        "stop",
+        "system",
+        "text",
+        "tool_choice",
+        "tools",
+    }
+)
+#: Fields of known classes with parameters of any name.
+_FREE_FIELDS = frozenset({"extra_body", "metadata", "model_kwargs", "prompt", "user"})
+
+#: How many descriptions are remembered of one model, one for each set of arguments of a call.
+_MAX_CALLS = 64
 
 #: What is larger, in bytes, is not remembered, so that the memory stays small.
 _REMEMBERED_BYTES = 200_000
 
-#: How many addresses are remembered.
-_MAX_SPELLINGS = 64
-
 #: Begins the name of an argument that may stand beside a field, and not in its place.
 _BESIDE = "call:"
+
+_HEADERS = frozenset({"default_headers", "default_query"})
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+#: What cannot be changed in place, or is compared by what it holds.
+_STILL = (str, int, float, *_CONTAINERS)
 
 
 class Description(NamedTuple):
@@ -46,22 +72,6 @@ class Description(NamedTuple):
     keyed: str
 
 
-class _State(NamedTuple):
-    """All that is read of a model and of one call's arguments, as it is now.
-
-    Attributes:
-        fields: The values of ``Plan.fields``, in that order.
-        private: The values of ``Plan.private``, in that order.
-        extra: What the model holds beside its fields.
-        kwargs: The call's arguments, stop sequences among them.
-    """
-
-    fields: tuple[Any, ...]
-    private: tuple[Any, ...]
-    extra: Mapping[str, Any]
-    kwargs: Mapping[str, Any]
-
-
 def describe_model(
     model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
 ) -> Description:
@@ -70,65 +80,216 @@ def describe_model(
     Raises:
         NotDescribableError: Something that may change the answer has no canonical form.
     """
-    cls: type = type(model)
-    plan = plan_of(cls)
-    state = _read(model, plan, stop, kwargs)
-    endpoint = _endpoint(model, plan)
-    if plan.users:
-        values = _merge(plan, state)
-        source = _read_users_classes(model, plan, values)
-        return _describe(plan, values, endpoint, schema, source)
-    if (raw := _marshalled(state)) is not None:
-        description = _remembered(cls, raw, endpoint, schema)
-        if BYTES_TAG not in description.text:
-            return description
-    return _describe(plan, _merge(plan, state), endpoint, schema)
+    known = _memory.get(id(model))
+    if known is None or not known.holds(model):
+        known = _Known(model)
+        if known.is_lasting:
+            _memory[id(model)] = known
+    return known.describe(model, stop, kwargs, schema)
 
 
-def _read(model: Any, plan: Plan, stop: Sequence[str] | None, kwargs: Mapping[str, Any]) -> _State:
-    private = model.__pydantic_private__ or {}
-    return _State(
-        tuple(map(model.__dict__.get, plan.fields)),
-        tuple(map(private.get, plan.private)),
-        model.__pydantic_extra__ or {},
-        kwargs if stop is None else {**kwargs, "stop": stop},
-    )
+class _Known:
+    """What was read of one model: as long as it holds, its descriptions are good.
 
-
-def _marshalled(state: _State) -> bytes | None:
-    """Return bytes that differ wherever two states do; None where there are none, or too many.
-
-    One thing they do not tell: objects that hold bytes are written like ``bytes``.
+    To compare what was read is some twenty times as quick as to describe it.
     """
-    kwargs = {name: value for name, value in state.kwargs.items() if name not in CALL_NOISE}
+
+    def __init__(self, model: Any) -> None:
+        number = id(model)
+        cls: type = type(model)
+        self._ref = weakref.ref(model, lambda _: _memory.pop(number, None))
+        self._held = [(list(each), tuple(each.values())) for each in _held(model)]
+        self.state = state = _State(model, plan_of(cls))
+        self._containers = [v for v in state.values.values() if isinstance(v, _CONTAINERS)]
+        self._raw = _marshalled(self._containers)
+        watched = {n: w for each in state.clients for n, w in each.watched.items()}
+        self._watched = [*map(_watched_class, _telling(cls)), *watched.values()]
+        self._descriptions: dict[bytes, Description] = {}
+        still = all(isinstance(value, _STILL) for value in state.values.values())
+        self.is_lasting = still and self._raw is not None and not has_cache_key(cls)
+
+    def holds(self, model: Any) -> bool:
+        """Whether the model, its classes and its clients still are what they were."""
+        return (
+            self._ref() is model
+            and all(
+                list(now) == names and all(map(operator.is_, now.values(), values))
+                for now, (names, values) in zip(_held(model), self._held, strict=True)
+            )
+            and self._raw == _marshalled(self._containers)
+            and unchanged(self._watched)
+        )
+
+    def describe(
+        self, model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
+    ) -> Description:
+        """Return the description of one call."""
+        never = self.state.plan.never
+        given = {name: value for name, value in kwargs.items() if name not in never}
+        if stop is not None:
+            given["stop"] = stop
+        raw = _marshalled([schema, given]) if self.is_lasting else None
+        if raw is not None and (found := self._descriptions.get(raw)) is not None:
+            return found
+        made = _describe(model, self.state, given, schema)
+        # Objects that hold bytes are marshalled like bytes, and must not be taken for them.
+        if raw is not None and BYTES_TAG not in made.text:
+            if len(self._descriptions) >= _MAX_CALLS:
+                self._descriptions.clear()
+            self._descriptions[raw] = made
+        return made
+
+
+_memory: dict[int, _Known] = {}
+
+_NONE: Mapping[str, Any] = {}
+
+
+def _held(model: Any) -> tuple[Mapping[str, Any], ...]:
+    """Return all places where a pydantic object keeps what it is."""
+    return (model.__dict__, model.__pydantic_private__ or _NONE, model.__pydantic_extra__ or _NONE)
+
+
+@lru_cache(maxsize=256)
+def _telling(cls: type) -> tuple[type, ...]:
+    """Return the classes whose methods may be put over by others, or are a user's."""
+    return (*provider_classes(cls), *(base for base in cls.__mro__ if is_own(base)))
+
+
+def _watched_class(cls: type) -> Watched:
+    fields = vars(cls)
+    names = [n for n, value in fields.items() if callable(value) or hasattr(value, "__get__")]
+    read = operator.itemgetter(*names, "__module__")
+    return fields, len(fields), read, read(fields)
+
+
+def _marshalled(values: Any) -> bytes | None:
+    """Return bytes that differ wherever two values do; None where there are none, or too many."""
     try:
-        values: Any = (state.fields, state.private, state.extra, kwargs)
-        raw = marshal.dumps(values)
+        raw = marshal.dumps(values, 2)  # newer versions also tell which objects are the same
     except ValueError:
         return None
     return raw if len(raw) <= _REMEMBERED_BYTES else None
 
 
-@lru_cache(maxsize=256)
-def _remembered(cls: type, raw: bytes, endpoint: str | None, schema: int) -> Description:
-    plan = plan_of(cls)
-    state = _State(*marshal.loads(raw))  # noqa: S302  # our own bytes, made a moment ago
-    return _describe(plan, _merge(plan, state), endpoint, schema)
+class _State:
+    """What counts of one model, whatever it is asked.
+
+    Attributes:
+        plan: How its class is read.
+        values: Fields and attributes that count, by name.
+        clients: Its clients, each as what it says.
+        endpoint: The address of the first of them, or of the model's field.
+        more: JSON text of what only some models have: ``cache_key``, what the user changed.
+    """
+
+    def __init__(self, model: Any, plan: Plan) -> None:
+        cls = type(model)
+        if lacks_cache_key(cls):
+            raise NotDescribableError(
+                f"{cls.__name__} answers by code of its own; give it cache_key()"
+            )
+        self.plan = plan
+        own, private, extra = _held(model)
+        state = {**own, **private, **extra}
+        found = [state[name] for name in plan.provider.clients if state.get(name) is not None]
+        self.values = {n: v for n, v in state.items() if v is not None and n not in plan.skipped}
+        for name, value in [*self.values.items()]:
+            if is_client(value):
+                found.append(value)
+                del self.values[name]
+        changed = dict(put_over(cls))
+        if has_cache_key(cls):
+            told = self.values.keys() - plan.fields - extra.keys()
+            changed |= {n: self.values[n] for n in told if callable(self.values[n])}
+            self.values = {n: v for n, v in self.values.items() if n not in told}
+        self.clients = [Client(each) for each in found]
+        if not found:
+            self.values |= {
+                n: state[n] for n in plan.provider.made_once if state.get(n) is not None
+            }
+        addresses = (each.address for each in self.clients if each.address is not None)
+        url = next(addresses, state.get(plan.endpoint_field or ""))
+        self.endpoint = address_shown(str(url)) if url else None
+        self._add_clients(changed)
+        self.more = "".join(f',"{name}":{text}' for name, text in self._more(model, changed))
+
+    def _add_clients(self, changed: dict[str, Any]) -> None:
+        """Let what the first client sends count as parameters, and what others send beside it."""
+        told = [self._client(each) for each in self.clients]
+        if not told:
+            return
+        self.values |= {n: v for n, v in told[0].items() if v and n != "endpoint"}
+        others = [each for each in told[1:] if _shown(each) != _shown(told[0])]
+        if others:
+            self.values["other_clients"] = others
+        own = [each.own for each in self.clients if each.own]
+        if own:
+            changed["clients"] = own
+
+    def _client(self, client: Client) -> dict[str, Any]:
+        left_out = self.plan.provider.credentials
+        return {
+            "default_headers": sent_headers(client.headers, left_out),
+            "default_query": client.query,
+            "endpoint": address_shown(str(client.address)) if client.address else None,
+        }
+
+    def _more(self, model: Any, changed: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        values = Values(_describe_nested, self.plan.provider.credentials)
+        for name, value in (("changed", changed), ("cache_key", _cache_key(model))):
+            if value:
+                try:
+                    yield name, dump(values.code(value))
+                except IndescribableError as error:
+                    raise NotDescribableError(f"{error} in {name}") from error
 
 
-def _describe(
-    plan: Plan, values: dict[str, Any], endpoint: str | None, schema: int, source: str = ""
-) -> Description:
+def _cache_key(model: Any) -> list[Any]:
+    if not has_cache_key(type(model)):
+        return []
+    try:
+        return [model.cache_key()]
+    except Exception as error:
+        cls, fault = type(model).__name__, type(error).__name__
+        raise NotDescribableError(f"{cls}.cache_key() raised {fault}") from error
+
+
+def _shown(client: Mapping[str, Any]) -> str:
+    return dump(
+        [
+            headers_shown(client["default_headers"], frozenset()),
+            query_shown(client["default_query"]),
+            client["endpoint"],
+        ]
+    )
+
+
+def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) -> Description:
+    plan = state.plan
+    values = _merge(plan, state.values, given)
     name = _take_name(plan, values)
+    is_home = state.endpoint is not None and state.endpoint == plan.provider.usual_endpoint
+    dropped = {*plan.provider.at_home} if is_home else set()
+    if plan.provider.chat_only.keys() & values.keys() and not _asks_responses(model, values):
+        dropped.update(plan.provider.chat_only)
+    show = Values(_describe_nested, plan.provider.credentials)
     parameters = {}
-    for field in sorted(values):
+    for field in sorted(values.keys() - dropped):
         value = values[field]
-        if is_secret(field, value) or _is_switched_off(plan, field, value):
-            continue
-        if (text := _parameter(plan, field, value)) is not None:
-            parameters[field] = text
-    top = f'"schema":{schema},{plan.top}{_quoted(name)},"endpoint":{_quoted(endpoint)}{source}'
-    return assemble(_label(plan, name), top, parameters)
+        if not _is_switched_off(plan, field, value) and not hasattr(value, "get_secret_value"):
+            text = _parameter(plan, show, field, value)
+            if text is not None:
+                parameters[field] = text
+    top = f'"schema":{schema},{plan.top}{_quoted(name)},"endpoint":{_quoted(state.endpoint)}'
+    return assemble(_label(plan, name), top + state.more, parameters)
+
+
+def _asks_responses(model: Any, values: Mapping[str, Any]) -> bool:
+    try:
+        return bool(model._use_responses_api(dict(values)))  # noqa: SLF001  # langchain-openai's own rule, which changes with its releases
+    except Exception:  # noqa: BLE001  # a class that does not tell: then it counts
+        return True
 
 
 def assemble(label: str, top: str, parameters: Mapping[str, str]) -> Description:
@@ -159,38 +320,15 @@ def _quoted(name: str | None) -> str:
     return dump(name)
 
 
-def _merge(plan: Plan, state: _State) -> dict[str, Any]:
+def _merge(plan: Plan, state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return every parameter that is set, the call's arguments over the model's fields."""
-    named = zip(plan.fields + plan.private, state.fields + state.private, strict=True)
-    values = {name: value for name, value in named if value is not None}
-    if state.extra:
-        _override(values, state.extra, plan)
+    values = dict(state)
     if plan.provider.merges_model_kwargs:
         _override(values, values.pop("model_kwargs", {}), plan)
-    _override(values, state.kwargs, plan)
+    _override(values, given, plan)
     if isinstance(values.get(plan.stop_field), str):
         values[plan.stop_field] = [values[plan.stop_field]]
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _read_users_classes(model: Any, plan: Plan, values: dict[str, Any]) -> str:
-    """Return the part of the description for the source of the user's classes, and adapt ``values``
-    to how these use the fields.
-    """
-    try:
-        habits = habits_of(plan.users)
-        digest = source_digest(plan.users, habits, _canon.plain)
-    except IndescribableError as error:
-        raise NotDescribableError(str(error)) from error
-    for name in [n for n, value in values.items() if n in habits.keeps_count or is_silent(value)]:
-        del values[name]
-    for name in _READABLE_NOISE & habits.reads:
-        value = model.__dict__.get(name)
-        if isinstance(value, dict):
-            value = {key: item for key, item in value.items() if key != "lc_versions"}
-        if value:
-            values[name] = value
-    return f',"source":"{digest}"'
 
 
 def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) -> None:
@@ -199,7 +337,7 @@ def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) 
         field = plan.aliases.get(name, name)
         if name != field and field in arguments:
             field = name
-        if name in CALL_NOISE or field in plan.noise or is_credential_name(field):
+        if plan.never & {name, field} or field in plan.provider.credentials:
             continue
         if name in CALL_NAMES and isinstance(value, Mapping):
             values[field] = {**(values.get(field) or {}), **value}
@@ -213,36 +351,13 @@ def _may_stand_beside(values: Mapping[str, Any], plan: Plan, field: str) -> bool
     return bool(values.get(field)) if field == plan.stop_field else field in plan.fields
 
 
-def _endpoint(model: Any, plan: Plan) -> str | None:
-    if (url := plan.provider.endpoint(model)) is not None:
-        return clean_url(_spelled(url))
-    url = None if plan.endpoint_field is None else model.__dict__.get(plan.endpoint_field)
-    return clean_url(str(url)) if url else None
-
-
-_spellings: dict[int, tuple[Any, str]] = {}
-
-
-def _spelled(url: Any) -> str:
-    """Return a client's URL object, which never changes, as text.
-
-    To write one out takes long, so the newest are remembered, with the object that owns the number.
-    """
-    spelling = _spellings.get(id(url))
-    if spelling is None:
-        if len(_spellings) >= _MAX_SPELLINGS:
-            _spellings.clear()
-        spelling = _spellings[id(url)] = (url, str(url))
-    return spelling[1]
-
-
 def _take_name(plan: Plan, values: dict[str, Any]) -> str | None:
     for field in MODEL_FIELDS:
         name = values.get(field)
         if isinstance(name, str):
             if plan.has_one_name:
                 del values[field]
-            return clean_url(name) if "://" in name else str(name)
+            return address_shown(name) if "://" in name else scrubbed(name)
     return None
 
 
@@ -250,30 +365,20 @@ def _is_switched_off(plan: Plan, field: str, value: Any) -> bool:
     return not value and field in plan.off and value == plan.off[field]
 
 
-def _parameter(plan: Plan, field: str, value: Any) -> str | None:
+def _parameter(plan: Plan, show: Values, field: str, value: Any) -> str | None:
     """Return the JSON text of one parameter; None where nothing is left of it."""
+    readable = field in _READABLE or (
+        plan.provider.name and field in plan.fields and field not in _FREE_FIELDS
+    )
     try:
         if field in _TOOL_LISTS and isinstance(value, (list, tuple)):
-            return _tools(value)
-        if field in plan.provider.client_fields and isinstance(value, Mapping):
-            value = {name: value[name] for name in ("headers", "params") if name in value}
-            return _nonempty(_canon.text(field, value))
-        if field in CALL_NAMES.values():
-            return _nonempty(_canon.text(field, value))
-        return _canon.text(field, value)
+            return dump([tool if type(tool) is dict else show.tool(tool) for tool in value])
+        shown = (show if readable else show.careful()).member(field, value)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in {field}") from error
     except RecursionError as error:
         raise NotDescribableError(f"{field} is nested too deeply") from error
-
-
-def _nonempty(text: str) -> str | None:
-    return None if text == "{}" else text
-
-
-def _tools(tools: Iterable[Any]) -> str:
-    plain = [tool if type(tool) is dict else _canon.tool(tool) for tool in tools]
-    return _canon.text("tools", plain)
+    return None if shown in ({}, None) and field in _HEADERS else dump(shown)
 
 
 def _label(plan: Plan, name: str | None) -> str:
@@ -285,7 +390,8 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
     try:
         cls: type = type(model)
         plan = plan_of(cls)
-        return _label(plan, _take_name(plan, _merge(plan, _read(model, plan, None, kwargs or {}))))
+        values = {n: v for n, v in model.__dict__.items() if n in MODEL_FIELDS}
+        return _label(plan, _take_name(plan, _merge(plan, values, kwargs or {})))
     except Exception:  # noqa: BLE001  # a label must not cost anybody a call
         return kebab(type(model).__name__)
 
@@ -293,6 +399,3 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
 def _describe_nested(model: Any) -> Any:
     described = json.loads(describe_model(model, None, {}, 0).text)
     return {name: value for name, value in described.items() if name != "schema"}
-
-
-_canon = ParameterCanon(_describe_nested)

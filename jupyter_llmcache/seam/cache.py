@@ -74,16 +74,14 @@ class ObservedCache(BaseCache, streams.CallCache):
         Raises:
             StoreError: The store or the entry is at fault.
         """
-        for key in (request.key, *keys.former_keys(request)):
-            hit = self.store.get(key)
-            if hit is not None:
-                return Found(hit, entry.decode(hit.answer))
+        hit = self.store.get(request.key)
+        if hit is not None:
+            return Found(hit, entry.decode(hit.answer))
         return self._find_langchain_row(call)
 
     def holds(self, call: OpenCall, request: keys.Request) -> bool:  # noqa: ARG002  # as in find
         """Return whether an entry answers ``request``, without counting a hit."""
-        keys_of = (request.key, *keys.former_keys(request))
-        return any(self.store.read(key) is not None for key in keys_of)
+        return self.store.read(request.key) is not None
 
     def keep(self, call: OpenCall, request: keys.Request, hit: Entry) -> None:  # noqa: ARG002  # a foreign cache asks it for LangChain's strings
         """Store ``hit`` as the answer to ``request``.

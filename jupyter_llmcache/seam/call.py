@@ -308,7 +308,7 @@ class OpenCall:
             self._warning = str(error)
 
     def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
-        verdict = entry.verdict(generations, max_tokens_given=keys.limits_tokens(request))
+        verdict = entry.verdict(generations, max_tokens_given=request.limits_tokens)
         self._note = verdict.note
         if verdict.reason is not None and not _keeping.get():
             self._reason = verdict.reason

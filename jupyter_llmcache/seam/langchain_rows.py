@@ -123,7 +123,7 @@ def row_counts(model: BaseLanguageModel[Any], llm_string: str) -> bool:
         return False
     name, endpoint = described["model"], described["endpoint"]
     return (
-        "source" not in described
+        not {"cache_key", "changed"} & described.keys()
         and name is not None
         and any(told.get(field) == name for field in MODEL_FIELDS)
         and all(_is_plain(told.get(parameter, _UNTOLD)) for parameter in described["parameters"])

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from .canonical import dump
-from .providers import (
-    BASE_NOISE,
+from ..providers import (
+    EVERYWHERE,
     MODEL_FIELDS,
-    STANDARD_NOISE,
+    ONLY_FIELDS,
+    UNKNOWN,
     Provider,
     class_name,
     kebab,
     provider_name,
     provider_of,
 )
-from .secrets import is_credential_name
-from .user_code import users_classes
+from .canonical import dump
+from .own_code import is_own
 
 #: Call arguments that say per call what a field of another name says for every call.
 CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
@@ -29,8 +29,7 @@ _STOP_FIELDS = ("stop", "stop_sequences")
 _MISSING = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is read of every model of one class.
 
     Attributes:
@@ -38,36 +37,37 @@ class Plan:
         label: The label of a model without a name.
         provider: What is known of the class.
         provider_name: The provider's name.
-        fields: Names of the fields that count.
-        private: Names of the private attributes that count.
+        fields: The fields of the class that may count.
+        skipped: Fields and attributes that do not count: their reason stands in the table, or they
+            are read elsewhere.
+        never: Names of a call's arguments that do not count.
         off: Default values that switch something off, by field.
         aliases: Arguments of a call by the field that means the same.
-        endpoint_field: The field that tells the address where the model itself does not.
+        endpoint_field: The field that tells the address where the clients do not.
         stop_field: The field of stop sequences.
         has_one_name: Whether only one field can hold the model's name.
-        noise: Names that cannot change an answer.
-        users: Those of its classes that a user wrote.
+        is_own: Whether a user wrote the class.
     """
 
     top: str
     label: str
     provider: Provider
     provider_name: str
-    fields: tuple[str, ...]
-    private: tuple[str, ...]
+    fields: frozenset[str]
+    skipped: frozenset[str]
+    never: frozenset[str]
     off: Mapping[str, Any]
     aliases: Mapping[str, str]
     endpoint_field: str | None
     stop_field: str
     has_one_name: bool
-    noise: frozenset[str]
-    users: tuple[type, ...]
+    is_own: bool
 
     def overrides(self, field: str) -> bool:
         """Whether an argument of a call is known to take the place of what ``field`` says."""
         if field == self.stop_field:
             return self.provider.stop_overrides
-        return self.provider.is_known or not self.users
+        return self.provider is not UNKNOWN or not self.is_own
 
 
 @lru_cache(maxsize=256)
@@ -75,50 +75,62 @@ def plan_of(cls: type) -> Plan:
     """Return what to read of a model of class ``cls``."""
     provider = provider_of(cls)
     name = provider_name(cls)
-    noise = provider.noise | BASE_NOISE | STANDARD_NOISE
-    model_fields = _model_fields(cls)
-    addresses = [field for field in provider.endpoint_fields if field in model_fields]
+    fields: Mapping[str, Any] = getattr(cls, "model_fields", {})
+    addresses = [field for field in provider.endpoint_fields if field in fields]
     # Of an unknown class's addresses only the first is the endpoint; the others are parameters.
-    skipped = noise | set(addresses if provider.is_known else addresses[:1])
+    read_as_endpoint = addresses if provider is not UNKNOWN else addresses[:1]
+    never = frozenset({*EVERYWHERE, *provider.never})
+    skipped = {*never, *ONLY_FIELDS, *read_as_endpoint, *provider.clients, *provider.made_once}
     aliases = {
         alias: field
-        for field, info in model_fields.items()
+        for field, info in fields.items()
         for alias in (info.alias, info.validation_alias)
         if isinstance(alias, str)
     }
-    stop_field = next((f for f in _STOP_FIELDS if f in model_fields), "stop")
-    users = users_classes(cls)
+    stop_field = next((f for f in _STOP_FIELDS if f in fields), "stop")
     return Plan(
         top=f'"class":{dump(class_name(cls))},"provider":{dump(name)},"model":',
         label=kebab(cls.__name__),
         provider=provider,
         provider_name=name,
-        fields=tuple(f for f in model_fields if f not in skipped and not is_credential_name(f)),
-        private=tuple(f for f in cls.__private_attributes__ if f not in noise),  # type: ignore[attr-defined]  # every LangChain model is pydantic
-        off=_switched_off(cls, users),
+        fields=frozenset(fields),
+        skipped=frozenset({*skipped, *provider.credentials, *_secrets(fields), *_derived(cls)}),
+        never=never,
+        off=_switched_off(cls),
         aliases=CALL_NAMES | aliases | dict(provider.aliases) | {"stop": stop_field},
         endpoint_field=addresses[0] if addresses else None,
         stop_field=stop_field,
-        has_one_name=len(model_fields.keys() & set(MODEL_FIELDS)) == 1,
-        noise=noise,
-        users=users,
+        has_one_name=len(fields.keys() & set(MODEL_FIELDS)) == 1,
+        is_own=is_own(cls),
     )
 
 
-def _model_fields(cls: type) -> Mapping[str, Any]:
-    return getattr(cls, "model_fields", {})
+def _secrets(fields: Mapping[str, Any]) -> set[str]:
+    """Return the fields whose type says that they hold a secret, as a text or a function."""
+    return {name for name, info in fields.items() if "SecretStr" in str(info.annotation)}
 
 
-def _switched_off(cls: type, users: tuple[type, ...]) -> dict[str, Any]:
+def _derived(cls: type) -> set[str]:
+    """Return what libraries' classes work out of the fields and keep."""
+    return {
+        name
+        for base in cls.__mro__
+        if not is_own(base)
+        for name, value in vars(base).items()
+        if isinstance(value, functools.cached_property)
+    }
+
+
+def _switched_off(cls: type) -> dict[str, Any]:
     """Return the default values that switch something off, by field.
 
     A release that adds a field adds it switched off, and so these values count as nothing. That
-    holds for fields of libraries alone: what a user adds is told by the source.
+    holds for fields of libraries alone.
     """
-    libraries = [_model_fields(base) for base in cls.__mro__ if base not in users]
+    libraries = [getattr(base, "model_fields", {}) for base in cls.__mro__ if not is_own(base)]
     defaults = {
         field: _default(info)
-        for field, info in _model_fields(cls).items()
+        for field, info in getattr(cls, "model_fields", {}).items()
         if any(field in fields for fields in libraries)
     }
     return {field: value for field, value in defaults.items() if _is_off(value)}

@@ -1,0 +1,223 @@
+"""What the SDK's clients and the HTTP clients under them send along: address, headers, query.
+
+A client that the library's own class made says nothing but these. One that the user made, changed
+or put in its place may hold hooks, transports, ways to log in and methods of the user's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from operator import itemgetter
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel
+
+from .hidden import header_name, headers_shown
+from .own_code import is_installed, is_own
+
+#: Where clients keep the address they send to.
+_ADDRESSES = (
+    "_base_url",  # where its property would import a module whenever it is read
+    "base_url",
+    "meta.endpoint_url",
+    "_client_wrapper._base_url",
+    "_api_client._http_options.base_url",
+    "sdk_configuration.server_url",
+)
+
+#: Where they keep the client below them.
+_BELOW = (
+    "_client",
+    "_client_wrapper.httpx_client.httpx_client",
+    "_api_client._httpx_client",
+    "sdk_configuration.client",
+    "sdk_configuration.async_client",
+)
+
+#: What makes the header ``Authorization`` and nothing else.
+_LOGINS = frozenset({"BasicAuth", "DigestAuth", "NetRCAuth"})
+
+#: Ways to send that only carry.
+_CARRIERS = frozenset({"HTTPTransport", "AsyncHTTPTransport"})
+
+
+#: What of a client's attributes is read.
+_READ = (
+    "_auth",
+    "_base_url",
+    "_client",
+    "_cookies",
+    "_custom_headers",
+    "_custom_query",
+    "_event_hooks",
+    "_headers",
+    "_middleware",
+    "_mounts",
+    "_params",
+    "_transport",
+)
+
+#: An object, how many things it holds, how it is read, and what was read.
+Watched = tuple[Any, int, Callable[[Any], Any], Any]
+
+
+class Client:
+    """What one client says.
+
+    Attributes:
+        address: Where it sends; None where it does not tell.
+        headers: What it sends with every request, credentials among them.
+        query: Likewise.
+        own: What the user put into it, by name: hooks, transports, methods.
+        watched: What tells whether all this still holds.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.address: Any = None
+        self.headers: dict[Any, Any] = {}
+        self.query: dict[Any, Any] = {}
+        self.own: dict[str, Any] = {}
+        self.watched: dict[int, Watched] = {}
+        for each in _chain(client):
+            self._read(each)
+
+    def _read(self, client: Any) -> None:
+        fields = getattr(client, "__dict__", {})
+        self._watch(fields, (*_READ, *(n for n, v in fields.items() if callable(v))))
+        if self.address is None:
+            self.address = _first(client, _ADDRESSES)
+        if "_event_hooks" in fields and "_transport" in fields:
+            self._read_http(fields)
+        else:
+            # What the SDK sends wins over what the HTTP client below it would.
+            self.headers = {**self._copied(fields, "_custom_headers"), **self.headers}
+            self.query = {**self._copied(fields, "_custom_query"), **self.query}
+            self._note("middleware", fields.get("_middleware") or None)
+        if is_own(type(client)):
+            self._note("class", [type(client), _beside_library(client)])
+        for name, value in fields.items():
+            if _is_users(value):
+                self._note(name, value)
+
+    def _read_http(self, fields: Mapping[str, Any]) -> None:
+        raw = getattr(fields.get("_headers"), "_list", None)
+        if raw is not None:
+            self._keep(raw)
+        sent = {header_name(name): value for name, value in (fields.get("_headers") or {}).items()}
+        self.headers = sent | {header_name(name): value for name, value in self.headers.items()}
+        self.query = {**dict(fields.get("_params") or {}), **self.query}
+        hooks = fields["_event_hooks"]
+        for each in hooks.values():
+            self._keep(each)
+        self._note("hooks", [hook for each in hooks.values() for hook in each] or None)
+        if (auth := fields.get("_auth")) and type(auth).__name__ not in _LOGINS:
+            self._note("auth", _opened(auth))
+        transports = [fields["_transport"], *(fields.get("_mounts") or {}).values()]
+        ways = [_opened(t) for t in transports if t and type(t).__name__ not in _CARRIERS]
+        self._note("transports", ways or None)
+        jar = getattr(getattr(fields.get("_cookies"), "jar", None), "_cookies", {})
+        # A server's cookies have its domain; those without were given by the user.
+        given = {n: c.value for path in jar.get("", {}).values() for n, c in path.items()}
+        self._note("cookies", given or None)
+
+    def _copied(self, fields: Mapping[str, Any], name: str) -> dict[Any, Any]:
+        held = fields.get(name)
+        if not isinstance(held, Mapping):
+            return {}
+        self._keep(held)
+        return dict(held)
+
+    def _watch(self, fields: Mapping[str, Any], names: Iterable[str]) -> None:
+        known = dict.fromkeys(name for name in names if name in fields)
+        read = itemgetter(*known) if known else len
+        self.watched[id(fields)] = fields, len(fields), read, read(fields)
+
+    def _keep(self, held: Any) -> None:
+        """Watch what can be changed in place."""
+        read = dict if isinstance(held, dict) else list
+        self.watched[id(held)] = held, len(held), read, read(held)
+
+    def _note(self, name: str, value: Any) -> None:
+        if value is not None:
+            self.own[name] = value
+
+
+def _is_users(value: Any) -> bool:
+    """Whether ``value``, in a client, is a function or an object of the user's."""
+    is_function = isinstance(value, (FunctionType, MethodType))
+    return isinstance(value, partial) or is_own(value if is_function else type(value))
+
+
+def _opened(value: Any) -> Any:
+    """Return an object of a library as its class's name and what it holds."""
+    return value if is_own(type(value)) else [type(value).__name__, dict(vars(value))]
+
+
+def _beside_library(client: Any) -> dict[str, Any]:
+    """Return what a client of a user's class holds beside what the SDK's own classes give it."""
+    libraries = [base for base in type(client).__mro__ if not is_own(base)]
+    known = {name for base in libraries for name in vars(base)}
+    makers = [vars(base).get("__init__") for base in libraries]
+    codes = [maker.__code__ for maker in makers if isinstance(maker, FunctionType)]
+    known |= {name for code in codes for name in code.co_names}
+    return {name: value for name, value in vars(client).items() if name not in known}
+
+
+def _chain(client: Any) -> Iterator[Any]:
+    """Yield a client and those below it, down to the HTTP client."""
+    for _ in range(4):
+        if client is None:
+            return
+        yield client
+        client = _first(client, _BELOW)
+
+
+def _first(client: Any, paths: tuple[str, ...]) -> Any:
+    return next((found for path in paths if (found := look_up(client, path)) is not None), None)
+
+
+def is_client(value: Any) -> bool:
+    """Whether a value of a model is an object of an SDK, and no data."""
+    cls = type(value)
+    return (
+        not isinstance(value, (type, BaseModel, Runnable, FunctionType, MethodType, ModuleType))
+        and not dataclasses.is_dataclass(value)
+        and not hasattr(value, "get_secret_value")
+        and hasattr(value, "__dict__")
+        and cls.__module__.partition(".")[0] not in sys.stdlib_module_names
+        and cls.__module__ != "builtins"
+        and is_installed(cls.__module__)
+    )
+
+
+def sent_headers(headers: Mapping[Any, Any], credentials: frozenset[str]) -> dict[str, Any]:
+    """Return those of a client's headers that count, as they are."""
+    counted = headers_shown(headers, credentials)
+    named = {header_name(name): value for name, value in headers.items()}
+    return {name: named[name] for name in counted}
+
+
+def look_up(value: Any, path: str) -> Any:
+    """Return the attribute at a dotted path; None where there is none."""
+    for name in path.split("."):
+        value = getattr(value, "__dict__", {}).get(name, _property(value, name))
+        if value is None:
+            return None
+    return value
+
+
+def _property(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name, None)
+    except Exception:  # noqa: BLE001  # a client's property may do anything
+        return None
+
+
+def unchanged(watched: Iterable[Watched]) -> bool:
+    """Whether what clients say is still what was read."""
+    return all(len(held) == size and read(held) == was for held, size, read, was in watched)

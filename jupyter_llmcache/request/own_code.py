@@ -1,0 +1,281 @@
+"""Which code is a library's and which the user's own, and what the user's own says.
+
+What answers by code of the user's own is cached only where it says by ``cache_key()`` what its
+answers stand on: no such code is analysed. Functions and objects that a user hands to a client
+(hooks, transports, methods put over others) count by their source text and their values.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import site
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from .canonical import IndescribableError
+
+#: What a class may define without touching an answer: how it is made, how it is called and shown,
+#: and what runs before a request is seen, so that its effect is seen with it.
+_BESIDE_ANSWERS = frozenset(
+    {
+        "_get_ls_params",
+        "_identifying_params",
+        "_lc_kwargs",
+        "_llm_type",
+        "_model_type",
+        "bind_tools",
+        "get_lc_namespace",
+        "get_name",
+        "get_num_tokens",
+        "get_num_tokens_from_messages",
+        "get_token_ids",
+        "is_lc_serializable",
+        "lc_attributes",
+        "lc_id",
+        "lc_secrets",
+        "model_config",
+        "model_post_init",
+        "with_structured_output",
+    }
+)
+
+#: Special methods that reach into every use of an object; the others make, show or compare it.
+_REACHING = frozenset({"__call__", "__getattr__", "__getattribute__"})
+
+#: LangChain's and pydantic's base classes, which stand above every provider's door.
+_ABOVE_PROVIDERS = ("langchain_core.language_models.base", "langchain_core.runnables", "pydantic")
+
+_FUNCTIONS = (FunctionType, MethodType)
+
+_OWN_PACKAGE = __name__.partition(".")[0]
+
+
+# --- what is installed ---
+
+
+@lru_cache(maxsize=4096)
+def is_installed(module: str) -> bool:
+    """Whether a module is Python's, or belongs to an installed distribution, also an editable one
+    or one whose folder of sources is on the path.
+    """
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top in (_OWN_PACKAGE, "builtins"):
+        return True
+    known = sys.modules.get(module) or sys.modules.get(top)
+    file = getattr(known, "__file__", None) or next(iter(getattr(known, "__path__", ())), None)
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    if any(path.is_relative_to(folder) for folder in _library_folders()):
+        return True
+    depth = module.count(".") + (path.name == "__init__.py")
+    return _has_distribution(top, path.parents[min(depth, len(path.parents) - 1)])
+
+
+@lru_cache(maxsize=1)
+def _library_folders() -> tuple[Path, ...]:
+    paths = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}
+    paths |= {*site.getsitepackages(), site.getusersitepackages()}
+    return tuple(Path(path).resolve() for path in paths if path)
+
+
+def _has_distribution(top: str, folder: Path) -> bool:
+    beside = metadata.distributions(path=[str(folder)])
+    return any(_provides(one, top) for one in beside) or any(
+        _provides(one, top) and folder.is_relative_to(source)
+        for one in metadata.distributions()
+        for source in _source_folder(one)
+    )
+
+
+def _source_folder(distribution: metadata.Distribution) -> Iterator[Path]:
+    """Yield the folder that an editable installation was made from."""
+    told = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if told.get("dir_info", {}).get("editable"):
+        yield Path(unquote(urlsplit(told["url"]).path)).resolve()
+
+
+def _provides(distribution: metadata.Distribution, top: str) -> bool:
+    listed = (distribution.read_text("top_level.txt") or "").split()
+    files = {str(file).partition("/")[0].removesuffix(".py") for file in distribution.files or ()}
+    name = (distribution.metadata["Name"] or "").replace("-", "_").replace(".", "_")
+    return top in listed or top in files or top.lower() == name.lower()
+
+
+def is_own(value: Any) -> bool:
+    """Whether a class or a function was written by the user."""
+    if isinstance(value, MethodType):
+        value = value.__func__
+    if isinstance(value, FunctionType):
+        # ``functools.wraps`` copies ``__module__``; where a function was written it cannot change.
+        return not is_installed(str(value.__globals__.get("__name__")))
+    return isinstance(value, type) and not is_installed(value.__module__)
+
+
+# --- classes of models ---
+
+
+def lacks_cache_key(cls: type) -> bool:
+    """Whether ``cls`` answers by code of a user's own and does not say what that stands on.
+
+    A method ``cache_key`` speaks for its own class and those above it, not for a later one.
+    """
+    for base in cls.__mro__:
+        if is_own(base):
+            if "cache_key" in vars(base):
+                return False
+            if _answers_itself(base, cls):
+                return True
+    return False
+
+
+def has_cache_key(cls: type) -> bool:
+    """Whether a user's class among those of ``cls`` has a method ``cache_key``."""
+    return any(is_own(base) and "cache_key" in vars(base) for base in cls.__mro__)
+
+
+def _answers_itself(own: type, cls: type) -> bool:
+    libraries = [base for base in cls.__mro__ if not is_own(base)]
+    fields = getattr(cls, "model_fields", {})
+    validators = vars(getattr(own, "__pydantic_decorators__", None) or object).values()
+    checked = {name for group in validators if isinstance(group, dict) for name in group}
+    return any(
+        name not in _BESIDE_ANSWERS
+        and name not in fields
+        and name not in checked
+        and (name in _REACHING or not name.startswith(("__", "_abc_", "model_")))
+        and any(name in vars(base) for base in libraries)
+        for name in vars(own)
+    )
+
+
+def put_over(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield the user's own functions that stand in library classes, by class and name."""
+    for base in provider_classes(cls):
+        for name, value in vars(base).items():
+            for function in _functions_in(value):
+                if is_own(function):
+                    yield f"{base.__name__}.{name}", function
+
+
+@lru_cache(maxsize=256)
+def provider_classes(cls: type) -> tuple[type, ...]:
+    """Return the library classes of ``cls`` that talk to a provider."""
+    return tuple(
+        base
+        for base in cls.__mro__
+        if not is_own(base)
+        and base.__module__ not in ("builtins", "abc", "typing")
+        and not base.__module__.startswith(_ABOVE_PROVIDERS)
+        and base.__name__ not in ("BaseChatModel", "BaseLLM", "Serializable")
+    )
+
+
+def _functions_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, (classmethod, staticmethod)):
+        value = value.__func__
+    parts = (value.fget, value.fset) if isinstance(value, property) else (value,)
+    if isinstance(value, functools.cached_property):
+        parts = (value.func,)
+    yield from (part for part in parts if isinstance(part, _FUNCTIONS))
+
+
+# --- functions and objects by their source ---
+
+
+class Sources:
+    """Describes functions, classes and objects of a user, each once.
+
+    Args:
+        plain: Gives the canonical form of other values.
+    """
+
+    def __init__(self, plain: Callable[[Any], Any]) -> None:
+        self._plain = plain
+        self._seen: dict[int, int] = {}
+        self._kept: list[Any] = []
+
+    def describe(self, value: Any) -> Any:
+        """Return plain values that say all that ``value`` says.
+
+        Raises:
+            IndescribableError: Its source is not to be had, or something in it has no form.
+        """
+        if not _is_code(value):
+            return self._plain(value)
+        if id(value) in self._seen:
+            return {"again": self._seen[id(value)]}
+        self._seen[id(value)] = len(self._seen)
+        self._kept.append(value)  # so that no other object gets its number
+        if isinstance(value, ModuleType):
+            return value.__name__
+        if isinstance(value, functools.partial):
+            return [self.describe(each) for each in (value.func, value.args, value.keywords)]
+        if isinstance(value, MethodType):
+            return [self.describe(value.__func__), self.describe(value.__self__)]
+        if isinstance(value, BuiltinFunctionType):
+            return [value.__qualname__, self.describe(value.__self__)]
+        if isinstance(value, type):
+            return self._class(value)
+        return self._function(value) if isinstance(value, FunctionType) else self._object(value)
+
+    def _function(self, function: FunctionType) -> dict[str, Any]:
+        told: dict[str, Any] = {"name": f"{function.__module__}.{function.__qualname__}"}
+        if is_own(function):
+            told = {"source": _source(function), "globals": self._globals(function)}
+        told["closure"] = [self.describe(cell.cell_contents) for cell in function.__closure__ or ()]
+        told["defaults"] = [self.describe(each) for each in function.__defaults__ or ()]
+        told["named"] = self._values(function.__kwdefaults__ or {})
+        return told
+
+    def _globals(self, function: FunctionType) -> dict[str, Any]:
+        names = sorted(set(_names(function.__code__)) & function.__globals__.keys())
+        return self._values({name: function.__globals__[name] for name in names})
+
+    def _class(self, cls: type) -> Any:
+        if not is_own(cls):
+            return f"{cls.__module__}.{cls.__qualname__}"
+        parts = {
+            name: [self.describe(each) for each in _functions_in(value)] or self.describe(value)
+            for name, value in vars(cls).items()
+            if not name.startswith("__") or isinstance(value, FunctionType)
+        }
+        bases = [self.describe(base) for base in cls.__bases__ if base is not object]
+        return {"class": _source(cls), "parts": parts, "bases": bases}
+
+    def _object(self, value: Any) -> dict[str, Any]:
+        return {"of": self.describe(type(value)), "holds": self._values(vars(value))}
+
+    def _values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self.describe(value) for name, value in values.items()}
+
+
+def _is_code(value: Any) -> bool:
+    if isinstance(value, (type, ModuleType, *_FUNCTIONS, BuiltinFunctionType, functools.partial)):
+        return True
+    return is_own(type(value)) and hasattr(value, "__dict__")
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _source(value: Any) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(value))
+    except (OSError, TypeError) as error:
+        name = getattr(value, "__name__", "it")
+        raise IndescribableError(f"{name}, whose source is not to be had,") from error

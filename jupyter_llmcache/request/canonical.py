@@ -100,8 +100,12 @@ class Canon:
     def member(self, name: str, item: Any) -> Any:
         """Return the canonical form of the entry ``name`` of a dict."""
         if name == "properties" and isinstance(item, Mapping):
-            return {name: self.plain(schema) for name, schema in _named_items(item)}
+            return {name: self.property(name, schema) for name, schema in _named_items(item)}
         return self.plain(item)
+
+    def property(self, name: str, schema: Any) -> Any:  # noqa: ARG002  # for a subclass
+        """Return the canonical form of a schema's property."""
+        return self.plain(schema)
 
     def _less_common(self, value: Any) -> Any:
         for kind, convert in _CONVERSIONS:

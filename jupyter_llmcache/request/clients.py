@@ -42,6 +42,11 @@ _BELOW = (
 #: What makes the header ``Authorization`` and nothing else.
 _LOGINS = frozenset({"BasicAuth", "DigestAuth", "NetRCAuth"})
 
+#: Functions that give a credential.
+_CREDENTIALS = frozenset(
+    {"_api_key_provider", "_azure_ad_token_provider", "api_key", "azure_ad_token_provider"}
+)
+
 #: Ways to send that only carry.
 _CARRIERS = frozenset({"HTTPTransport", "AsyncHTTPTransport"})
 
@@ -101,7 +106,7 @@ class Client:
         if is_own(type(client)):
             self._note("class", [type(client), _beside_library(client)])
         for name, value in fields.items():
-            if _is_users(value):
+            if name not in _CREDENTIALS and _is_users(value):
                 self._note(name, value)
 
     def _read_http(self, fields: Mapping[str, Any]) -> None:

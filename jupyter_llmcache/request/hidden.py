@@ -35,7 +35,7 @@ _SECRETS_IN_TEXT = re.compile(
     r"pplx-|r8_|lsv2_|ya29\.|tvly-|fw_|xox[abprs]-|SG\.)[\w.~+/=-]{8,})"
     r"|(?P<label>\b(?i:password|passwd|pwd|secret|api[_-]?key|token)\s*[=:]\s*)(?P<word>[^\s,;\"']+)"
     r"|(?P<long>\b(?=[\w+/=]*\d)(?=[\w+/=]*[A-Za-z])[A-Za-z0-9+/=_]{20,})"
-    r"|(?P<path>(?<=/)[A-Za-z0-9]{20,}(?=/|\s|$|[\"'?#]))"
+    r"|(?P<path>(?<=/)(?:[A-Za-z0-9]{20,}|(?=[\w.~-]*\d)[\w.~-]{20,})(?=/|\s|$|[\"'?#]))"
 )
 
 #: A few plain words, a number, a date or a version: no secret has this form.

@@ -372,7 +372,7 @@ def _parameter(plan: Plan, show: Values, field: str, value: Any) -> str | None:
     )
     try:
         if field in _TOOL_LISTS and isinstance(value, (list, tuple)):
-            return dump([tool if type(tool) is dict else show.tool(tool) for tool in value])
+            return dump([show.tool(tool) for tool in value])
         shown = (show if readable else show.careful()).member(field, value)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in {field}") from error

@@ -52,6 +52,9 @@ _BESIDE_ANSWERS = frozenset(
 #: Special methods that reach into every use of an object; the others make, show or compare it.
 _REACHING = frozenset({"__call__", "__getattr__", "__getattribute__"})
 
+#: Kinds of methods that pydantic calls when an object is made.
+_VALIDATORS = ("validators", "field_validators", "root_validators", "model_validators")
+
 #: LangChain's and pydantic's base classes, which stand above every provider's door.
 _ABOVE_PROVIDERS = ("langchain_core.language_models.base", "langchain_core.runnables", "pydantic")
 
@@ -71,6 +74,8 @@ def is_installed(module: str) -> bool:
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top in (_OWN_PACKAGE, "builtins"):
         return True
+    if top == "__main__":  # the notebook, though a kernel's launcher lends it a file
+        return False
     known = sys.modules.get(module) or sys.modules.get(top)
     file = getattr(known, "__file__", None) or next(iter(getattr(known, "__path__", ())), None)
     if file is None:
@@ -147,8 +152,8 @@ def has_cache_key(cls: type) -> bool:
 def _answers_itself(own: type, cls: type) -> bool:
     libraries = [base for base in cls.__mro__ if not is_own(base)]
     fields = getattr(cls, "model_fields", {})
-    validators = vars(getattr(own, "__pydantic_decorators__", None) or object).values()
-    checked = {name for group in validators if isinstance(group, dict) for name in group}
+    decorated = getattr(own, "__pydantic_decorators__", None)
+    checked = {name for kind in _VALIDATORS for name in getattr(decorated, kind, ())}
     return any(
         name not in _BESIDE_ANSWERS
         and name not in fields

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, is_typeddict
 
 from langchain_core.language_models import BaseLanguageModel
@@ -48,7 +48,7 @@ _SILENT = (
     ModuleType,
 )
 
-_CALLABLES = (FunctionType, MethodType, BuiltinFunctionType)
+_CALLABLES = (FunctionType, MethodType)
 
 
 class Values(Canon):
@@ -80,7 +80,11 @@ class Values(Canon):
 
     def from_dict(self, value: Mapping[Any, Any]) -> Any:
         """Return ``value`` in canonical order, without headers that say nothing."""
-        members = ((scrubbed(n), self.member(n, item)) for n, item in sorted_items(value))
+        members = (
+            (scrubbed(name), self.member(name, item))
+            for name, item in sorted_items(value)
+            if not hasattr(item, "get_secret_value")
+        )
         return {name: item for name, item in members if item or name not in _HEADER_NAMES}
 
     def member(self, name: str, item: Any) -> Any:
@@ -98,6 +102,10 @@ class Values(Canon):
         if self._in_secret and is_example(name):
             return Values(*self._make, hidden).plain(item)
         return super().member(name, item)
+
+    def property(self, name: str, schema: Any) -> Any:
+        """Return a schema's property: what it gives by example is not shown for a secret."""
+        return self.member(name, schema) if sounds_secret(name) else self.plain(schema)
 
     def other(self, value: Any) -> Any:
         """Return tools, schemas, messages, models and plain records by what they say."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import httpx2
 from langchain_core.messages import ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import SecretStr
 
@@ -68,7 +69,6 @@ _OPENAI_VALUES = {
     "logit_bias": ({1: 1}, {1: 2}),
     "reasoning_effort": ("low", "high"),
     "verbosity": ("low", "high"),
-    "service_tier": ("default", "flex"),
     "extra_body": ({"top_k": 1}, {"top_k": 2}),
     "model_kwargs": ({"user": "a"}, {"user": "b"}),
     "default_headers": ({"X-Route": "a"}, {"X-Route": "b"}),
@@ -207,6 +207,38 @@ DIFFER: list[Pair] = [
                 made("openai", extra_body={"flag": "1"}),
                 made("openai", extra_body={"flag": 1}),
             ),
+            "secret variable of a prompt": (
+                made("openai", extra_body={"variables": {"secret": "a"}}),
+                made("openai", extra_body={"variables": {"secret": "b"}}),
+            ),
+            "default under the name of a secret": (
+                with_tools("openai", sides.tool_with_default("password", "a")),
+                with_tools("openai", sides.tool_with_default("password", "b")),
+            ),
+            "key in an address in a text": (
+                with_tools("openai", weather_tool("Ask https://x/?key=a")),
+                with_tools("openai", weather_tool("Ask https://x/?key=b")),
+            ),
+            "header that sounds secret": (
+                made("openai", default_headers={"X-Max-Tokens": "1"}),
+                made("openai", default_headers={"X-Max-Tokens": "2"}),
+            ),
+            "header of a client": lambda root: Side(
+                sides.openai_model(root, http_client=httpx2.Client(headers={"X-Route": "a"}))
+            ),
+            "query of a client": lambda root: Side(
+                sides.openai_model(root, http_client=httpx2.Client(params={"route": "a"}))
+            ),
+            "header by with_options": lambda root: Side(
+                sides.with_client(
+                    root, lambda client: client.with_options(default_headers={"X-Route": "a"})
+                )
+            ),
+            "address by with_options": lambda root: Side(
+                sides.with_client(
+                    root, lambda client: client.with_options(base_url=f"{root}/other/v1")
+                )
+            ),
         },
     ),
     *_pairs(
@@ -216,6 +248,15 @@ DIFFER: list[Pair] = [
             "effort": made("responses", reasoning={"effort": "low"}),
             "instructions": bound("responses", instructions="Be brief."),
             "truncation": made("responses", truncation="auto"),
+            "stored response": made("responses", store=False),
+            "earlier response that the server holds": (
+                made("responses", sides.held_turns("resp_1"), use_previous_response_id=True),
+                made("responses", sides.held_turns("resp_2"), use_previous_response_id=True),
+            ),
+            "block of a call beside the call": (
+                made("responses", sides.call_block_turns({"city": "Rome", "day": 1})),
+                made("responses", sides.call_block_turns({"city": "Oslo", "day": 1})),
+            ),
             "text format": bound("responses", text={"format": {"type": "json_object"}}),
             "max_output_tokens": bound("responses", max_output_tokens=20),
             "form of the answer": made("responses", output_version="v1"),
@@ -257,6 +298,21 @@ DIFFER: list[Pair] = [
             "system text": made("anthropic", [("system", "Be brief."), ("human", Side.input)]),
             "stop": made("anthropic", call={"stop": ["x"]}),
             "tools": with_tools("anthropic", weather_tool()),
+            "caller of a tool": (
+                made("anthropic", tool_turns(content=sides.tool_use({"city": "Rome", "day": 1}))),
+                made(
+                    "anthropic",
+                    tool_turns(
+                        content=sides.tool_use(
+                            {"city": "Rome", "day": 1}, caller={"type": "code_execution"}
+                        )
+                    ),
+                ),
+            ),
+            "container that is used again": (
+                made("anthropic", sides.contained_turns("c_1"), reuse_last_container=True),
+                made("anthropic", sides.contained_turns("c_2"), reuse_last_container=True),
+            ),
             "failed tool": (
                 made("anthropic", tool_turns()),
                 made("anthropic", [*tool_turns()[:2], _FAILED]),
@@ -272,7 +328,7 @@ DIFFER: list[Pair] = [
             "private attribute": made("own", accent="welsh"),
             "field set later": changed("own", phrase="bye"),
             "class": lambda root: Side(sides.notebook_model(root, "'a'")),
-            "source of a helper": (
+            "what its cache_key says": (
                 lambda root: Side(sides.notebook_model(root, "'a'")),
                 lambda root: Side(sides.notebook_model(root, "'b'")),
             ),
@@ -397,6 +453,30 @@ AGREE: list[Pair] = [
             "timeout": made("openai", timeout=7, call={"timeout": 9}),
             "retries": made("openai", max_retries=7),
             "names, tags, metadata": made("openai", name="a", tags=["b"], metadata={"c": 1}),
+            "how it is billed": made("openai", service_tier="flex", call={"service_tier": "auto"}),
+            "stored chat completions": made("openai", store=True),
+            "parameters that are not sent": made("openai", disabled_params={"seed": None}),
+            "name of a tool's result": (
+                made("openai", tool_turns()),
+                made(
+                    "openai",
+                    [*tool_turns()[:2], ToolMessage("rain", tool_call_id="call_1", name="weather")],
+                ),
+            ),
+            "number of a run in a text": (
+                made("openai", f"Said in lc_run--{sides.RUN_IDS[0]}-0."),
+                made("openai", f"Said in lc_run--{sides.RUN_IDS[1]}-1."),
+            ),
+            "cache mark in a block": (
+                made("openai", [HumanMessage([sides.text_block()])]),
+                made("openai", [HumanMessage([sides.text_block(cache_control={"type": "a"})])]),
+            ),
+            "client of one's own": lambda root: Side(
+                sides.openai_model(root, http_client=httpx2.Client(timeout=9))
+            ),
+            "client with other retries": lambda root: Side(
+                sides.with_client(root, lambda client: client.with_options(max_retries=9))
+            ),
             "callbacks": made("openai", callbacks=[]),
             "usage of streams": made("openai", stream_usage=True),
             "profile": made("openai", profile={"max_input_tokens": 9}),

@@ -84,13 +84,15 @@ def ask(url: str, text: str) -> str:
 
 
 class Parrot(BaseChatModel):
-    """A model of the user's own: sends its fields, its private and its class attribute."""
+    """A model of the user's own: sends its fields, its private and its class attribute, and says so
+    in its ``cache_key``.
+    """
 
     STYLE: ClassVar[str] = "plain"
     url: str = "http://127.0.0.1:9"
     phrase: str = "hello"
     table: dict[str, int] = Field(default_factory=dict)
-    calls: int = 0
+    _calls: int = 0
     _accent: str = PrivateAttr("none")
     _heard: list[str] = PrivateAttr(default_factory=list)
 
@@ -98,8 +100,11 @@ class Parrot(BaseChatModel):
     def _llm_type(self) -> str:
         return "parrot"
 
+    def cache_key(self):
+        return [self.STYLE, self._accent]
+
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        self.calls += 1
+        self._calls += 1
         self._heard.append(str(messages[-1].content))
         text = f"{self.phrase} {self.STYLE} {self._accent} {self.table} {stop} {kwargs}"
         message = AIMessage(ask(self.url, text))
@@ -128,6 +133,8 @@ def notebook_model(root: str, body: str, name: str = "Notebook") -> BaseChatMode
             @property
             def _llm_type(self):
                 return "notebook"
+            def cache_key(self):
+                return [reply()]
             def _generate(self, messages, stop=None, run_manager=None, **kwargs):
                 return say(ask(self.url, reply()))
         def reply():
@@ -305,6 +312,40 @@ def response_blocks(message_id: str, **traces: int) -> list[dict[str, Any]]:
     ]
 
 
+def held_turns(response_id: str) -> list[BaseMessage]:
+    """Turns whose first answer the server of the Responses API holds."""
+    return turns(response_metadata={"id": response_id}, id="lc_1")
+
+
+def contained_turns(container_id: str) -> list[BaseMessage]:
+    """Turns whose first answer left a container at Anthropic's server."""
+    return turns(response_metadata={"container": {"id": container_id}})
+
+
+def call_block_turns(args: dict[str, Any]) -> list[BaseMessage]:
+    """Turns with a tool call as the Responses API leaves it, its block saying ``args``."""
+    block = {"type": "function_call", "call_id": "call_1", "name": "weather", "id": "fc_1"}
+    return tool_turns(content=[block | {"arguments": json.dumps(args)}])
+
+
+def text_block(**more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": "Hi"} | more
+
+
+def tool_with_default(name: str, default: str) -> dict[str, Any]:
+    made = weather_tool("a", name)
+    made["function"]["parameters"]["properties"][name]["default"] = default
+    return made
+
+
+def with_client(root: str, change: Callable[[Any], Any]) -> BaseChatModel:
+    """A model whose client was changed after it was made."""
+    model = openai_model(root)
+    model.root_client = change(model.root_client)
+    model.client = model.root_client.chat.completions
+    return model
+
+
 def call_extras() -> dict[str, Any]:
     function = {"name": "weather", "arguments": '{"city": "Rome", "day": 1}'}
     return {"tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
@@ -334,6 +375,7 @@ class Level(Enum):
     LOW = "low"
 
 
+RUN_IDS = "019a0000-0000-7000-8000-000000000001", "019b0000-0000-7000-8000-000000000002"
 USAGE = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
 EVENT = {"type": "object", "properties": {"name": {"type": "string"}, "at": {"type": "string"}}}
 EVENT_TURNED = {"type": "object", "properties": dict(reversed(EVENT["properties"].items()))}

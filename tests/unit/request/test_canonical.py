@@ -21,8 +21,9 @@ from pydantic import BaseModel, SecretStr
 
 from jupyter_llmcache.request.canonical import Canon, IndescribableError, dump
 from jupyter_llmcache.request.messages import long_digest
-from jupyter_llmcache.request.model import _canon as parameters
+from jupyter_llmcache.request.values import Values
 
+VALUES = Values(lambda model: None)
 MOMENT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
 
@@ -149,25 +150,25 @@ def test_different_values_have_different_texts(one, other):
 def test_what_has_no_form_is_refused_in_a_few_words(value, reason):
     """An object that is not known never enters by its repr."""
     with pytest.raises(IndescribableError, match=reason):
-        parameters.plain(value)
+        VALUES.plain(value)
 
 
 def test_records_count_by_their_fields():
     """Pydantic objects and dataclasses are their fields, without nulls and secrets."""
-    assert parameters.plain(Point(x=1, key=SecretStr("s"))) == {"x": 1}
-    assert parameters.plain(Range(1)) == {"start": 1}
+    assert VALUES.plain(Point(x=1, key=SecretStr("s"))) == {"x": 1}
+    assert VALUES.plain(Range(1)) == {"start": 1}
 
 
 def test_messages_in_parameters_count_as_messages():
     """A canned message's id is no part of it."""
-    assert parameters.plain(HumanMessage("a", id="1")) == parameters.plain(HumanMessage("a"))
+    assert VALUES.plain(HumanMessage("a", id="1")) == VALUES.plain(HumanMessage("a"))
 
 
 def test_an_iterator_over_a_list_counts_as_the_list():
     """How far a canned list was read does not count."""
     read = iter(["a", "b"])
     next(read)
-    assert parameters.plain(read) == ["a", "b"]
+    assert VALUES.plain(read) == ["a", "b"]
 
 
 def test_a_tool_counts_as_its_schema():
@@ -177,14 +178,14 @@ def test_a_tool_counts_as_its_schema():
         """Tell the weather."""
 
     made = tool(weather)
-    assert parameters.tool(weather) == parameters.tool(made)
-    assert parameters.tool(made)["function"]["name"] == "weather"
+    assert VALUES.tool(weather) == VALUES.tool(made)
+    assert VALUES.tool(made)["function"]["name"] == "weather"
 
 
 def test_a_tool_without_a_schema_is_refused():
     """A function that makes no schema has no content that a provider could see."""
     with pytest.raises(IndescribableError, match="a tool without a schema"):
-        parameters.tool(partial(print))
+        VALUES.tool(partial(print))
 
 
 def test_long_texts_that_look_alike_have_digests_of_their_own():

@@ -5,6 +5,7 @@ import threading
 from array import array
 from dataclasses import FrozenInstanceError
 
+import httpx2
 import pytest
 from langchain_core.language_models import (
     FakeListChatModel,
@@ -13,13 +14,14 @@ from langchain_core.language_models import (
     GenericFakeChatModel,
 )
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from pydantic import Field
 
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.errors import NotDescribableError
 from jupyter_llmcache.request import describe, describe_strings
 from jupyter_llmcache.request import key as request
 from jupyter_llmcache.request.canonical import text_digest
-from jupyter_llmcache.request.secrets import clean_url
+from jupyter_llmcache.request.hidden import address_shown
 from tests.unit.request import sides
 from tests.unit.request.sides import (
     Parrot,
@@ -49,8 +51,8 @@ def azure_model():
     )
 
 
-def _text(model, prompt=HI, stop=None, **kwargs) -> str:
-    described = describe(model, prompt, stop, kwargs)
+def _text(model, prompt=HI, stop=None, kwargs=None) -> str:
+    described = describe(model, prompt, stop, kwargs or {})
     return described.description + described.prompt
 
 
@@ -168,45 +170,80 @@ SECRET = "hunter-2-hunter-2"
     "build",
     [
         lambda secret: openai_model(ROOT, api_key=secret),
+        lambda secret: openai_model(ROOT, api_key=lambda: secret),
         lambda secret: openai_model(ROOT, base_url=f"http://ann:{secret}@127.0.0.1:9/v1"),
-        lambda secret: openai_model(ROOT, base_url=f"{ROOT}/v1?api_key={secret}"),
         lambda secret: openai_model(ROOT, default_headers={"Authorization": f"Bearer {secret}"}),
-        lambda secret: openai_model(ROOT, default_headers={"X-Api-Key": secret, "Cookie": secret}),
-        lambda secret: openai_model(ROOT, default_query={"api-key": secret}),
+        lambda secret: openai_model(ROOT, default_headers={"X-Api-Key": secret}),
         lambda secret: openai_model(ROOT, organization=secret),
         lambda secret: openai_model(ROOT, openai_proxy=f"http://ann:{secret}@127.0.0.1:1"),
-        lambda secret: openai_model(ROOT, extra_body={"api_key": secret}),
-        lambda secret: openai_model(ROOT, model_kwargs={"password": secret}),
+        lambda secret: openai_model(ROOT, http_client=httpx2.Client(auth=("ann", secret))),
         lambda secret: ollama_model(ROOT.replace("://", f"://ann:{secret}@")),
         lambda secret: ollama_model(ROOT, client_kwargs={"auth": ("ann", secret)}),
         lambda secret: ollama_model(ROOT, client_kwargs={"headers": {"authorization": secret}}),
         lambda secret: anthropic_model(ROOT, api_key=secret),
     ],
 )
-def test_credentials_neither_stand_in_a_request_nor_count(build):
-    """Another key, user or token makes the same request."""
+def test_declared_credentials_neither_stand_in_a_request_nor_count(build):
+    """Another key, user or ``Authorization`` makes the same request."""
     text = _text(build(SECRET))
     assert SECRET not in text
     assert _text(build("swordfish")) == text
 
 
+class Tuned(FakeListChatModel):
+    """A class of the user's with fields of its own, and no code."""
+
+    groq_token: str = ""
+    notes: list[str] = Field(default_factory=list)
+
+
 @pytest.mark.parametrize(
-    "kwargs",
+    "build",
     [
-        {"extra_headers": {"X-Route": SECRET}},
-        {"extra_query": {"route": SECRET}},
-        {"extra_body": {"token": SECRET}},
-        {"tools": [{"type": "mcp", "server_url": f"https://x/?token={SECRET}"}]},
-        {"tools": [{"type": "mcp", "server_url": f"https://ann:{SECRET}@x/"}]},
-        {"tools": [{"type": "mcp", "headers": {"Authorization": SECRET}}]},
-        {"tools": [{"type": "mcp", "authorization": SECRET}]},
-        {"mcp_servers": [{"authorization_token": SECRET}]},
-        {"user": f"sk-{SECRET}{SECRET}"},
+        lambda secret: openai_model(ROOT, base_url=f"{ROOT}/v1?api_key={secret}"),
+        lambda secret: openai_model(ROOT, base_url=f"{ROOT}/{secret}{secret}0/v1"),
+        lambda secret: openai_model(ROOT, default_query={"api-key": secret}),
+        lambda secret: openai_model(ROOT, default_headers={"Cookie": f"a={secret}"}),
+        lambda secret: openai_model(ROOT, default_headers={"X-Route": secret}),
+        lambda secret: openai_model(ROOT, extra_body={"api_key": secret}),
+        lambda secret: openai_model(ROOT, extra_body={"variables": {"who": f"{secret}-2"}}),
+        lambda secret: openai_model(ROOT, model_kwargs={"password": secret}),
+        lambda secret: openai_model(ROOT, http_client=httpx2.Client(cookies={"a": secret})),
+        lambda secret: openai_model(ROOT, http_client=httpx2.Client(params={"a": secret})),
+        lambda secret: openai_model(ROOT).bind(user=f"sk-{secret}{secret}"),
+        lambda secret: openai_model(ROOT).bind(extra_headers={"X-Route": secret}),
+        lambda secret: openai_model(ROOT).bind(extra_query={"route": secret}),
+        lambda secret: openai_model(ROOT).bind(extra_body={"token": secret}),
+        lambda secret: openai_model(ROOT).bind(
+            prompt={"id": "p", "variables": {"x": f"{secret}1"}}
+        ),
+        *(
+            lambda secret, entry=entry: openai_model(ROOT).bind(
+                tools=[{"type": "mcp", **json.loads(json.dumps(entry).replace("SECRET", secret))}]
+            )
+            for entry in (
+                {"server_url": "https://x/?token=SECRET"},
+                {"server_url": "https://ann:SECRET@x/"},
+                {"headers": {"X-Key": "SECRET"}},
+                {"authorization": "SECRET"},
+                {"description": "Ask postgres://ann:SECRET@db/x with password: SECRET"},
+                {"description": "Ask https://x/?code=SECRET&a=b"},
+            )
+        ),
+        lambda secret: openai_model(ROOT).bind(tools=[sides.tool_with_default("password", secret)]),
+        lambda secret: Tuned(responses=["a"], groq_token=secret),
+        lambda secret: Tuned(responses=["a"], notes=[f"sk-{secret}"]),
     ],
 )
-def test_what_may_be_a_credential_is_never_shown(openai, kwargs):
-    """Values of headers and the like count as digests at most."""
-    assert SECRET not in _text(openai, **kwargs)
+def test_what_may_be_a_secret_counts_and_is_never_shown(build):
+    """A digest stands in its place, so that hidden is not dropped."""
+    one, other = (_text(*_parts(build(word))) for word in ("hunter2-hunter2", "swordfish-7-7"))
+    assert "hunter2-hunter2" not in one
+    assert one != other
+
+
+def _parts(model):
+    return (model.bound, HI, None, model.kwargs) if hasattr(model, "bound") else (model,)
 
 
 def test_a_tool_may_speak_of_passwords(openai):
@@ -219,10 +256,11 @@ def test_a_tool_may_speak_of_passwords(openai):
     assert one.key != other.key
 
 
-def test_a_class_attribute_of_a_users_model_is_not_shown(monkeypatch):
-    """What a user's class says counts as a digest."""
+def test_what_cache_key_says_is_not_shown(monkeypatch):
+    """What a user's class says of itself counts as a digest."""
+    plain = _text(Parrot())
     monkeypatch.setattr(Parrot, "STYLE", SECRET)
-    assert SECRET not in _text(Parrot())
+    assert SECRET not in _text(Parrot()) != plain
 
 
 @pytest.mark.parametrize(
@@ -230,7 +268,8 @@ def test_a_class_attribute_of_a_users_model_is_not_shown(monkeypatch):
     [
         ("HTTPS://API.Example.com:443/V1/", "https://api.example.com/V1"),
         ("http://[::1]:8000/", "http://[::1]:8000"),
-        ("http://ann:pw@host/v1?key=k&api-version=1", "http://host/v1?api-version=1"),
+        ("http://ann:pw@host/v1?api-version=1", "http://host/v1?api-version=1"),
+        ("http://host/v1?key=k", f"http://host/v1?key={text_digest('k')}"),
         ("ann:pw@host:11434", "://host:11434"),
         ("host/v1?route=a", f"://host/v1?route={text_digest('a')}"),
         ("http://host:port", text_digest("http://host:port")),
@@ -238,7 +277,7 @@ def test_a_class_attribute_of_a_users_model_is_not_shown(monkeypatch):
 )
 def test_addresses_have_one_spelling_without_credentials(url, clean):
     """What names the same place is written the same."""
-    assert clean_url(url) == clean
+    assert address_shown(url) == clean
 
 
 # --- refusals ---
@@ -353,21 +392,10 @@ def test_the_endpoints_of_the_same_model_are_found(openai):
 )
 def test_a_request_tells_whether_it_bounds_its_answer(model, kwargs, limited):
     """An answer that was cut at the request's own bound is a good answer."""
-    assert keys.limits_tokens(describe(model, HI, None, kwargs)) is limited
+    assert describe(model, HI, None, kwargs).limits_tokens is limited
 
 
-# --- other schemas and LangChain's strings ---
-
-
-def test_former_schemas_give_former_keys_newest_first(openai, monkeypatch):
-    """An entry of an older schema is looked for under the key that it had then."""
-    described = describe(openai, HI, None, {})
-    assert list(keys.former_keys(described)) == []
-    monkeypatch.setitem(request.FORMER_SCHEMAS, -1, lambda r: b"oldest" + r.key)
-    monkeypatch.setitem(request.FORMER_SCHEMAS, 0, lambda r: b"old" + r.key)
-    monkeypatch.setitem(request.FORMER_SCHEMAS, -2, lambda _: None)
-    found = list(keys.former_keys(described))
-    assert found == [b"old" + described.key, b"oldest" + described.key]
+# --- another schema, and LangChain's strings ---
 
 
 def test_the_schema_counts(openai, monkeypatch):

@@ -131,17 +131,10 @@ def is_own(value: Any) -> bool:
 
 
 def lacks_cache_key(cls: type) -> bool:
-    """Whether ``cls`` answers by code of a user's own and does not say what that stands on.
-
-    A method ``cache_key`` speaks for its own class and those above it, not for a later one.
-    """
-    for base in cls.__mro__:
-        if is_own(base):
-            if "cache_key" in vars(base):
-                return False
-            if _answers_itself(base, cls):
-                return True
-    return False
+    """Whether ``cls`` answers by code of a user's own and does not say what that stands on."""
+    return not has_cache_key(cls) and any(
+        is_own(base) and _answers_itself(base, cls) for base in cls.__mro__
+    )
 
 
 def has_cache_key(cls: type) -> bool:

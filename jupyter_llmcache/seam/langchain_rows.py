@@ -24,6 +24,7 @@ from .. import answer as entry
 from .. import request as keys
 from ..errors import NotDescribableError
 from ..providers import MODEL_FIELDS, provider_of, usual_endpoints
+from ..request.own_code import is_own
 
 #: Between the model and the call's parameters in the string of a serialisable model.
 _PARAMETERS_MARK = "---"
@@ -123,7 +124,8 @@ def row_counts(model: BaseLanguageModel[Any], llm_string: str) -> bool:
         return False
     name, endpoint = described["model"], described["endpoint"]
     return (
-        not {"cache_key", "changed"} & described.keys()
+        not is_own(type(model))
+        and "changed" not in described
         and name is not None
         and any(told.get(field) == name for field in MODEL_FIELDS)
         and all(_is_plain(told.get(parameter, _UNTOLD)) for parameter in described["parameters"])

@@ -130,11 +130,6 @@ SINGLE_DIFFERENCES: dict[str, tuple[Callable[[], tuple[Any, Any]], str, str]] = 
         "reasoning_effort",
         "'low' -> 'high'",
     ),
-    "service_tier": (
-        lambda: settings({"service_tier": "flex"}, {"service_tier": "default"}),
-        "service_tier",
-        "'flex' -> 'default'",
-    ),
     "model": (lambda: settings({}, {"model": "gpt-y"}), "model", "model 'gpt-x' -> 'gpt-y'"),
     "endpoint": (
         lambda: settings({"base_url": "http://a/v1"}, {"base_url": "http://b/v1"}),
@@ -147,8 +142,8 @@ SINGLE_DIFFERENCES: dict[str, tuple[Callable[[], tuple[Any, Any]], str, str]] = 
         "1 -> 2",
     ),
     "model_kwargs": (
-        lambda: settings({"model_kwargs": {"user": "a"}}, {"model_kwargs": {"user": "b"}}),
-        "user",
+        lambda: settings({"model_kwargs": {"top_a": "a"}}, {"model_kwargs": {"top_a": "b"}}),
+        "top_a",
         "'a' -> 'b'",
     ),
     "a header": (

@@ -33,6 +33,9 @@ class DeskChat(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {"model": self.model}
 
+    def cache_key(self):
+        return []
+
     def _generate(self, messages, stop=None, run_manager=None, **kwargs) -> ChatResult:
         text = f"answer {desks.ask(self.model, messages[-1].content)}"
         return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
@@ -70,6 +73,9 @@ class DeskText(BaseLLM):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"model": self.model}
+
+    def cache_key(self):
+        return []
 
     def _generate(self, prompts, stop=None, run_manager=None, **kwargs) -> LLMResult:
         number = desks.ask(self.model, list(prompts))

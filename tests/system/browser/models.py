@@ -38,6 +38,9 @@ class SlowModel(BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         return {"ls_provider": "openai", "ls_model_name": self.model_name, "ls_model_type": "chat"}
 
+    def cache_key(self):
+        return []
+
     def _generate(
         self,
         messages: list[BaseMessage],

@@ -58,6 +58,9 @@ class Echo(BaseChatModel):
     def _llm_type(self) -> str:
         return "echo"
 
+    def cache_key(self):
+        return []
+
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         message = AIMessage(answer_to(messages[0].text))
         return ChatResult(generations=[ChatGeneration(message=message)])

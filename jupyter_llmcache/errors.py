@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 
-class LLMCacheError(Exception):
+class _OneLine(BaseException):
     """One clear line; the cell fails, and the whole traceback is there by ``%tb``.
 
     Args:
@@ -25,6 +25,17 @@ class LLMCacheError(Exception):
             self._drawn = True
             return [f"{type(self).__name__}: {self}"]
         return traceback.format_exception(self)
+
+
+class LLMCacheError(_OneLine, Exception):
+    """What all our errors are but one: see ``NotSentError``."""
+
+
+class NotSentError(_OneLine):
+    """Replay is in force, and a model's client was about to send what nothing recorded answers.
+
+    No ``Exception``: SDKs would ask again, each for some seconds, and then wrap it into their own.
+    """
 
 
 class StoreError(LLMCacheError):

@@ -21,10 +21,15 @@ Mode = Literal["auto", "replay", "refresh", "bypass"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 ENVIRONMENT_VARIABLE = "LLMCACHE_MODE"
 
+#: Which embeddings go through the cache: those that ask somebody, all, or none.
+Embedded = Literal["remote", "all", "off"]
+
 _block_mode: ContextVar[Mode | None] = ContextVar("llmcache_block_mode", default=None)
 _lock = threading.Lock()
 _replay_blocks = 0
 _session_mode: Mode | None = None
+_session_allows_web = False
+_embedded: Embedded = "remote"
 
 
 def parse_mode(text: str, source: str = "mode") -> Mode:
@@ -46,15 +51,36 @@ def current_mode() -> Mode:
     return _block_mode.get() or _session_mode or environment or "auto"
 
 
-def set_session_mode(mode: Mode | None) -> None:
-    """Set the mode for every call of this process that no block or flag decides; None unsets it."""
-    global _session_mode  # noqa: PLW0603  # one process has one global LangChain cache and so one mode
-    _session_mode = mode
+def set_session_mode(mode: Mode | None, *, allow_web: bool = False) -> None:
+    """Set the mode for every call of this process that no block or flag decides; None unsets it.
+
+    ``allow_web``: whether replay lets out what asks no model.
+    """
+    global _session_mode, _session_allows_web  # one process has one mode
+    _session_mode, _session_allows_web = mode, allow_web
+
+
+def allows_web() -> bool:
+    """Whether what asks no model may leave this machine: not while any replay forbids it."""
+    if _replay_blocks or _environment_mode() == "replay":
+        return False
+    return _session_mode != "replay" or _session_allows_web
 
 
 def session_mode() -> Mode | None:
     """Return what ``set_session_mode`` set."""
     return _session_mode
+
+
+def set_embedded(which: Embedded) -> None:
+    """Say which embeddings go through the cache, for the whole process."""
+    global _embedded  # noqa: PLW0603  # one process has one global LangChain cache and so one choice
+    _embedded = which
+
+
+def embedded() -> Embedded:
+    """Return what ``set_embedded`` set; "remote" before."""
+    return _embedded
 
 
 @contextmanager

@@ -55,10 +55,15 @@ def total_usd(calls: Iterable[Priced]) -> Decimal | None:
 
 
 def format_usd(amount: Decimal | None) -> str:
-    """Return an amount of money: ``$12.30``, ``$0.0042``; empty where there is none."""
+    """Return money as it is told everywhere: ``$12.30``, ``$0.0004``, ``< $0.0001``.
+
+    Empty where there is no amount.
+    """
     if amount is None:
         return ""
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.2g}"
+    if not amount or amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= Decimal("0.0001") else "< $0.0001"
 
 
 def _tokens(usage: Mapping[str, Any] | None) -> tuple[tuple[str, int], ...]:

@@ -33,6 +33,11 @@ class LLMCache(Configurable):
         help="Whether an ordinary cell that called a model is followed by one line that tells of "
         "the calls; `%llm_cache annotate on|off` sets it too.",
     ).tag(config=True)
+    embeddings = Enum(
+        ("remote", "all", "off"),
+        "remote",
+        help="Which embeddings go through the cache: those that ask a server, all, or none.",
+    ).tag(config=True)
     stable = Bool(
         False,
         help="Whether outputs hold only what a re-run repeats: no times, and not whether fresh or "

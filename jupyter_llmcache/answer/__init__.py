@@ -2,6 +2,7 @@
 
 from .codec import (
     MAX_ANSWER_BYTES,
+    PARSED,
     NotStorableError,
     damaged,
     decode,
@@ -16,6 +17,7 @@ from .verdict import Verdict, verdict
 
 __all__ = [
     "MAX_ANSWER_BYTES",
+    "PARSED",
     "NotStorableError",
     "Verdict",
     "damaged",

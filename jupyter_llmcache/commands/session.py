@@ -46,6 +46,8 @@ class Session:
     _in_cell: bool = False
 
     def __post_init__(self) -> None:
+        modes.set_embedded(self.settings.embeddings)  # type: ignore[arg-type]  # traitlets type an Enum as str
+        self.settings.observe(lambda change: modes.set_embedded(change["new"]), "embeddings")
         # A restarted kernel must leave one complete file behind.
         atexit.register(self.close)
 
@@ -111,24 +113,30 @@ class Session:
         self.cache = cache
         return self.status()
 
-    def set_mode(self, mode: modes.Mode) -> CacheStatus:
-        """Set the mode of every call that no block and no flag decides."""
-        modes.set_session_mode(mode)
+    def set_mode(self, mode: modes.Mode, *, allow_web: bool = False) -> CacheStatus:
+        """Set the mode of every call that no block and no flag decides.
+
+        ``allow_web``: replay lets out what asks no model, after the file was asked.
+        """
+        self._release_replay()
+        modes.set_session_mode(mode, allow_web=allow_web)
         if mode == "replay":
             self.hold_replay()
-        else:
-            self._release_replay()
         return self.status()
 
     def hold_replay(self) -> None:
-        """See to it that no model is called past the cache, also where no cache is on."""
+        """See to it that nothing leaves this machine, also where no cache is on."""
+        from ..seam import offline
         from ..seam import patch as streams
 
         streams.install(self)
+        offline.hold(self)
 
     def _release_replay(self) -> None:
+        from ..seam import offline
         from ..seam import patch as streams
 
+        offline.release(self)
         streams.uninstall(self)
 
     def status(self) -> CacheStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
+from ..errors import LLMCacheError
 from ..modes import MODES, Mode
 from . import manage
 from .answer import CacheStatus
@@ -26,8 +27,16 @@ _TTL = Argument(
 )
 
 
+_RECORD_WEB = Argument(
+    ("--record-web",),
+    "keep what else is fetched by HTTP: raw SDKs, search tools, pages, images",
+)
+
+
 def _memory(session: Session, args: Namespace) -> CacheStatus:
-    return session.use_memory(**_given(max_entries=args.max_entries, ttl_s=args.ttl_s))
+    return session.use_memory(
+        **_given(max_entries=args.max_entries, ttl_s=args.ttl_s, record_web=args.record_web or None)
+    )
 
 
 def _sqlite(session: Session, args: Namespace) -> CacheStatus:
@@ -38,6 +47,7 @@ def _sqlite(session: Session, args: Namespace) -> CacheStatus:
             ttl_s=args.ttl_s,
             max_entries=args.max_entries,
             max_size_bytes=args.max_size_bytes,
+            record_web=args.record_web or None,
         ),
     )
 
@@ -52,7 +62,9 @@ def _off(session: Session, _: Namespace) -> CacheStatus:
 
 def _mode(session: Session, args: Namespace) -> CacheStatus:
     mode: Mode = args.mode
-    return session.set_mode(mode)
+    if args.allow_web and mode != "replay":
+        raise LLMCacheError("--allow-web goes with mode replay alone", "Leave it out")
+    return session.set_mode(mode, allow_web=args.allow_web)
 
 
 def _annotate(session: Session, args: Namespace) -> None:
@@ -67,7 +79,12 @@ def _given(**options: Any) -> dict[str, Any]:
 _CHOOSING: dict[str, Subcommand] = {
     subcommand.name: subcommand
     for subcommand in (
-        Subcommand("memory", "a cache that ends with the kernel", _memory, (_MAX_ENTRIES, _TTL)),
+        Subcommand(
+            "memory",
+            "a cache that ends with the kernel",
+            _memory,
+            (_MAX_ENTRIES, _TTL, _RECORD_WEB),
+        ),
         Subcommand(
             "sqlite",
             "a cache in one file that stays",
@@ -90,6 +107,7 @@ _CHOOSING: dict[str, Subcommand] = {
                     options={"type": parse_size_bytes, "dest": "max_size_bytes"},
                 ),
                 _MAX_ENTRIES,
+                _RECORD_WEB,
             ),
         ),
         Subcommand(
@@ -117,6 +135,10 @@ _CHOOSING: dict[str, Subcommand] = {
                     "auto: read, else ask and store; replay: only read; "
                     "refresh: ask and overwrite; bypass: neither read nor write",
                     options={"choices": MODES},
+                ),
+                Argument(
+                    ("--allow-web",),
+                    "in replay: what asks no model may leave, after the file was asked",
                 ),
             ),
         ),

@@ -1,28 +1,64 @@
-"""The line under an answer: paid for or remembered, how long it took, what it saved."""
+"""The line under an answer and under a cell: paid for or remembered, how long, what it saved.
+
+One vocabulary holds everywhere: cached, fresh, not recorded, failed. What does not fit into the
+line, and where, when and by which key, stands under its triangle.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 
 from .. import pricing
-from ..ledger import Call, Totals
-from ..text import (
-    format_count,
-    format_date,
-    format_moment,
-    format_seconds,
-    one_line,
-    token_counts,
-)
+from ..ledger import Call
+from ..text import format_count, format_moment, format_seconds, one_line, token_counts
 from .answer import Bundle
-from .sanitize import IGNORE_MATH
+from .sanitize import IGNORE_MATH, in_one_line
 from .table import LINE_STYLE, SEPARATOR
 
-_BADGE = "border:1px solid currentColor;border-radius:8px;padding:0 6px;font-weight:600"
+MAX_CHARS = 80
+#: Three counts stand before what the line under an answer tells.
+MAX_CELL_CHARS = 84
+
+# White on blue and black on amber: apart in light and dark, for colour-blind eyes and in grey.
+_PILL = "border-radius:8px;padding:0 7px;font-weight:600"
+_PILLS = {
+    "cached": f"{_PILL};background-color:#0b57a4;color:#ffffff",
+    "fresh": f"{_PILL};background-color:#ffb000;color:#000000",
+    "not recorded": f"{_PILL};background-color:#4d4d4d;color:#ffffff",
+    "failed": f"{_PILL};background-color:#4d4d4d;color:#ffffff",
+}
 _DETAILS = "font-size:12px;margin:4px 0 4px 18px;white-space:pre-wrap;overflow-wrap:anywhere"
-#: Different reasons or warnings that one line tells of; the others are counted.
-MAX_REMARKS = 2
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a line; the one of the highest ``rank`` is the first that is left out."""
+
+    text: str
+    rank: int = 0
+    state: str = ""
+
+
+def state_of(call: Call) -> str:
+    """Return what a person is told of ``call`` in a word."""
+    if call.kind == "error":
+        return "failed" if call.unrecorded is None else "not recorded"
+    return "cached" if call.kind == "hit" else "fresh"
+
+
+def state_of_all(calls: Sequence[Call]) -> str:
+    """Return the word for what ``calls`` brought together: cached, where all of them were."""
+    return "cached" if calls and all(call.kind == "hit" for call in calls) else "fresh"
+
+
+def pill_html(text: str, state: str) -> str:
+    """Return ``text`` in the colours of ``state``; it is bold where nothing has a style."""
+    return f'<strong style="{_PILLS[state]}">{escape(text)}</strong>'
+
+
+# --- under an answer ---
 
 
 def answer_line(calls: Sequence[Call], *, model: str, wall_s: float, stable: bool = False) -> str:
@@ -34,186 +70,222 @@ def answer_line(calls: Sequence[Call], *, model: str, wall_s: float, stable: boo
         wall_s: How long the person waited, in seconds.
         stable: Whether to tell only model and tokens, which do not differ from run to run.
     """
-    parts = _stable_parts(calls, model) if stable else _parts(calls, model, wall_s)
-    return SEPARATOR.join(part for part in parts if part)
+    return _text(_answer_parts(calls, model, wall_s, stable=stable))
 
 
 def answer_line_bundle(
-    calls: Sequence[Call], *, model: str, wall_s: float, stable: bool = False
+    calls: Sequence[Call],
+    *,
+    model: str,
+    wall_s: float,
+    stable: bool = False,
+    details: Sequence[tuple[str, str]] = (),
 ) -> Bundle:
-    """Return the line's drawing; behind it stands what the calls took and where from.
+    """Return the line's drawing; behind it stand ``details`` and what each call took.
 
-    No answer can draw this: Markdown makes neither the badge nor a part that unfolds.
+    No answer can draw this: Markdown makes neither the pill nor a part that unfolds.
     """
-    line = answer_line(calls, model=model, wall_s=wall_s, stable=stable)
-    html = _badged(line)
-    if calls and not stable:
-        details = "".join(map(_call_details, calls))
-        html = f"<details><summary>{html}</summary>{details}</details>"
-    return {"text/html": note_html(html, "LLM answer"), "text/plain": line}
+    parts = _answer_parts(calls, model, wall_s, stable=stable)
+    html = _unfolding(parts, () if stable else calls, () if stable else details)
+    return {"text/html": note_html(html, "LLM answer"), "text/plain": _text(parts)}
+
+
+def _answer_parts(
+    calls: Sequence[Call], model: str, wall_s: float, *, stable: bool
+) -> Sequence[_Part]:
+    if stable:
+        return [*_named(model), *_tokens(calls, split=True), *_canned(calls)]
+    state = state_of_all(calls)
+    parts = [_Part(state, state=state), *_steps(calls, state), _Part(format_seconds(wall_s), 1)]
+    spent = [call for call in calls if call.kind != "hit"]
+    parts += [*_saved(calls), *_tokens(spent or calls, split=bool(spent))]
+    parts += [*_money(spent), *_named(model), *_canned(calls), *_remarks(calls)]
+    return _fitted(parts, MAX_CHARS)
+
+
+def _steps(calls: Sequence[Call], state: str) -> Iterator[_Part]:
+    if not calls:
+        yield _Part("no model call", 2)
+    elif len(calls) > 1:
+        hits = sum(call.kind == "hit" for call in calls)
+        cached = f", {hits:,} cached" if hits and state == "fresh" else ""
+        yield _Part(format_count(len(calls), "call") + cached, 2)
+
+
+# --- under an ordinary cell ---
 
 
 def cell_line(calls: Sequence[Call], *, stable: bool) -> str:
     """Return the line under an ordinary cell that made ``calls``."""
-    totals = Totals.of(calls)
-    if stable:
-        models = ", ".join(dict.fromkeys(one_line(call.model) for call in calls))
-        parts = [format_count(totals.calls, "LLM call"), models, _tokens(c.usage for c in calls)]
-        return SEPARATOR.join(part for part in parts if part)
-    parts = [
-        format_count(totals.calls, "LLM call"),
-        _counted(totals.hits, "cached"),
-        _counted(totals.misses, "fresh"),
-        _counted(totals.bypasses, "not cached"),
-        _counted(totals.errors, "failed"),
-        format_seconds(totals.wall_s),
-        f"saved {format_seconds(totals.saved_s)}" if totals.saved_s > 0 else "",
-        *_remarks(calls),
-    ]
-    return SEPARATOR.join(part for part in parts if part)
-
-
-def _parts(calls: Sequence[Call], model: str, wall_s: float) -> Iterator[str]:
-    totals = Totals.of(calls)
-    cached = bool(calls) and totals.hits == totals.calls
-    yield "cached" if cached else "fresh"
-    if not calls:
-        yield "no model call"
-    elif len(calls) > 1:
-        yield format_count(len(calls), "call")
-        if not cached:
-            yield _counted(totals.hits, "of them cached")
-        yield _counted(totals.errors, "failed")
-    yield format_seconds(wall_s)
-    yield f"saved {format_seconds(totals.saved_s)}" if totals.saved_s else ""
-    yield _not_billed([call for call in calls if call.kind == "hit"])
-    yield _billed([call for call in calls if call.kind != "hit"])
-    yield one_line(model)
-    yield _canned(calls)
-    yield _recorded(calls) if cached else _stored(calls)
-    yield from _remarks(calls)
-
-
-def _stable_parts(calls: Sequence[Call], model: str) -> Iterator[str]:
-    yield one_line(model)
-    yield _tokens(call.usage for call in calls)
-    yield _canned(calls)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count else ""
-
-
-def _sum_tokens(usages: Iterable[object]) -> tuple[int, int, int] | None:
-    counts = [c for c in map(token_counts, usages) if c is not None]  # type: ignore[arg-type]
-    if not counts:
-        return None
-    given, made, total = (sum(column) for column in zip(*counts, strict=True))
-    return given, made, total
-
-
-def _tokens(usages: Iterable[object]) -> str:
-    counts = _sum_tokens(usages)
-    if counts is None:
-        return ""
-    given, made, total = counts
-    return f"{given:,} + {made:,} tokens" if given or made else format_count(total, "token")
-
-
-def _billed(calls: Sequence[Call]) -> str:
-    return _tokens(call.usage for call in calls) + _money(calls)
-
-
-def _not_billed(hits: Sequence[Call]) -> str:
-    counts = _sum_tokens(call.usage for call in hits)
-    if counts is None:
-        return ""
-    return f"{format_count(counts[2], 'token')}{_money(hits)} not billed again"
-
-
-def _money(calls: Sequence[Call]) -> str:
-    amount = pricing.total_usd(calls)
-    return f" ({pricing.format_usd(amount)})" if amount else ""
-
-
-def _canned(calls: Sequence[Call]) -> str:
-    return "canned" if any(call.canned for call in calls) else ""
-
-
-def _recorded(calls: Sequence[Call]) -> str:
-    dates = sorted({date for call in calls if (date := format_date(call.recorded_at))})
-    if not dates:
-        return ""
-    return f"recorded {dates[0]}" if len(dates) == 1 else f"recorded {dates[0]} to {dates[-1]}"
-
-
-def _stored(calls: Sequence[Call]) -> str:
-    places = {one_line(call.location, 60) for call in calls if call.stored and call.kind != "hit"}
-    return f"stored in {', '.join(sorted(places))}" if places else ""
-
-
-def _remarks(calls: Sequence[Call]) -> Iterator[str]:
-    yield from _some(call.note for call in calls)
-    yield from _some(_why_not_kept(call) for call in calls)
-    yield from _some(f"warning: {call.warning}" if call.warning else None for call in calls)
-
-
-def _why_not_kept(call: Call) -> str | None:
-    if call.kind == "hit" or call.stored:
-        return None
-    if call.kind == "error":
-        return f"failed: {call.reason}" if call.reason else None
-    if call.kind == "bypass" or call.key is None:
-        return f"not cached: {call.reason or 'the cache was not asked'}"
-    return f"not stored: {call.reason}" if call.reason else None
-
-
-def _some(remarks: Iterable[str | None]) -> Iterator[str]:
-    different = list(dict.fromkeys(remark for remark in remarks if remark))
-    yield from (one_line(remark, 200) for remark in different[:MAX_REMARKS])
-    if len(different) > MAX_REMARKS:
-        yield f"and {len(different) - MAX_REMARKS} more"
+    return _text(_cell_parts(calls, stable=stable))
 
 
 def cell_line_html(calls: Sequence[Call], *, stable: bool) -> str:
-    """Return the line under an ordinary cell as HTML."""
-    return note_html(_badged(cell_line(calls, stable=stable)), "LLM calls of this cell")
+    """Return that line as HTML; behind it stands what each call took and where from."""
+    html = _unfolding(_cell_parts(calls, stable=stable), () if stable else calls, ())
+    return note_html(html, "LLM calls of this cell")
 
 
-def note_html(inner: str, label: str) -> str:
-    """Return our own words in a block that a screen reader announces as ``label``."""
-    attributes = f'class="{IGNORE_MATH}" role="note" aria-label="{label}" style="{LINE_STYLE}"'
-    return f"<div {attributes}>{inner}</div>"
+def _cell_parts(calls: Sequence[Call], *, stable: bool) -> Sequence[_Part]:
+    models = _models(calls)
+    if stable:
+        counts = [replace(part, state="") for part in _counts(calls) if not part.state]
+        return [*counts, *models, *_tokens(calls, split=True)]
+    spent = [call for call in calls if call.kind != "hit"]
+    wall_s = sum(call.wall_s for call in calls)
+    parts = [*_counts(calls), _Part(format_seconds(wall_s), 2), *_saved(calls)]
+    parts += [*_tokens(calls, split=False), *_money(spent), *models]
+    return _fitted([*parts, *_canned(calls), *_remarks(calls)], MAX_CELL_CHARS)
 
 
-def _badged(line: str) -> str:
-    first, separator, rest = line.partition(SEPARATOR)
-    return f'<span style="{_BADGE}">{escape(first)}</span>{escape(separator + rest)}'
+def _counts(calls: Sequence[Call]) -> Iterator[_Part]:
+    """Yield what was asked, and how much of it was cached, fresh, not recorded and failed."""
+    embedded = [call for call in calls if call.asked == "embedding"]
+    counted = [call for call in calls if call.asked == "model"]
+    fetched = [call for call in calls if call.asked == "web"]
+    if counted:
+        yield _Part(format_count(len(counted), "LLM call"))
+        yield from _states(counted)
+    if embedded:
+        texts = sum(call.texts for call in embedded)
+        cached = sum(call.texts_cached for call in embedded)
+        yield _Part(f"{format_count(texts, 'text')} embedded, {cached:,} cached")
+        yield from _states([call for call in embedded if call.kind == "error"])
+    if fetched:
+        yield _Part(format_count(len(fetched), "web request"))
+        yield from _states(fetched)
 
 
-def _call_details(call: Call) -> str:
-    rows = [f"{name:<9} {one_line(value, 300)}" for name, value in _call_rows(call) if value]
-    return f'<pre style="{_DETAILS}">{escape(chr(10).join(rows))}</pre>'
+def _states(calls: Sequence[Call]) -> Iterator[_Part]:
+    states = [state_of(call) for call in calls]
+    for state in _PILLS:
+        if count := states.count(state):
+            why = _unrecorded(calls) if state == "not recorded" else ""
+            yield _Part(f"{count:,} {state}{why}", state=state)
 
 
-def _call_rows(call: Call) -> Iterable[tuple[str, str | None]]:
-    hit = call.kind == "hit"
-    yield "call", f"{_KINDS[call.kind]}{SEPARATOR}{call.model}"
+def _unrecorded(calls: Sequence[Call]) -> str:
+    """Why something is not recorded, which is told beside the count."""
+    return next((f": {one_line(call.unrecorded, 200)}" for call in calls if call.unrecorded), "")
+
+
+# --- parts of both ---
+
+
+def _saved(calls: Sequence[Call]) -> Iterator[_Part]:
+    saved_s = sum(call.saved_s or 0.0 for call in calls if call.kind == "hit")
+    if saved_s:
+        yield _Part(f"saved {format_seconds(saved_s)}", 3)
+
+
+def _tokens(calls: Sequence[Call], *, split: bool) -> Iterator[_Part]:
+    counts = [counts for call in calls if (counts := token_counts(call.usage)) is not None]
+    if not counts:
+        return
+    given, made, total = (sum(column) for column in zip(*counts, strict=True))
+    halves = split and (given or made)
+    yield _Part(f"{given:,} + {made:,} tokens" if halves else format_count(total, "token"), 5)
+
+
+def _money(calls: Sequence[Call]) -> Iterator[_Part]:
+    amount = pricing.total_usd(calls)
+    if amount:
+        yield _Part(pricing.format_usd(amount), 6)
+
+
+def _named(model: str) -> Iterator[_Part]:
+    yield _Part(one_line(model, 40), 4)
+
+
+def _models(calls: Sequence[Call]) -> Iterator[_Part]:
+    names = list(dict.fromkeys(call.model for call in calls if call.asked != "web"))
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield _Part(one_line(names[0], 40) + more, 4)
+
+
+def _canned(calls: Sequence[Call]) -> Iterator[_Part]:
+    if any(call.canned for call in calls):
+        yield _Part("canned", 3)
+
+
+def _remarks(calls: Sequence[Call]) -> Iterator[_Part]:
+    """Yield what is not usual: the first of its kind, and how many more there are."""
+    remarks = list(dict.fromkeys(text for call in calls for text in _unusual(call)))
+    if remarks:
+        more = f" and {len(remarks) - 1} more" if len(remarks) > 1 else ""
+        yield _Part(one_line(remarks[0], 200) + more, 0)
+
+
+def _unusual(call: Call) -> Iterator[str]:
+    if call.kind == "error":
+        if call.unrecorded is None and call.reason:
+            yield f"failed: {call.reason}"
+    elif call.kind == "bypass" or (call.key is None and call.asked == "model"):
+        yield f"not cached: {call.reason or 'the cache was not asked'}"
+    elif call.kind == "miss" and call.pending:
+        yield "not yet stored"
+    elif call.kind == "miss" and not call.stored and call.reason:
+        yield f"not stored: {call.reason}"
+    if call.note:
+        yield call.note
+    if call.warning:
+        yield f"warning: {call.warning}"
+
+
+def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
+    """Return ``parts`` without what is least needed, so that the line has ``limit`` characters."""
+    kept = list(parts)
+    while len(_text(kept)) > limit and any(part.rank > 1 for part in kept):
+        kept.remove(max(kept, key=lambda part: part.rank))
+    over = len(_text(kept)) - limit
+    if over > 0:
+        longest = max(kept, key=lambda part: len(part.text))
+        cut = f"{longest.text[: max(1, len(longest.text) - over - 1)]}…"
+        kept[kept.index(longest)] = replace(longest, text=cut)
+    return kept
+
+
+def _text(parts: Iterable[_Part]) -> str:
+    return SEPARATOR.join(part.text for part in parts)
+
+
+# --- the drawing ---
+
+
+def _unfolding(
+    parts: Sequence[_Part], calls: Sequence[Call], details: Sequence[tuple[str, str]]
+) -> str:
+    line = escape(SEPARATOR).join(
+        pill_html(part.text, part.state) if part.state else escape(part.text) for part in parts
+    )
+    told: list[Iterable[tuple[str, str | None]]] = [details] if details else []
+    told += [_call_rows(call) for call in calls]
+    if not told:
+        return line
+    blocks = "".join(
+        f'<pre style="{_DETAILS}">{escape(chr(10).join(_rows(rows)))}</pre>' for rows in told
+    )
+    return f"<details><summary>{line}</summary>{in_one_line(blocks)}</details>"
+
+
+def _rows(rows: Iterable[tuple[str, str | None]]) -> Iterator[str]:
+    return (f"{name:<9} {one_line(value, 300)}" for name, value in rows if value)
+
+
+def _call_rows(call: Call) -> Iterator[tuple[str, str | None]]:
+    yield "call", f"{state_of(call)}{SEPARATOR}{call.model}"
     yield "store", call.location
     yield "recorded", format_moment(call.recorded_at)
-    yield (
-        "waited",
-        f"{format_seconds(call.wall_s)}, of it {format_seconds(call.lookup_s)} in the cache",
-    )
+    waited = f"{format_seconds(call.wall_s)}, of it {format_seconds(call.lookup_s)} in the cache"
+    yield "waited", waited
     yield "provider", _provider_time(call)
     yield "tokens", _usage_text(call)
-    yield "remarks", SEPARATOR.join(filter(None, (call.reason, call.note, call.warning)))
+    yield "price", pricing.format_usd(pricing.price_usd(call))
+    yield "remarks", SEPARATOR.join([*_unusual(call), *filter(None, [call.unrecorded])])
     yield "key", call.key
-    if call.key and (hit or call.stored):
+    if call.key and (call.kind == "hit" or call.stored):
         yield "request", f"%llm_cache show {call.key[:8]}"
-
-
-_KINDS = {"hit": "cached", "miss": "fresh", "bypass": "past the cache", "error": "failed"}
 
 
 def _provider_time(call: Call) -> str:
@@ -228,3 +300,9 @@ def _usage_text(call: Call) -> str:
         return ""
     given, made, total = counts
     return f"{given:,} in, {made:,} out, {total:,} in all"
+
+
+def note_html(inner: str, label: str) -> str:
+    """Return our own words in a block that a screen reader announces as ``label``."""
+    attributes = f'class="{IGNORE_MATH}" role="note" aria-label="{label}" style="{LINE_STYLE}"'
+    return f"<div {attributes}>{inner}</div>"

@@ -66,6 +66,12 @@ class Request:
         key = _key(described.keyed, self.content)
         return replace(self, description=described.text, key=key)
 
+    def with_content(self, content: Any) -> Request:
+        """Return the same request with other messages, or another text."""
+        endpoint = json.loads(self.description)["endpoint"]
+        keyed = _readdressed(self.model, self.description, endpoint).keyed
+        return replace(self, content=content, key=_key(keyed, content))
+
 
 def describe(
     model: Any,

@@ -26,10 +26,12 @@ from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..stores.base import Store
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
+from . import offline
 from . import patch as streams
 from .call import RECORD_FIRST, OpenCall, Prompt
 from .flight import Flights
 from .places import Found, entry_of
+from .web import Web
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +41,13 @@ class ObservedCache(BaseCache, streams.CallCache):
 
     Args:
         store: Where entries are kept. The cache owns it and closes it.
+        record_web: Whether what else is fetched by HTTP is kept there too.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, record_web: bool = False) -> None:
         self.store = store
+        self._web = Web(store, records=record_web)
+        offline.know(store)
         self.flights: Flights[Entry] = Flights()
         self.closed = False
         streams.install(self)
@@ -104,6 +109,7 @@ class ObservedCache(BaseCache, streams.CallCache):
     def close(self) -> None:
         """Give the store back; the object serves nothing any more."""
         self.closed = True
+        self._web.close()
         streams.uninstall(self)
         self.store.close()
 
@@ -176,10 +182,17 @@ class MemoryCache(ObservedCache):
     Args:
         max_entries: How many entries it holds; the least recently used goes first. None: no bound.
         ttl_s: How long an entry is good, in seconds. None: for ever.
+        record_web: Whether what else is fetched by HTTP is kept there too.
     """
 
-    def __init__(self, *, max_entries: int | None = None, ttl_s: float | None = None) -> None:
-        super().__init__(MemoryStore(max_entries=max_entries, ttl_s=ttl_s))
+    def __init__(
+        self,
+        *,
+        max_entries: int | None = None,
+        ttl_s: float | None = None,
+        record_web: bool = False,
+    ) -> None:
+        super().__init__(MemoryStore(max_entries=max_entries, ttl_s=ttl_s), record_web=record_web)
 
 
 class SQLiteCache(ObservedCache):
@@ -191,6 +204,7 @@ class SQLiteCache(ObservedCache):
         ttl_s: How long an entry is good, in seconds. None: for ever.
         max_entries: How many entries it holds; the least recently used goes first. None: no bound.
         max_size_bytes: How large the file may grow. None: no bound.
+        record_web: Whether what else is fetched by HTTP is kept there too.
 
     Raises:
         StoreError: The file cannot be opened, is no file of this kind, or is of a newer version.
@@ -204,6 +218,7 @@ class SQLiteCache(ObservedCache):
         ttl_s: float | None = None,
         max_entries: int | None = None,
         max_size_bytes: int | None = None,
+        record_web: bool = False,
     ) -> None:
         store = SQLiteStore(
             database_path,
@@ -212,7 +227,7 @@ class SQLiteCache(ObservedCache):
             max_entries=max_entries,
             max_size_bytes=max_size_bytes,
         )
-        super().__init__(store)
+        super().__init__(store, record_web=record_web)
 
 
 class NoCache(streams.CallCache):
@@ -259,8 +274,8 @@ class NoCache(streams.CallCache):
 def mode(name: str) -> Iterator[None]:
     """Use the cache in a mode inside a ``with`` block: auto, replay, refresh or bypass.
 
-    ``replay`` holds for the whole process while the block runs, threads included, and also for
-    calls that would not go through a cache of ours.
+    ``replay`` holds for the whole process while the block runs, threads included: nothing leaves
+    this machine, whoever sends it.
 
     Raises:
         LLMCacheError: There is no mode of this name.
@@ -270,8 +285,11 @@ def mode(name: str) -> Iterator[None]:
         streams.install(guard)
     try:
         with modes.mode(name):
+            if name == "replay":
+                offline.hold(guard)
             yield
     finally:
+        offline.release(guard)
         streams.uninstall(guard)
 
 

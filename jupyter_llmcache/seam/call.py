@@ -18,6 +18,7 @@ from typing import Any
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
+from pydantic import ValidationError
 
 from .. import answer as entry
 from .. import modes
@@ -25,7 +26,7 @@ from .. import request as keys
 from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import Call, Kind
-from . import recent
+from . import recent, structured, web
 from .flight import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
 from .places import AnswerPlace, Found, entry_of
 
@@ -224,7 +225,7 @@ class OpenCall:
         if self._found is None:
             return None
         self._usage = entry.usage_of(self._found.generations)
-        return self._found.generations
+        return structured.read(self._found.generations, self.kwargs)
 
     def _find(self, request: keys.Request) -> Found | None:
         try:
@@ -263,6 +264,7 @@ class OpenCall:
             shared_by: How many calls the provider answers at once; its time is parted among them.
         """
         began = time.perf_counter()
+        self._keep_here(True)
         try:
             yield
         except GeneratorExit:
@@ -275,21 +277,29 @@ class OpenCall:
             self._left = isinstance(error, _LEFT)
             raise
         finally:
+            self._keep_here(False)
             self._provider_s = (time.perf_counter() - began - self._paused_s) / shared_by
 
     def pause(self) -> None:
         """Note that the reader of a stream has its next piece."""
+        self._keep_here(False)
         self._paused_at = time.perf_counter()
         if self._flight is not None:
             self._flight.pause()
 
     def resume(self) -> None:
         """Note that the reader of a stream wants more. A long pause is not the provider's time."""
+        self._keep_here(True)
         pause_s = time.perf_counter() - self._paused_at
         if pause_s > PAUSE_LIMIT_S:
             self._paused_s += pause_s
         if self._flight is not None:
             self._flight.resume()
+
+    def _keep_here(self, keeps: bool) -> None:
+        """Say whether what the provider's client sends now is kept here, as one answer."""
+        if self.request is not None:
+            web.keep_elsewhere(keeps)
 
     def settle(self, answer: Callable[[], Sequence[Generation]]) -> None:
         """Keep what the provider answered, if it is a good answer. Never raises.
@@ -306,6 +316,21 @@ class OpenCall:
             self._reason = error.reason
         except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
             self._warning = str(error)
+
+    def settle_refused(self, error: ValidationError, said: Callable[[], str] = str) -> None:
+        """Keep an answer that the caller's own class refused, which ``paying`` let through.
+
+        Args:
+            error: What the class raised.
+            said: Puts together the text of a stream that came before. Never raises, as ``settle``.
+        """
+        try:
+            generations = structured.refused(error, self.kwargs, said())
+        except Exception as fault:  # noqa: BLE001  # as in settle
+            self._warning = str(fault)
+            return
+        if generations:
+            self.settle(lambda: generations)
 
     def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
         verdict = entry.verdict(generations, max_tokens_given=request.limits_tokens)

@@ -22,7 +22,7 @@ from langchain_core.language_models import BaseChatModel, BaseLanguageModel, Bas
 
 from .. import modes
 from ..errors import ReplayMissError
-from . import selfcheck
+from . import embed, selfcheck
 from .hits import with_usage, with_usages
 from .proxy import aclosing_if_it_can, closing_if_it_can
 from .shadow import CallCache, Watch, is_shadow
@@ -86,6 +86,7 @@ def install(owner: object) -> None:
     """
     with _lock:
         _owners.add(owner)
+        embed.put()
         if selfcheck.fault() is None:
             for seam in _SEAMS:
                 seam.put()
@@ -96,6 +97,7 @@ def uninstall(owner: object) -> None:
     with _lock:
         _owners.discard(owner)
         if not _owners:
+            embed.take()
             for seam in _SEAMS:
                 seam.take()
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
+from pydantic import ValidationError
 
 from .hits import as_hit
 from .replay import Numbering, chat_chunks, in_blocks, keep, text_chunks, whole_message
@@ -92,15 +93,19 @@ class _Door(ABC):
                 return
             parts = _Parts(self._model)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
-            with call.paying():
-                self._acquire()
-                chunks = self._model._stream(prompt, stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
-                with closing_if_it_can(chunks):
-                    for chunk in chunks:
-                        parts.add(chunk)
-                        call.pause()
-                        yield chunk
-                        call.resume()
+            try:
+                with call.paying():
+                    self._acquire()
+                    chunks = self._model._stream(prompt, stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
+                    with closing_if_it_can(chunks):
+                        for chunk in chunks:
+                            parts.add(chunk)
+                            call.pause()
+                            yield chunk
+                            call.resume()
+            except ValidationError as error:
+                call.settle_refused(error, lambda: parts.answer(self._whole)[0].text)
+                raise
             call.settle(lambda: parts.answer(self._whole))
 
     async def astream(
@@ -117,15 +122,19 @@ class _Door(ABC):
                 return
             parts = _Parts(self._model)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
-            with call.paying():
-                await self._aacquire()
-                chunks = self._model._astream(prompt, stop=stop, **options)  # noqa: SLF001  # as above
-                async with aclosing_if_it_can(chunks):
-                    async for chunk in chunks:
-                        parts.add(chunk)
-                        call.pause()
-                        yield chunk
-                        call.resume()
+            try:
+                with call.paying():
+                    await self._aacquire()
+                    chunks = self._model._astream(prompt, stop=stop, **options)  # noqa: SLF001  # as above
+                    async with aclosing_if_it_can(chunks):
+                        async for chunk in chunks:
+                            parts.add(chunk)
+                            call.pause()
+                            yield chunk
+                            call.resume()
+            except ValidationError as error:
+                call.settle_refused(error, lambda: parts.answer(self._whole)[0].text)
+                raise
             call.settle(lambda: parts.answer(self._whole))
 
     def _request_stream(
@@ -171,10 +180,14 @@ class ChatDoor(_Door):
             if recalled is not None:
                 return ChatResult(generations=as_hit(recalled, call))
             method = self._model._generate  # noqa: SLF001  # as above
-            with call.paying():
-                self._acquire()
-                options = _options(method, run_manager, kwargs)
-                result: ChatResult = method(messages, stop=stop, **options)
+            try:
+                with call.paying():
+                    self._acquire()
+                    options = _options(method, run_manager, kwargs)
+                    result: ChatResult = method(messages, stop=stop, **options)
+            except ValidationError as error:
+                call.settle_refused(error)
+                raise
             call.settle(lambda: _answers(result, self._model))
             return result
 
@@ -191,10 +204,14 @@ class ChatDoor(_Door):
             if recalled is not None:
                 return ChatResult(generations=as_hit(recalled, call))
             method = self._model._agenerate  # noqa: SLF001  # as above
-            with call.paying():
-                await self._aacquire()
-                options = _options(method, run_manager, kwargs)
-                result: ChatResult = await method(messages, stop=stop, **options)
+            try:
+                with call.paying():
+                    await self._aacquire()
+                    options = _options(method, run_manager, kwargs)
+                    result: ChatResult = await method(messages, stop=stop, **options)
+            except ValidationError as error:
+                call.settle_refused(error)
+                raise
             call.settle(lambda: _answers(result, self._model))
             return result
 

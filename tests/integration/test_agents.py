@@ -255,19 +255,6 @@ async def test_a_text_completion_model(openai_server):
     assert len(openai_server.requests) == 1
 
 
-def test_embeddings_are_not_cached(openai_server):
-    """Embeddings go past the cache, as the README says."""
-    from langchain_openai import OpenAIEmbeddings
-
-    embeddings = OpenAIEmbeddings(
-        api_key="k", base_url=openai_server.url, check_embedding_ctx_length=False
-    )
-    embeddings.embed_query("hello")
-    embeddings.embed_query("hello")
-    assert len(openai_server.requests) == 2
-    assert calls() == []
-
-
 CHAINS: dict[str, Callable[[Any], Any]] = {
     "retry": lambda llm: llm.with_retry(),
     "fallback": lambda llm: llm.with_fallbacks([llm]),

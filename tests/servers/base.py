@@ -55,7 +55,7 @@ class RecordingServer:
         pass_on: Cleared, it holds every request (at most 30 s) until it is set again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: list[Seen] = []
         self.connections = 0
         self.most_at_once = 0
@@ -70,7 +70,7 @@ class RecordingServer:
         self._failing: Failure | None = None
         self._at_once = 0
         self._lock = threading.Lock()
-        self._http = _HTTPServer(("127.0.0.1", 0), _Handler)
+        self._http = _HTTPServer(("127.0.0.1", port), _Handler)
         self._http.owner = self
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -121,6 +121,10 @@ class RecordingServer:
     def answer(self, seen: Seen) -> Failure | dict[str, Any] | Iterable[bytes]:
         """Return an error, a JSON body, or the events of a stream."""
         raise NotImplementedError
+
+    def page(self, path: str) -> tuple[str, bytes] | None:  # most have none
+        """Return the content type and the bytes of a page; None where there is none."""
+        return None
 
     stream_type = "text/event-stream; charset=utf-8"
 
@@ -202,12 +206,24 @@ class _Handler(BaseHTTPRequestHandler):
             owner.done()
 
     def do_GET(self) -> None:
+        page = self.server.owner.page(self.path)
+        if page is not None:
+            self._send(200, *page)
+            return
         self._send_json(404, {"error": {"message": f"no GET {self.path}", "type": "not_found"}})
 
     def _send_json(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        content = json.dumps(body).encode()
+        self._send(status, "application/json", json.dumps(body).encode(), headers)
+
+    def _send(
+        self,
+        status: int,
+        content_type: str,
+        content: bytes,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(content)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import math
+import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,8 +185,10 @@ class OpenAIServer(RecordingServer):
     or a value of the schema that it asks for, so that a fresh answer differs from an earlier one.
     """
 
-    def __init__(self, reply: Callable[[dict[str, Any]], Said] | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, reply: Callable[[dict[str, Any]], Said] | None = None, port: int = 0
+    ) -> None:
+        super().__init__(port)
         self.reply = reply or self.default_reply
         self.answered = 0
 
@@ -346,10 +353,34 @@ def text_events(exchange: Exchange) -> Iterator[bytes]:
 
 
 def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
-    inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
-    data = [
-        {"object": "embedding", "index": i, "embedding": [len(str(text)) / 100, 0.5, -0.5]}
-        for i, text in enumerate(inputs)
+    given = body["input"]
+    is_one = isinstance(given, str) or bool(given and isinstance(given[0], int))
+    form = body.get("encoding_format", "float")
+    vectors = [
+        vector_of(text, body.get("dimensions", 3)) for text in ([given] if is_one else given)
     ]
-    usage = {"prompt_tokens": len(inputs), "total_tokens": len(inputs)}
+    data = [
+        {
+            "object": "embedding",
+            "index": i,
+            "embedding": base64.b64encode(vector.tobytes()).decode()
+            if form == "base64"
+            else vector.tolist(),
+        }
+        for i, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": len(data), "total_tokens": len(data)}
     return {"object": "list", "data": data, "model": body["model"], "usage": usage}
+
+
+def vector_of(text: Any, dimensions: int) -> array[float]:
+    """Return the float32 numbers that stand for ``text``: the nearer two texts, the nearer these.
+
+    Every word moves the vector along a direction of its own, as a real model's meaning does.
+    """
+    total = [1e-3] * dimensions
+    for word in re.findall(r"\w+", str(text).lower()):
+        digest = hashlib.shake_128(word.encode()).digest(dimensions)
+        total = [value + byte - 127.5 for value, byte in zip(total, digest, strict=True)]
+    length = math.hypot(*total)
+    return array("f", [value / length for value in total])

@@ -1,0 +1,152 @@
+"""The door of aiohttp, the client whose answers arrive whether or not somebody reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from . import web
+from .doors import Method, pairs, whole
+from .web_answer import Answered
+from .web_request import Asked
+
+
+def aiohttp_door(original: Method, _: ModuleType) -> Method:
+    """Return aiohttp's ``ClientSession._request`` with our door at its end."""
+
+    async def request(self: Any, method: str, address: Any, **kwargs: Any) -> Any:
+        if not hasattr(self, "_middlewares"):  # before aiohttp 3.12 nothing is kept
+            web.begin(Asked(method, str(address), pairs(kwargs.get("headers")), None))
+            return await original(self, method, address, **kwargs)
+        unpacks = kwargs.get("auto_decompress")
+        unpacks = self._auto_decompress if unpacks is None else unpacks
+        door = _AiohttpDoor(self, unpacked=bool(unpacks), named=str(address))
+        theirs = kwargs.pop("middlewares", None)
+        theirs = self._middlewares if theirs is None else theirs
+        # The innermost sees what is sent, each redirect by itself.
+        return await original(self, method, address, middlewares=(*theirs, door), **kwargs)
+
+    return request
+
+
+class _AiohttpDoor:
+    """What stands between aiohttp's session and its connections, for one call."""
+
+    def __init__(self, session: Any, *, unpacked: bool, named: str) -> None:
+        self._session = session
+        self._unpacked = unpacked
+        self._named: str | None = named
+
+    async def __call__(self, request: Any, send: Method) -> Any:
+        named, self._named = self._named, None
+        address = str(request.url)
+        if named is not None and "://" in named:
+            named = named.partition("#")[0].partition("?")[0]
+            address = named + "".join(address.partition("?")[1:])
+        visit = web.begin(
+            Asked(
+                request.method, address, pairs(request.headers), await _aiohttp_body(request.body)
+            )
+        )
+        if visit is None:
+            return await send(request)
+        if visit.answer is not None:
+            return await self._replayed(request, visit.answer)
+        with visit.sending():
+            response = await send(request)
+        visit.got(
+            response.status,
+            response.reason or "",
+            pairs(response.headers),
+            unpacked=self._unpacked,
+        )
+        _tee_aiohttp(response.content, visit)
+        return response
+
+    async def _replayed(self, request: Any, answer: Answered) -> Any:
+        """Let aiohttp read the recorded answer as if a server had sent it."""
+        from aiohttp.client_proto import ResponseHandler
+        from aiohttp.connector import Connection
+
+        loop = asyncio.get_running_loop()
+        protocol = ResponseHandler(loop)
+        protocol.connection_made(_Silence())
+        protocol.set_response_params(skip_payload=request.method == "HEAD", read_until_eof=True)
+        protocol.data_received(answer.wire)
+        protocol.force_close()
+        connection = Connection(self._session.connector, request.connection_key, protocol, loop)
+        response = await request.send(connection)
+        await response.start(connection)
+        return response
+
+
+async def _aiohttp_body(body: Any) -> bytes | None:
+    if hasattr(body, "as_bytes"):
+        try:
+            return bytes(await body.as_bytes())
+        except TypeError:  # it comes piece by piece, once
+            return None
+    return whole(body)[0]
+
+
+class _Silence(asyncio.Transport):
+    """A connection to nowhere: what is written is dropped."""
+
+    def write(self, data: Any) -> None:
+        """Drop ``data``."""
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        """Drop the data."""
+
+    def is_closing(self) -> bool:
+        """It stays open for its one answer."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    abort = pause_reading = resume_reading = close
+
+
+def _tee_aiohttp(content: Any, visit: web.Visit) -> None:
+    """Note what is in aiohttp's reader already, and what will be fed to it."""
+    if not hasattr(content, "_buffer"):  # no body at all
+        visit.end()
+        return
+    for piece in content._buffer:  # noqa: SLF001  # what came before anybody could listen
+        visit.feed(piece)
+    content.on_eof(visit.end)
+    if not content.is_eof():
+        _fed[id(content)] = visit
+        cls: Any = type(content)
+        content.__class__ = _teed(cls)
+
+
+_fed: dict[int, web.Visit] = {}
+
+
+@functools.lru_cache(maxsize=4)
+def _teed(cls: type) -> type:
+    def feed_data(self: Any, data: bytes, *args: Any) -> Any:
+        if (visit := _fed.get(id(self))) is not None:
+            visit.feed(data)
+        return cls.feed_data(self, data, *args)  # type: ignore[attr-defined]
+
+    def feed_eof(self: Any) -> None:
+        _fed.pop(id(self), None)
+        cls.feed_eof(self)  # type: ignore[attr-defined]
+
+    def set_exception(self: Any, *args: Any) -> None:
+        if (visit := _fed.pop(id(self), None)) is not None:
+            visit.end(whole=False)
+        cls.set_exception(self, *args)  # type: ignore[attr-defined]
+
+    def __del__(self: Any) -> None:  # noqa: N807  # Python's name
+        if (visit := _fed.pop(id(self), None)) is not None:
+            visit.end(whole=False)
+
+    names = {"__slots__": (), "feed_data": feed_data, "feed_eof": feed_eof}
+    return type(cls.__name__, (cls,), {**names, "set_exception": set_exception, "__del__": __del__})

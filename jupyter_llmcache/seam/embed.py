@@ -1,0 +1,194 @@
+"""The door of embeddings: text by text out of the cache, and from the provider what is missing.
+
+No cache of LangChain's sees embeddings. While a cache of ours lives, the public methods of every
+class of ``Embeddings`` are wrapped, those of classes that are made later too. A model that embeds
+on this machine, or hands its texts to another one that it holds, is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from langchain_core.embeddings import Embeddings
+from langchain_core.globals import get_llm_cache
+
+from .. import modes
+from ..stores.base import Store
+from .embed_call import Batch, is_busy
+
+Method = Callable[..., Any]
+
+#: A method that asks one of these of the same object is no door: they are.
+_HANDS_ON_TO = {
+    "embed_documents": frozenset[str](),
+    "embed_query": frozenset({"embed_documents"}),
+    "aembed_documents": frozenset({"embed_documents"}),
+    "aembed_query": frozenset({"aembed_documents", "embed_documents", "embed_query"}),
+}
+#: Words in names of fields with an address or a credential: what has one asks somebody.
+_REACHES_OUT = frozenset(
+    {
+        "api",
+        "base",
+        "credentials",
+        "endpoint",
+        "host",
+        "region",
+        "server",
+        "token",
+        "uri",
+        "url",
+    }
+)
+
+_originals: WeakKeyDictionary[Any, Method] = WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+# --- the wrapping, and back ---
+
+
+def put() -> None:
+    """Wrap the methods of every class of embeddings, now and when it is made."""
+    with _lock:
+        for cls in _classes(Embeddings):
+            _wrap_class(cls)
+        if "__init_subclass__" not in vars(Embeddings):
+            setattr(Embeddings, "__init_subclass__", classmethod(_wrap_new))  # noqa: B010  # mypy forbids the plain assignment
+
+
+def take() -> None:
+    """Put every original back, unless other code stands over ours."""
+    with _lock:
+        hook = vars(Embeddings).get("__init_subclass__")
+        if getattr(hook, "__func__", None) is _wrap_new:
+            del Embeddings.__init_subclass__
+        for cls in _classes(Embeddings):
+            for name in _HANDS_ON_TO:
+                method = vars(cls).get(name)
+                original = None if method is None else _originals.get(method)
+                if original is not None:
+                    setattr(cls, name, original)
+
+
+def _classes(cls: type[Any]) -> Iterator[type[Any]]:
+    below: list[type[Any]] = cls.__subclasses__()
+    for each in below:
+        yield each
+        yield from _classes(each)
+
+
+def _wrap_new(cls: type[Any], /, **kwargs: Any) -> None:
+    super(Embeddings, cls).__init_subclass__(**kwargs)
+    _wrap_class(cls)
+
+
+def _wrap_class(cls: type[Any]) -> None:
+    for name, hands_on in _HANDS_ON_TO.items():
+        method = vars(cls).get(name)
+        if not callable(method) or method in _originals:
+            continue
+        if getattr(method, "__isabstractmethod__", False) or _hands_on(method, hands_on):
+            continue
+        ours = _async_door(method) if name.startswith("a") else _door(method)
+        _originals[ours] = method
+        setattr(cls, name, ours)
+
+
+def _hands_on(method: Method, to: frozenset[str]) -> bool:
+    """Whether ``method`` asks its object for one of ``to``, and for none of the others."""
+    names = getattr(getattr(inspect.unwrap(method), "__code__", None), "co_names", ())
+    asked = _HANDS_ON_TO.keys() & set(names)
+    return bool(asked) and asked <= to and "super" not in names
+
+
+def _door(method: Method) -> Method:
+    asks_one = "query" in method.__name__
+
+    @functools.wraps(method)
+    def embed(self: Any, texts: Any, *args: Any, **kwargs: Any) -> Any:
+        batch = _open(self, method, texts, args, kwargs)
+        if batch is None:
+            return method(self, texts, *args, **kwargs)
+        with batch:
+            if batch.look():
+                with batch.paying():
+                    answer = method(self, batch.asked(texts, asks_one), *args, **kwargs)
+                batch.settle([answer] if asks_one else answer)
+        return batch.answer(asks_one)
+
+    return embed
+
+
+def _async_door(method: Method) -> Method:
+    asks_one = "query" in method.__name__
+
+    @functools.wraps(method)
+    async def embed(self: Any, texts: Any, *args: Any, **kwargs: Any) -> Any:
+        batch = _open(self, method, texts, args, kwargs)
+        if batch is None:
+            return await method(self, texts, *args, **kwargs)
+        with batch:
+            # Whatever the store does, it does not do it on the event loop.
+            if await asyncio.to_thread(batch.look):
+                with batch.paying():
+                    answer = await method(self, batch.asked(texts, asks_one), *args, **kwargs)
+                await asyncio.to_thread(batch.settle, [answer] if asks_one else answer)
+        return batch.answer(asks_one)
+
+    return embed
+
+
+# --- who is watched ---
+
+
+def _open(
+    model: Any, method: Method, texts: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Batch | None:
+    """Return a watch over one call, or None where it is none of our business."""
+    which = modes.embedded()
+    if is_busy(model) or which == "off" or _holds_another(model):
+        return None
+    if which == "remote" and not asks_somebody(model):
+        return None
+    cache = get_llm_cache()
+    store = getattr(cache, "store", None)
+    if not isinstance(store, Store):
+        if modes.current_mode() != "replay":
+            return None
+        cache = store = None
+    asks_one = "query" in method.__name__
+    arguments = dict(zip(_parameters(method), args, strict=False)) | kwargs
+    if asks_one:
+        arguments["asked_as"] = "query"
+    asked = [texts] if asks_one else list(texts)
+    return Batch(cache, store, model, asked, arguments) if asked else None
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters(method: Method) -> tuple[str, ...]:
+    return tuple(inspect.signature(method).parameters)[2:]
+
+
+def asks_somebody(model: Any) -> bool:
+    """Whether ``model`` has a field for an address or a credential, as no local model has."""
+    fields = getattr(type(model), "model_fields", None) or vars(model)
+    return _has_words(tuple(fields))
+
+
+@functools.lru_cache(maxsize=256)
+def _has_words(fields: tuple[str, ...]) -> bool:
+    return any(
+        not field.startswith("model") and not _REACHES_OUT.isdisjoint(field.split("_"))
+        for field in fields
+    )
+
+
+def _holds_another(model: Any) -> bool:
+    return any(isinstance(value, Embeddings) for value in vars(model).values())

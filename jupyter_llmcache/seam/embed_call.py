@@ -1,0 +1,248 @@
+"""One call of embeddings: which texts are held, which are asked for, and what is kept of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self
+
+from .. import modes
+from .. import request as keys
+from ..answer.vector import decode, encode
+from ..entry import Entry
+from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError
+from ..ledger import LEDGER, Call, Kind
+from ..stores.base import Store
+from ..text import one_line
+
+RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
+
+#: Objects whose own method is asking a provider just now; what they call of themselves is no call.
+_busy: ContextVar[frozenset[int]] = ContextVar("llmcache_embedding", default=frozenset())
+
+
+def is_busy(model: Any) -> bool:
+    """Whether ``model`` is asking its provider just now."""
+    return id(model) in _busy.get()
+
+
+class Batch:
+    """One call between the moment it is seen and the event that tells of it.
+
+    Inside the block, ``look`` says whether a provider has to be asked, and raises in replay; what
+    ``asked`` returns is then asked for inside ``paying``, and ``settle`` keeps it.
+    """
+
+    def __init__(
+        self,
+        cache: Any,
+        store: Store | None,
+        model: Any,
+        texts: list[Any],
+        arguments: dict[str, Any],
+    ) -> None:
+        self._began = time.perf_counter()
+        self._cell = LEDGER.cell
+        self._cache, self._store, self._model, self._texts = cache, store, model, texts
+        self._mode = modes.current_mode()
+        self._requests: list[keys.Request] = []
+        self._held: dict[bytes, Entry] = {}
+        self._vectors: dict[bytes, list[float]] = {}
+        self._missing: dict[bytes, keys.Request] = {}
+        self._came: Any = None
+        self._is_one_question = False
+        self._lookup_s = 0.0
+        self._provider_s: float | None = None
+        self._stored = self._pending = False
+        self._reason: str | None = None
+        self._warning: str | None = None
+        self._unrecorded: str | None = None
+        self._describe(arguments)
+
+    def _describe(self, arguments: dict[str, Any]) -> None:
+        if self._mode == "bypass":
+            self._reason = "mode bypass"
+            return
+        try:
+            if not all(type(text) is str for text in self._texts):
+                raise NotDescribableError("what it embeds is not text")  # noqa: TRY301  # one way out for all reasons
+            if any(_goes_along(value, self._texts) for value in arguments.values()):
+                # Each text has a part of this argument, so that the batch is one question.
+                if len(set(self._texts)) < len(self._texts):
+                    raise NotDescribableError("an argument goes with each of its equal texts")  # noqa: TRY301  # as above
+                arguments["texts"] = self._texts
+                self._is_one_question = True
+            first = keys.describe(self._model, "", None, arguments)
+            self._requests = [first.with_content(text) for text in self._texts]
+        except NotDescribableError as error:
+            self._reason = f"not cached: {error.reason}"
+        except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
+            self._reason = f"not cached: {type(error).__name__} while describing the request"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._reason = self._reason or type(error).__name__
+        LEDGER.record(self._event(failed=error is not None))
+
+    # --- before the provider ---
+
+    def look(self) -> bool:
+        """Return whether a provider has to be asked.
+
+        Raises:
+            ReplayMissError: It would have to be, and replay is in force.
+        """
+        self._missing = {request.key: request for request in self._requests}
+        if self._mode in ("auto", "replay") and self._store is not None and self._requests:
+            self._find(self._store)
+        self._lookup_s = time.perf_counter() - self._began
+        must_ask = bool(self._missing) or not self._requests
+        if must_ask and self._requests and modes.current_mode() == "replay":
+            raise self._replay_miss()
+        return must_ask
+
+    def _find(self, store: Store) -> None:
+        try:
+            self._held = store.get_many(list(self._missing))
+            for key, entry in self._held.items():
+                self._vectors[key] = decode(entry.answer)
+        except StoreError as error:
+            self._warning = str(error)
+        for key in self._vectors:
+            del self._missing[key]
+        if self._is_one_question and self._missing:
+            self._vectors.clear()
+            self._missing = {request.key: request for request in self._requests}
+
+    def _replay_miss(self) -> ReplayMissError:
+        count, first = len(self._missing), next(iter(self._missing.values()))
+        nearest = self._warning or (self._cache and self._cache.nearest(first)) or ""
+        self._unrecorded = nearest or "nothing is recorded"
+        title = one_line(first.title, 60)
+        what = f"replay: {count} of {len(self._texts)} texts for {self._label} are not recorded"
+        return ReplayMissError(
+            f"{what}: {title!r}{nearest and '; '}{nearest}",
+            RECORD_FIRST if self._cache else "Choose a recorded file first: %llm_cache sqlite FILE",
+        )
+
+    # --- the provider, and after it ---
+
+    def asked(self, texts: Any, asks_one: bool) -> Any:
+        """Return what the provider is asked for: what is missing, or ``texts`` as they came."""
+        if asks_one or self._asks_all:
+            return texts
+        return [request.content for request in self._missing.values()]
+
+    @property
+    def _asks_all(self) -> bool:
+        return len(self._missing) in (0, len(self._texts))
+
+    @contextmanager
+    def paying(self) -> Iterator[None]:
+        """Time the provider; what the model calls of itself inside the block is no other call."""
+        token = _busy.set(_busy.get() | {id(self._model)})
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._provider_s = time.perf_counter() - began
+            _busy.reset(token)
+
+    def settle(self, vectors: Any) -> None:
+        """Keep what came for what was asked.
+
+        Raises:
+            LLMCacheError: Only a part was asked for, and something else came.
+        """
+        if self._asks_all:
+            self._came = vectors
+        try:
+            self._vectors.update(zip(self._missing, vectors, strict=True))
+            self._keep()
+        except Exception as error:
+            if not self._asks_all and len(self._vectors) < len({r.key for r in self._requests}):
+                count = len(self._missing)
+                raise LLMCacheError(
+                    f"{self._label} did not answer {count} texts with {count} vectors"
+                ) from error
+            # They are paid for: nothing may take them from the user.
+            self._warning = str(error)
+
+    def _keep(self) -> None:
+        if self._store is None or self._mode not in ("auto", "refresh"):
+            return
+        if self._store.read_only:
+            self._reason = f"{self._store.location} is read-only"
+            return
+        now, each_s = time.time(), (self._provider_s or 0.0) / len(self._missing)
+        entries = []
+        for key, request in self._missing.items():
+            packed = encode(self._vectors[key])
+            if packed is None:
+                self._reason = "a vector is not a list of finite numbers"
+                continue
+            texts = (request.description, request.prompt, request.title)
+            entries.append(Entry(key, packed, now, each_s, "embedding", *texts))
+        if entries:
+            self._stored = self._store.put_many(entries)
+            self._pending = not self._stored
+
+    def answer(self, asks_one: bool) -> Any:
+        """Return the vectors in the order of the texts; a list of its own for each."""
+        if self._came is not None:
+            return self._came[0] if asks_one else self._came
+        if asks_one:
+            return self._vectors[self._requests[0].key]
+        last = {request.key: place for place, request in enumerate(self._requests)}
+        return [
+            vector if last[request.key] == place else list(vector)
+            for place, request in enumerate(self._requests)
+            for vector in (self._vectors[request.key],)
+        ]
+
+    # --- what it was ---
+
+    @property
+    def _label(self) -> str:
+        return self._requests[0].model if self._requests else keys.model_label(self._model)
+
+    def _event(self, *, failed: bool) -> Call:
+        kind: Kind = "miss" if self._missing else "hit"
+        kind = "error" if failed else kind if self._requests else "bypass"
+        saved = [entry.provider_s for entry in self._held.values() if entry.provider_s is not None]
+        recorded = [entry.created_at for entry in self._held.values()]
+        return Call(
+            cell=self._cell,
+            kind=kind,
+            model=self._label,
+            key=self._requests[0].key.hex() if self._requests else None,
+            wall_s=time.perf_counter() - self._began,
+            lookup_s=self._lookup_s,
+            provider_s=self._provider_s,
+            saved_s=sum(saved) if saved and kind == "hit" else None,
+            stored=self._stored,
+            pending=self._pending,
+            reason=self._reason,
+            recorded_at=max(recorded) if recorded and kind == "hit" else None,
+            location=self._store.location if self._store is not None else None,
+            warning=self._warning,
+            asked="embedding",
+            texts=len(self._texts),
+            texts_cached=len(self._texts) - len(self._missing) if kind in ("hit", "miss") else 0,
+            unrecorded=self._unrecorded,
+        )
+
+
+def _goes_along(value: Any, texts: Sequence[str]) -> bool:
+    return isinstance(value, list | tuple) and len(value) == len(texts)

@@ -1,0 +1,88 @@
+"""What holds while replay is in force: closed doors, a wall, and keys where lessons want some."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .. import modes
+from . import clients, sockets
+from .web_request import key_variables_in
+
+if TYPE_CHECKING:
+    from ..stores.base import Store
+
+#: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
+PLACEHOLDER_KEY = "no-key"
+#: Lessons set these from themselves, which fails where nothing is set; traces are not sent.
+_TRACING_KEYS = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY")
+
+_owners: weakref.WeakSet[object] = weakref.WeakSet()
+_stores: weakref.WeakSet[Any] = weakref.WeakSet()
+_placed: dict[str, str] = {}
+_lock = threading.RLock()
+
+
+def hold(owner: object) -> None:
+    """Let nothing leave this machine while ``owner`` lives and until ``release``.
+
+    Processes that this one starts replay too, as far as they import this package.
+    """
+    with _lock:
+        _owners.add(owner)
+        clients.install(owner)
+        for store in list(_stores):
+            _prepare(store)
+        _place(_TRACING_KEYS, PLACEHOLDER_KEY)
+        if not modes.allows_web():
+            _place([modes.ENVIRONMENT_VARIABLE], "replay")
+        sockets.close(owner)
+
+
+def hold_process() -> None:
+    """Hold for as long as this process lives, unless the environment changes its mind."""
+    hold(_PROCESS)
+
+
+class _Process:
+    """Who holds where the environment asks for replay."""
+
+
+_PROCESS = _Process()
+
+
+def release(owner: object) -> None:
+    """Give everything back once no owner is left, but for what the notebook has set itself."""
+    with _lock:
+        _owners.discard(owner)
+        clients.uninstall(owner)
+        sockets.reopen(owner)
+        for name in [modes.ENVIRONMENT_VARIABLE] if _owners else list(_placed):
+            value = _placed.pop(name, None)
+            if value is not None and os.environ.get(name) == value:
+                del os.environ[name]
+        if _owners and not modes.allows_web():
+            _place([modes.ENVIRONMENT_VARIABLE], "replay")
+
+
+def know(store: Store) -> None:
+    """Note a store that is served from: what its entries need is there during replay."""
+    with _lock:
+        _stores.add(store)
+        if _owners:
+            _prepare(store)
+
+
+def _prepare(store: Store) -> None:
+    sockets.free(getattr(store, "hosts", ()))
+    names = key_variables_in(store.requests())
+    _place(names, PLACEHOLDER_KEY)
+
+
+def _place(names: Iterable[str], value: str) -> None:
+    for name in names:
+        if not os.environ.get(name):
+            os.environ[name] = _placed[name] = value

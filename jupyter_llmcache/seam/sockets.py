@@ -1,0 +1,254 @@
+"""The last wall of replay: no socket of Python reaches another machine.
+
+Clients of HTTP have doors that know what they ask (see ``clients``); whatever comes to a socket by
+itself is judged by its address here. An audit hook sees every connect, every datagram and every
+look-up of a name; it cannot be taken away, so it is put in by the first replay and does nothing
+while none is in force. What has sockets of its own, past Python's, is held by name as far as it can
+be.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import socket
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+from .. import modes
+from ..errors import ReplayMissError
+from ..ledger import LEDGER, Call
+from . import web
+from .doors import Door, Doors, Method
+from .web_request import Asked, is_here, is_model_host
+
+_owners: weakref.WeakSet[object] = weakref.WeakSet()
+#: Names and addresses of our own stores, which stay free.
+_ours: set[str] = set()
+_lock = threading.Lock()
+_hooked = False
+
+
+def close(owner: object, stores: Iterable[str] = ()) -> None:
+    """Let nothing leave this machine while ``owner`` lives and until ``reopen``.
+
+    Connections that stand open to other machines are shut.
+
+    Args:
+        owner: Who wants it.
+        stores: Hosts of our own stores, which stay free.
+    """
+    global _hooked  # noqa: PLW0603  # an audit hook is for the whole process and stays
+    free(stores)
+    with _lock:
+        _owners.add(owner)
+        _DOORS.install(owner)
+        if not _hooked:
+            sys.addaudithook(_look)
+            _hooked = True
+    if not modes.allows_web():
+        shut_open_connections()
+
+
+def reopen(owner: object) -> None:
+    """Take the wall down once no owner is left."""
+    with _lock:
+        _owners.discard(owner)
+        _DOORS.uninstall(owner)
+
+
+def free(hosts: Iterable[str]) -> None:
+    """Leave ``hosts`` reachable: our own stores stand there."""
+    for host in hosts:
+        _ours.add(host)
+        with suppress(OSError):
+            _ours.update(str(found[4][0]) for found in socket.getaddrinfo(host, None))
+
+
+def _look(event: str, args: tuple[Any, ...]) -> None:
+    if not _owners or not event.startswith("socket.") or modes.current_mode() != "replay":
+        return
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+        _check(args[0], "the name")
+    elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = args[1]
+        if isinstance(address, tuple) and address:
+            datagram = args[0].type & 0xF == socket.SOCK_DGRAM
+            _check(address[0], f"port {address[1]} of", datagram=datagram)
+
+
+def _check(host: Any, what: str, *, datagram: bool = False) -> None:
+    """Refuse what goes to ``host``, unless that is this machine or our own store.
+
+    Raises:
+        ReplayMissError: It may not be reached.
+        OSError: The same, of a datagram: many libraries find out this machine's address by one.
+    """
+    name = host.decode("latin-1") if isinstance(host, bytes) else str(host or "")
+    if name in _ours or is_here(name) or (modes.allows_web() and not is_model_host(name)):
+        return
+    if datagram:
+        raise OSError(errno.ENETUNREACH, f"replay: nothing is sent to {name}")
+    raise _refusal(f"{what} {name}", name)
+
+
+def _refusal(what: str, host: str) -> ReplayMissError:
+    """Return the error, after it was told to the ledger."""
+    cell = LEDGER.cell
+    LEDGER.record(
+        Call(
+            cell=cell,
+            kind="error",
+            model=f"web:{host}",
+            key=None,
+            wall_s=0.0,
+            reason="not sent",
+            asked="web",
+            unrecorded="not by a client whose requests can be recorded",
+        )
+    )
+    where = f" (cell {cell})" if cell is not None else ""
+    return ReplayMissError(
+        f"replay: {what} was not asked for{where}; nothing leaves this machine",
+        "What is no HTTP request is not recorded; %llm_cache mode replay --allow-web lets it out",
+    )
+
+
+# --- what stands open ---
+
+
+def shut_open_connections() -> int:
+    """Shut this process's connections to other machines, whoever opened them; return how many."""
+    listening = _listening_ports()
+    return sum(_shut_if_foreign(connection, listening) for connection in _connections())
+
+
+def _connections() -> Iterator[socket.socket]:
+    """Yield a socket for each of this process's sockets, and leave the process's own open."""
+    try:
+        files = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208  # names alone, quickly
+    except (OSError, ValueError):
+        # Where sockets are no files, those that Python opened are at least seen.
+        yield from [each for each in gc.get_objects() if isinstance(each, socket.socket)]
+        return
+    for file in files:
+        try:
+            found = socket.socket(fileno=os.dup(file))
+        except OSError:  # no socket, or closed meanwhile
+            continue
+        with found:
+            yield found
+
+
+def _listening_ports() -> set[int]:
+    ports: set[int] = set()
+    for each in _connections():
+        with suppress(OSError):
+            if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                name = each.getsockname()
+                ports.update(name[1:2] if isinstance(name, tuple) else ())
+    return ports
+
+
+def _shut_if_foreign(connection: socket.socket, listening: set[int]) -> bool:
+    try:
+        here, peer = connection.getsockname(), connection.getpeername()
+        if not isinstance(peer, tuple) or peer[0] in _ours or is_here(str(peer[0])):
+            return False
+        if here[1] in listening:  # somebody called: a kernel's front end may stand elsewhere
+            return False
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:  # not connected, or gone
+        return False
+    return True
+
+
+# --- what has sockets of its own ---
+
+
+def _by_host(position: int, *names: str) -> Callable[[Method, ModuleType], Method]:
+    """Return a wrap that checks the host in an argument, by position or under ``names``."""
+
+    def wrap(original: Method, _: ModuleType) -> Method:
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            host = args[position] if len(args) > position else None
+            host = next((kwargs[name] for name in names if kwargs.get(name)), host)
+            host = host[0] if isinstance(host, tuple) else host
+            if modes.current_mode() == "replay" and host is not None:
+                _check(host, "a connection to")
+            return original(*args, **kwargs)
+
+        return checked
+
+    return wrap
+
+
+def _by_url(original: Method, _: ModuleType) -> Method:
+    """Check the address of a call ``request(method, url)`` or ``get(url)``, a method's or not."""
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if modes.current_mode() == "replay":
+            words = [each for each in args if isinstance(each, str)]
+            address = str(kwargs.get("url") or words[-1])
+            method = str(kwargs.get("method") or (words[0] if len(words) > 1 else "GET"))
+            web.refuse(Asked(method, address, (kwargs.get("headers") or {}).items(), None))
+        return original(*args, **kwargs)
+
+    return checked
+
+
+def _grpc(original: Method, _: ModuleType) -> Method:
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if modes.current_mode() == "replay":
+            target, method = (
+                each.decode() if isinstance(each, bytes) else str(each)
+                for each in (_grpc_target(self), self._method)
+            )
+            host = target.rpartition("/")[2]
+            web.refuse(Asked("POST", f"grpc://{host}{method}", (), None))
+        return original(self, *args, **kwargs)
+
+    return checked
+
+
+def _grpc_target(call: Any) -> Any:
+    channel: Any = getattr(call, "_channel", None)
+    return channel.target() if hasattr(channel, "target") else "unknown"
+
+
+_HTTP_WORDS = ("request", "get", "post", "put", "patch", "delete", "head", "options")
+_GRPC = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream", "SingleThreadedUnaryStream")
+
+_DOORS = Doors(
+    [
+        Door("uvloop", "Loop", "create_connection", _by_host(2, "host")),
+        Door("uvloop", "Loop", "create_datagram_endpoint", _by_host(3, "remote_addr")),
+        Door("uvloop", "Loop", "getaddrinfo", _by_host(1, "host")),
+        Door("uvloop", "Loop", "sock_connect", _by_host(2, "address")),
+        *(
+            Door("primp.primp", owner, word, _by_url)
+            for owner in ("Client", "AsyncClient")
+            for word in _HTTP_WORDS
+        ),
+        *(Door("primp", "", word, _by_url) for word in _HTTP_WORDS),
+        *(
+            Door("curl_cffi.requests.session", owner, "request", _by_url)
+            for owner in ("Session", "AsyncSession")
+        ),
+        *(
+            Door("grpc._channel", f"_{kind}MultiCallable", name, _grpc)
+            for kind in _GRPC
+            for name in ("__call__", "with_call", "future")
+        ),
+        *(
+            Door("grpc.aio._channel", f"{kind}MultiCallable", "__call__", _grpc)
+            for kind in _GRPC[:4]
+        ),
+    ]
+)

@@ -1,0 +1,418 @@
+"""What the notebook fetches by HTTP beside LangChain's calls: its key, its entry, its way.
+
+A client's door (see ``clients``) shows each request to ``begin``, and what comes back to the
+``Visit`` that it got: the answer from the file, or a place for the live one, which goes on to its
+reader piece by piece and is kept when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import weakref
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from .. import modes
+from ..entry import Entry
+from ..errors import NotSentError, ReplayMissError, StoreError
+from ..ledger import LEDGER, Call, Kind
+from . import web_request
+from .web_answer import Answered, decode, encode, unpacked
+from .web_request import Asked
+
+if TYPE_CHECKING:
+    from ..stores.base import Store
+
+#: A longer answer is not kept, in bytes, unpacked.
+MAX_BODY_BYTES = 10_000_000
+#: Answers of these states tell of the asker or of the hour, not of what was asked.
+_PASSING = frozenset({401, 403, 407, 408, 409, 425, 429})
+#: Headers that tell of the connection, of the packing that is undone, or of the asker.
+_NOT_KEPT = re.compile(
+    r"connection|keep-alive|transfer-encoding|content-encoding|content-length|trailer|upgrade|via"
+    r"|alt-svc|nel|report-to|server-timing|strict-transport-security|content-security-policy.*"
+    r"|proxy-.*|cf-.*|set-cookie.*|openai-(?:organization|project)|.*(?:token|secret|cookie).*"
+)
+_CARRIES_TOKEN = re.compile(rb'(?<!\\)"(?:access|refresh|id|session)_?token"\s*:\s*"', re.I)  # noqa: FURB167  # on one line
+#: What the libraries of lessons report to their makers: never kept, and in replay taken for sent.
+_REPORTS = re.compile(
+    r"(?:.*\.)?(?:posthog\.com|sentry\.io|segment\.(?:io|com)|amplitude\.com|scarf\.sh|mixpanel\.com)"
+)
+_TRACING = re.compile(r"(?:.*\.)?(?:smith\.langchain\.com|langfuse\.com)")
+_TRACES = re.compile(r"/(?:api/v\d/|api/public/)?(?:runs|info|ingestion|otel)(?:/|$)")
+
+_inside: ContextVar[bool] = ContextVar("llmcache_kept_elsewhere", default=False)
+
+
+_TAKEN = Answered(
+    202, "Accepted", (("content-type", "application/json"), ("content-length", "2")), b"{}"
+)
+
+
+class Web:
+    """What one cache has to do with the web: its store, and how often each request was asked.
+
+    It serves as long as it lives and is not closed; where several do, the newest is asked first.
+
+    Args:
+        store: Where entries are.
+        records: Whether what is fetched is kept, and comes from the store next time also where
+            nothing asks for replay.
+    """
+
+    def __init__(self, store: Store, *, records: bool = False) -> None:
+        self.store = store
+        self.records = records
+        self._asked: dict[bytes, int] = {}
+        self._last: dict[bytes, int] = {}
+        self._sent: set[bytes] = set()
+        self._lock = threading.Lock()
+        _serving.insert(0, weakref.ref(self))
+        if records:
+            from . import clients
+
+            clients.install(self)
+
+    def close(self) -> None:
+        """Serve nothing any more."""
+        _serving[:] = [each for each in _serving if each() not in (None, self)]
+        if self.records:
+            from . import clients
+
+            clients.uninstall(self)
+
+    def turn(self, digest: bytes) -> int:
+        """Return how often the request of ``digest`` was asked before, in this kernel."""
+        with self._lock:
+            number = self._asked.get(digest, 0)
+            self._asked[digest] = number + 1
+            return number
+
+    def find(self, asked: Asked, number: int, *, replays: bool) -> Entry | None:
+        """Return the answer of the ``number``-th time; after the last one it is the last again.
+
+        Where this kernel has sent the request itself and may do so, the next time is sent too.
+
+        Raises:
+            StoreError: The store or the entry is at fault.
+        """
+        entry = self.store.get(asked.key(number))
+        if entry is not None:
+            self._last[asked.digest] = number
+        elif asked.digest in self._last and (replays or asked.digest not in self._sent):
+            entry = self.store.get(asked.key(self._last[asked.digest]))
+        return entry
+
+    def keep(self, asked: Asked, number: int, entry: Entry) -> bool:
+        """Store what was sent for and came; return whether it is committed, not just pending."""
+        committed = self.store.put(entry)
+        self._last[asked.digest] = number
+        self._sent.add(asked.digest)
+        return committed
+
+
+_serving: list[weakref.ref[Web]] = []
+
+
+def _webs() -> list[Web]:
+    return [web for each in _serving if (web := each()) is not None]
+
+
+def keep_elsewhere(inside: bool) -> None:  # one word says all at its two call sites
+    """Say whether requests made from here on are kept by another door of ours."""
+    _inside.set(inside)
+
+
+@contextmanager
+def _elsewhere() -> Iterator[None]:
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+def begin(asked: Asked) -> Visit | None:
+    """Take a request in hand that a client is about to send; None where it is none of ours.
+
+    Raises:
+        ReplayMissError: Replay is in force, nothing recorded answers it, and it may not be sent.
+        NotSentError: The same, of a request to a model: no retry repeats it.
+    """
+    replays = modes.current_mode() == "replay"
+    webs = _webs()
+    if not replays and (_inside.get() or not any(web.records for web in webs)):
+        return None
+    if _is_report(asked):
+        return Visit(asked, None, _TAKEN) if replays else None
+    if web_request.is_jupyter(asked):
+        return None
+    if not replays:
+        web = next(web for web in webs if web.records)
+        return Visit(asked, web).look()
+    for web in webs:
+        if (visit := Visit(asked, web).look()).answer is not None:
+            return visit
+    return refuse(asked)
+
+
+def refuse(asked: Asked) -> Visit | None:
+    """Refuse in replay what nothing recorded answers; None, or a visit, where it may be sent.
+
+    Raises:
+        ReplayMissError: It may not be sent.
+        NotSentError: The same, of a request to a model.
+    """
+    to_model = web_request.asks_model(asked)
+    if not to_model and web_request.is_here(asked.host):
+        return None
+    visit = Visit(asked, None)
+    if to_model or not modes.allows_web():
+        raise visit.refused(_webs(), to_model=to_model)
+    return visit
+
+
+def _is_report(asked: Asked) -> bool:
+    path = urlsplit(asked.url).path
+    return bool(
+        _REPORTS.fullmatch(asked.host) or (_TRACING.fullmatch(asked.host) and _TRACES.match(path))
+    )
+
+
+class Visit:
+    """One request between the door that saw it and the event that tells of it.
+
+    Attributes:
+        answer: The recorded answer; None where the request is to be sent.
+    """
+
+    def __init__(self, asked: Asked, web: Web | None, answer: Answered | None = None) -> None:
+        self.asked = asked
+        self.answer = answer
+        self._web = web
+        self._cell = LEDGER.cell
+        self._began = time.perf_counter()
+        self._number = 0 if web is None else web.turn(asked.digest)
+        self._body: list[bytes] = []
+        self._size = 0
+        self._head: Answered | None = None
+        self._packing = ""
+        self._warning: str | None = None
+        self._over = False
+        self._pending = False
+
+    def look(self) -> Visit:
+        """Look into the file, and tell of a hit."""
+        assert self._web is not None  # noqa: S101  # for the type checker
+        mode = modes.current_mode()
+        if mode in ("bypass", "refresh") or self.asked.body is None:
+            return self
+        try:
+            entry = self._web.find(self.asked, self._number, replays=mode == "replay")
+            if entry is not None:
+                answer, signed = decode(entry.answer)
+                if mode == "replay" or not signed:
+                    self.answer = answer
+                    self._tell("hit", entry=entry)
+        except StoreError as error:
+            self._warning = str(error)
+        return self
+
+    def refused(self, webs: Iterable[Web], *, to_model: bool) -> ReplayMissError | NotSentError:
+        """Return the error that tells that replay sends nothing."""
+        differs = self._warning or next(
+            (told for web in webs if (told := _nearest(web.store, self.asked))), "nothing recorded"
+        )
+        self._tell("error", reason="not sent", unrecorded=differs)
+        cell = f" (cell {self._cell})" if self._cell is not None else ""
+        what = f"replay: {self.asked.title} was not sent{cell}; {differs}"
+        if to_model:
+            return NotSentError(what, "Run it once in mode auto, with a key and --record-web")
+        return ReplayMissError(what, "Record it with --record-web, or allow it with --allow-web")
+
+    # --- a live answer ---
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """The block in which the client sends; what it sends inside is not told of again."""
+        try:
+            with _elsewhere():
+                yield
+        except BaseException as error:
+            self._tell("error", reason=type(error).__name__)
+            self._over = True
+            raise
+
+    def got(
+        self,
+        status: int,
+        reason: str,
+        headers: Iterable[tuple[str, str]],
+        *,
+        unpacked: bool = False,
+        framed: bool = False,
+    ) -> None:
+        """Note the head of the answer as it came.
+
+        The body comes without its packing where it is ``unpacked``, in the frames of a chunked body
+        where it is ``framed``.
+        """
+        pairs = [(name.lower(), value) for name, value in headers]
+        self._head = Answered(status, reason, pairs, b"")
+        if not unpacked:
+            self._packing = self.header("content-encoding")
+        if framed:
+            self._packing += ",chunked"
+
+    def header(self, name: str) -> str:
+        """Return a header of the answer, or nothing."""
+        head = self._head.headers if self._head else ()
+        return next((value for each, value in head if each == name), "").strip().lower()
+
+    def feed(self, piece: bytes) -> None:
+        """Note a piece of the body."""
+        self._size += len(piece)
+        if self._size <= MAX_BODY_BYTES:
+            self._body.append(bytes(piece))
+
+    @property
+    def wants_rest(self) -> bool:
+        """Whether a reader that leaves early should have the rest read: it is short, and known."""
+        length = self.header("content-length")
+        return not self._over and length.isdigit() and self._size < int(length) <= MAX_BODY_BYTES
+
+    def end(self, *, whole: bool = True) -> None:
+        """Note that the body is over; keep the answer if it is whole and worth it. Never raises."""
+        if self._over:
+            return
+        self._over = True
+        whole = whole or self._ends_itself()
+        mode = modes.current_mode()
+        if self._web is None or mode == "bypass":
+            self._tell("miss" if self._web is None else "bypass")
+            return
+        try:
+            reason = None if whole else "it was left before its end"
+            reason = reason or self._keep(self._web)
+        except Exception as error:  # noqa: BLE001  # the answer is the reader's already, whatever failed here
+            reason, self._warning = "the store is at fault", str(error)
+        stored = reason is None and not self._pending
+        self._tell("miss", reason=reason and f"not stored: {reason}", stored=stored)
+
+    def _ends_itself(self) -> bool:
+        """Whether a stream said that it is over; OpenAI's SDK does not read on after that."""
+        return b"".join(self._body[-2:]).rstrip().endswith(b"data: [DONE]")
+
+    def _keep(self, web: Web) -> str | None:
+        """Store the answer, or return why not."""
+        if self._head is None:
+            return "it never came"
+        if self.asked.body is None:
+            return "what was sent cannot be read twice"
+        status = self._head.status
+        if status < 200 or status in _PASSING or status >= 500:
+            return f"HTTP {status}"
+        if web.store.read_only:
+            return f"{web.store.location} is read-only"
+        body = b"" if self._size > MAX_BODY_BYTES else unpacked(b"".join(self._body), self._packing)
+        if self._size > MAX_BODY_BYTES or (body is not None and len(body) > MAX_BODY_BYTES):
+            return f"larger than {MAX_BODY_BYTES // 1_000_000} MB"
+        if body is None:
+            return f"packed by {self._packing}, which cannot be unpacked here"
+        if "json" in self.header("content-type") and _CARRIES_TOKEN.search(body):
+            return "it carries a token"
+        headers, signed = self._kept_headers(body)
+        entry = Entry(
+            key=self.asked.key(self._number),
+            answer=encode(Answered(status, self._head.reason, headers, body), signed=signed),
+            created_at=time.time(),
+            provider_s=time.perf_counter() - self._began,
+            kind="web",
+            request=self.asked.request_text,
+            prompt=self.asked.prompt_text,
+            title=self.asked.title,
+        )
+        self._pending = not web.keep(self.asked, self._number, entry)
+        return None
+
+    def _kept_headers(self, body: bytes) -> tuple[list[tuple[str, str]], bool]:
+        """Return the headers that matter, and whether a credential was taken out of an address."""
+        assert self._head is not None  # noqa: S101  # for the type checker
+        kept, signed = [], False
+        for name, value in self._head.headers:
+            if _NOT_KEPT.fullmatch(name):
+                continue
+            clean = web_request.clean_url(value) if "://" in value else value
+            signed = signed or clean != value
+            kept.append((name, clean))
+        length = self.header("content-length") if self.asked.method == "HEAD" else str(len(body))
+        return [*kept, ("content-length", length or "0")], signed
+
+    def _tell(
+        self,
+        kind: Kind,
+        *,
+        entry: Entry | None = None,
+        reason: str | None = None,
+        stored: bool = False,
+        unrecorded: str | None = None,
+    ) -> None:
+        wall_s = time.perf_counter() - self._began
+        LEDGER.record(
+            Call(
+                cell=self._cell,
+                kind=kind,
+                model=f"web:{self.asked.host}",
+                key=self.asked.key(self._number).hex(),
+                wall_s=wall_s,
+                lookup_s=wall_s if entry else 0.0,
+                provider_s=None if entry else wall_s,
+                saved_s=entry.provider_s if entry else None,
+                stored=stored,
+                reason=reason,
+                recorded_at=entry.created_at if entry else None,
+                location=self._web.store.location if self._web else None,
+                warning=self._warning,
+                asked="web",
+                unrecorded=unrecorded,
+                pending=self._pending,
+            )
+        )
+
+
+# --- what a store tells of its web entries ---
+
+
+def _nearest(store: Store, asked: Asked) -> str | None:
+    """Return in words how a recorded request to the same address differs."""
+    try:
+        entries = store.entries(kind="web", text_contains=asked.host, sort="recent", limit=200)
+        prompts = [json.loads(entry.prompt) for entry in entries]
+    except (StoreError, ValueError):
+        return None
+    return asked.differs_from(prompts)
+
+
+class HostTotal(NamedTuple):
+    """What a file holds of one host: how many answers, of how many bytes."""
+
+    host: str
+    entries: int
+    size_bytes: int
+
+
+def hosts(store: Store, keys: Collection[bytes] | None = None) -> list[HostTotal]:
+    """Return what ``store`` holds of each host, the largest first; ``keys``: only of these."""
+    totals: dict[str, tuple[int, int]] = {}
+    for entry in store.entries(keys=keys, kind="web", texts=False):
+        host = urlsplit(entry.title.partition(" ")[2]).hostname or "?"
+        number, size = totals.get(host, (0, 0))
+        totals[host] = number + 1, size + entry.size_bytes
+    rows = [HostTotal(host, *total) for host, total in totals.items()]
+    return sorted(rows, key=lambda row: (-row.size_bytes, row.host))

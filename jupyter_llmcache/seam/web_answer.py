@@ -1,0 +1,136 @@
+"""An HTTP answer: as a client takes it, as a file holds it, and out of its packings."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import re
+import zlib
+from collections.abc import Sequence
+from http.client import HTTPResponse, IncompleteRead
+from typing import NamedTuple
+
+from ..errors import StoreError
+
+#: What a file's answer may grow to when it is unpacked, in bytes; more is an attack.
+_MAX_BYTES = 12_000_000
+
+
+class Answered(NamedTuple):
+    """An HTTP answer: ``body`` as bytes without any packing."""
+
+    status: int
+    reason: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+    @property
+    def wire(self) -> bytes:
+        """The answer as HTTP/1.1 sends it, in one piece."""
+        lines = [f"HTTP/1.1 {self.status} {self.reason}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + self.body
+
+
+# --- the file form: a length, the head as JSON, the body; packed where that is shorter ---
+
+
+def encode(answer: Answered, *, signed: bool) -> bytes:
+    """Return the bytes for a file; ``signed``: a credential was taken out of an address."""
+    head = [answer.status, answer.reason, [list(pair) for pair in answer.headers], signed]
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
+    plain = len(text).to_bytes(4, "big") + text + answer.body
+    packed = zlib.compress(plain)
+    return b"z" + packed if len(packed) < len(plain) else b"p" + plain
+
+
+def decode(data: bytes) -> tuple[Answered, bool]:
+    """Return the answer, and whether a credential was taken out of it.
+
+    Raises:
+        StoreError: It is not what ``encode`` makes.
+    """
+    try:
+        plain = data[1:]
+        if data[:1] == b"z":
+            inflating = zlib.decompressobj()
+            plain = inflating.decompress(plain, _MAX_BYTES)
+        cut = 4 + int.from_bytes(plain[:4], "big")
+        status, reason, headers, signed = json.loads(plain[4:cut])
+        pairs = [(_plain(name), _plain(value)) for name, value in headers]
+        return Answered(int(status), _plain(reason), pairs, plain[cut:]), bool(signed)
+    except (ValueError, TypeError, zlib.error) as error:
+        raise StoreError("a recorded web answer cannot be read", "Record it again") from error
+
+
+def _plain(text: object) -> str:
+    """A header's text on one line, whoever wrote the file."""
+    return re.sub(r"[\r\n\0]+", " ", str(text))
+
+
+def unpacked(body: bytes, packing: str) -> bytes | None:
+    """Return ``body`` without the packings that a content-encoding names; None: it cannot be."""
+    for name in reversed([each.strip() for each in packing.split(",") if each.strip()]):
+        unpack = _UNPACKERS.get(name)
+        try:
+            body = body if not body or unpack is None else unpack(body)
+        except Exception:  # noqa: BLE001  # each packing has errors of its own, or is not installed
+            return None
+        if unpack is None and name != "identity":
+            return None
+    return body
+
+
+class Wire:
+    """A socket that brings what is at hand."""
+
+    def __init__(self, wire: bytes) -> None:
+        self._wire = wire
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        """Return what stands for the connection."""
+        return io.BytesIO(self._wire)
+
+
+def _unchunked(frames: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    response = HTTPResponse(Wire(head + frames))  # type: ignore[arg-type]
+    response.begin()
+    try:
+        return response.read()
+    except IncompleteRead as cut:  # whether that will do was judged before
+        return cut.partial
+
+
+def _deflated(body: bytes) -> bytes:
+    try:
+        return zlib.decompress(body)
+    except zlib.error:  # some servers leave the frame out
+        return zlib.decompress(body, -zlib.MAX_WBITS)
+
+
+def _brotli(body: bytes) -> bytes:
+    try:
+        packer = importlib.import_module("brotli")
+    except ImportError:
+        packer = importlib.import_module("brotlicffi")
+    return bytes(packer.decompress(body))
+
+
+def _zstd(body: bytes) -> bytes:
+    try:
+        packer = importlib.import_module("zstandard")
+    except ImportError:
+        return bytes(importlib.import_module("compression.zstd").decompress(body))  # Python 3.14
+    return bytes(packer.ZstdDecompressor().decompressobj().decompress(body))
+
+
+_UNPACKERS = {
+    "gzip": lambda body: zlib.decompress(body, 47),
+    "x-gzip": lambda body: zlib.decompress(body, 47),
+    "deflate": _deflated,
+    "br": _brotli,
+    "chunked": _unchunked,
+    "zstd": _zstd,
+}

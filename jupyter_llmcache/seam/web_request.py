@@ -1,0 +1,361 @@
+"""One HTTP request as a client is about to send it: its key, its readable form, whom it asks.
+
+Credentials enter neither: what stands under a name that holds nothing else, what an environment
+variable for a key holds, and what looks like a token of a well-known service. All else counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
+
+from ..providers import CREDENTIAL_HEADERS, PROVIDERS, ROWS
+
+_SCHEMA = 1
+#: How much of a body is shown, in characters.
+_SHOWN_CHARS = 20_000
+
+#: Names of headers, parameters and fields that hold a credential and nothing else.
+_CREDENTIALS = CREDENTIAL_HEADERS | {
+    *("access_token", "access-token", "apikey", "api_key", "auth-token", "auth_token"),
+    *("client_secret", "cookie", "ocp-apim-subscription-key", "private-token", "subscription-key"),
+    *("x-access-token", "x-auth-token", "x-rapidapi-key", "x-subscription-token"),
+}
+#: Names that may hold one: these count, but are not shown.
+_SOUNDS_SECRET = re.compile(
+    r".*(?:pass(?:word|wd|phrase)|secret|token|signature|credential|session).*|.*auth|sig|pat|pin",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    r"(?:sk|pk|rk|gsk|hf|gh[a-z]|xai|xox[a-z]|tvly|lsv2|glpat|pplx|AKIA|AIza|eyJ)"
+    r"[-_]?[A-Za-z0-9][\w.-]{14,}"
+)
+_KEY_VARIABLE = re.compile(r"(?:.*_)?(?:(?:API)?KEY|TOKEN|SECRET|PASSWORD|PAT)")
+#: Parameters that sign an address for some minutes, where the first of a row stands in it.
+_SIGNING = (
+    ("x-amz-signature", r"x-amz-.*"),
+    ("x-goog-signature", r"x-goog-.*"),
+    ("key-pair-id", r"key-pair-id|signature|policy|expires"),
+    ("sig", r"sig|se|st|sp|sv|sr|skoid|sktid|skt|ske|sks|skv"),
+)
+#: Headers that tell of the caller's machine, its program, or one single call.
+_IDLE = re.compile(
+    r"accept-encoding|baggage|connection|content-length|date|dnt|expect|host|idempotency-key"
+    r"|keep-alive|priority|te|transfer-encoding|traceparent|tracestate|user-agent|amz-sdk-.*"
+    r"|openai-(?:organization|project)|sec-.*|sentry-.*|x-amz-(?:date|content-sha256|user-agent)"
+    r"|x-fern-.*|x-goog-api-client|x-stainless-.*|(?:.*-)?request-id|(?:.*-)?(?:client|sdk|runtime)-.*"
+)
+_SHOWN_HEADERS = frozenset({"accept", "accept-language", "content-type", "range"})
+
+_MODEL_CLIENTS = re.compile(
+    r"(?:Async)?(?:OpenAI|AzureOpenAI|Anthropic\w*|Groq|Cerebras|Together|Fireworks|Writer|XAI)/"
+    r"|.*(?:mistral-client|ollama-python|google-genai-sdk|cohere|litellm|langchain-google)",
+    re.IGNORECASE,
+)
+_MODEL_PATHS = re.compile(
+    r".*(?:/(?:chat/)?completions|/v\d\w*/(?:responses|messages|embeddings|moderations)(?:/.*)?"
+    r"|/deployments/.*|/embeddings|/responses/input_tokens|/messages/count_tokens"
+    r"|:(?:stream)?generateContent|:(?:batch)?embedContents?|:countTokens|:(?:raw)?predict"
+    r"|/api/(?:chat|generate|embed|embeddings)|/model/[^/]+/(?:converse|invoke)\S*"
+    r"|.*/google\.\S*(?:Generative|Prediction)Service/\w+"
+    r"|/images/(?:generations|edits|variations)|/audio/(?:speech|transcriptions|translations))",
+    re.IGNORECASE,
+)
+_MODEL_HOSTS = re.compile(
+    r".*\.openai\.azure\.com|bedrock[\w-]*\..*\.amazonaws\.com|.*aiplatform\.googleapis\.com"
+    r"|generativelanguage\.googleapis\.com|api-inference\.huggingface\.co|router\.huggingface\.co"
+    r"|api\.cohere\.(?:com|ai)|api\.replicate\.com|api\.voyageai\.com|api\.jina\.ai"
+)
+#: Where providers answer when nobody says otherwise, as host or host:port.
+_MODEL_ADDRESSES = frozenset(
+    urlsplit(row.usual_endpoint).netloc for row in ROWS if row.usual_endpoint
+)
+_JUPYTER = re.compile(
+    r"/(?:.*/)?api/(?:kernels|kernelspecs|sessions|contents|terminals|status|me)(?:[/?].*)?"
+)
+
+
+class Asked:
+    """One request.
+
+    Args:
+        method: As ``GET``.
+        url: The whole address.
+        headers: As they will be sent, or most of them.
+        body: What will be sent; None where it cannot be read before.
+    """
+
+    def __init__(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes | None = b""
+    ) -> None:
+        self.method = method.upper()
+        self.url = url
+        self.headers = [(name.lower(), value) for name, value in headers]
+        self.body = body
+
+    def header(self, name: str) -> str:
+        """Return a header's value, or nothing."""
+        return next((value for each, value in self.headers if each == name), "")
+
+    @cached_property
+    def host(self) -> str:
+        """The host that is asked, in lower case, without its port."""
+        try:
+            return (urlsplit(self.url).hostname or "").rstrip(".")
+        except ValueError:
+            return ""
+
+    @cached_property
+    def shown_url(self) -> str:
+        """The address without credentials."""
+        return clean_url(self.url)
+
+    @property
+    def title(self) -> str:
+        """The request on one line."""
+        return f"{self.method} {self.shown_url}"
+
+    @cached_property
+    def content(self) -> Any:
+        """The body without credentials: JSON as it is meant, a form as its pairs, else bytes."""
+        kind = self.header("content-type").lower()
+        body = self.body or b""
+        try:
+            if "json" in kind:
+                return _without_credentials(json.loads(body), secrets())
+            if "x-www-form-urlencoded" in kind:
+                pairs = parse_qsl(body.decode(), keep_blank_values=True)
+                return [list(pair) for pair in pairs if not _is_credential(*pair, secrets())]
+        except (ValueError, RecursionError):
+            pass
+        boundary = re.search(r'boundary="?([^";]+)', self.header("content-type"))
+        return body.replace(boundary[1].encode(), b"boundary") if boundary else body
+
+    @cached_property
+    def kept_headers(self) -> list[tuple[str, str]]:
+        """The headers that may change the answer, sorted."""
+        found = secrets()
+        kept = [
+            (name, re.sub(r"boundary=\S+", "boundary", value))
+            for name, value in self.headers
+            if not (
+                _IDLE.fullmatch(name)
+                or _is_credential(name, value, found)
+                or value.rpartition(" ")[2] in found  # as in "Bearer ..."
+            )
+        ]
+        return sorted(kept)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What makes two requests the same one."""
+        content = self.content
+        text = content if isinstance(content, bytes) else _json(content).encode()
+        head = _json([_SCHEMA, "web", self.method, self.shown_url, self.kept_headers])
+        return hashlib.blake2b(head.encode() + b"\0" + text, digest_size=16).digest()
+
+    def key(self, number: int) -> bytes:
+        """Return the key of the entry for the ``number``-th time that this is asked."""
+        if number == 0:
+            return self.digest
+        return hashlib.blake2b(self.digest + str(number).encode(), digest_size=16).digest()
+
+    @property
+    def request_text(self) -> str:
+        """What an entry's ``request`` says: the host, and the variables that held its key."""
+        request = {"asked": "web", "provider": "web", "model": self.host}
+        used = self.key_variables()
+        return _json({**request, "keys": used} if used else request)
+
+    @property
+    def prompt_text(self) -> str:
+        """What an entry's ``prompt`` says: the request as a person reads it."""
+        headers = {
+            name: value if name in _SHOWN_HEADERS else digest_of(value)
+            for name, value in self.kept_headers
+        }
+        shown = {"method": self.method, "url": self.shown_url, "headers": headers}
+        if self.body:
+            shown["body"] = _shown(self.content)
+        return _json(shown)
+
+    def key_variables(self) -> list[str]:
+        """Return the environment variables whose value this request carries as its credential."""
+        found = secrets()
+        carried = [value.rpartition(" ")[2] for _, value in self.headers]
+        carried += [unquote_plus(value) for _, value in parse_qsl(urlsplit(self.url).query)]
+        carried += [text for text in found if text and text.encode() in (self.body or b"")]
+        names = sorted({name for text in carried for name in found.get(text, ())})
+        # One value may stand in many variables; the host tells whose it is.
+        near = [name for name in names if name.partition("_")[0].lower() in self.host]
+        return near or names
+
+    def differs_from(self, prompts: Sequence[Mapping[str, Any]]) -> str | None:
+        """Return in words what differs from the nearest of ``prompts``; None: none is near."""
+        mine = json.loads(self.prompt_text)
+        path = self.shown_url.partition("?")[0]
+        near = [p for p in prompts if str(p.get("url")).partition("?")[0] == path]
+        for part in ("method", "url", "headers", "body"):
+            same = [p for p in near if p.get(part) == mine.get(part)]
+            if near and not same:
+                return (
+                    f"recorded there with another {_where(part, near[0].get(part), mine.get(part))}"
+                )
+            near = same
+        return None
+
+
+def _where(part: str, theirs: Any, mine: Any) -> str:
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
+        return f"{part}: {', '.join(names[:3])}"
+    return {"url": "query"}.get(part, part)
+
+
+def key_variables_in(requests: Iterable[str]) -> list[str]:
+    """Return the variables that hold the keys of what ``requests`` (of entries) were asked of."""
+    names: dict[str, None] = {}
+    for text in requests:
+        try:
+            request = json.loads(text)
+            used, row = request.get("keys") or (), PROVIDERS.get(request.get("provider"))
+        except (ValueError, AttributeError, TypeError):
+            continue
+        if row is not None:
+            used = [name for name in row.keys if name.endswith("KEY")]
+        names.update(dict.fromkeys(name for name in used if _KEY_VARIABLE.fullmatch(str(name))))
+    return list(names)
+
+
+# --- what is left out ---
+
+
+def secrets() -> dict[str, list[str]]:
+    """Return what the environment's variables for keys hold, with their names."""
+    found: dict[str, list[str]] = {}
+    for name, value in os.environ.items():
+        if len(value) >= 4 and _KEY_VARIABLE.fullmatch(name):
+            found.setdefault(value, []).append(name)
+    return found
+
+
+def _is_credential(name: str, value: str, found: Mapping[str, Any]) -> bool:
+    return name.lower() in _CREDENTIALS or value in found or _TOKEN.fullmatch(value) is not None
+
+
+def _without_credentials(value: Any, found: Mapping[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: None
+            if isinstance(each, str) and _is_credential(name, each, found)
+            else _without_credentials(each, found)
+            for name, each in value.items()
+        }
+    return [_without_credentials(v, found) for v in value] if isinstance(value, list) else value
+
+
+def clean_url(url: str) -> str:
+    """Return an address without user, password, credentials, signature and fragment."""
+    url = re.sub(r"(?<=://)[^/?#@]*@", "", url.partition("#")[0], count=1)
+    address, mark, query = url.partition("?")
+    names = {unquote_plus(part.partition("=")[0]).lower() for part in query.split("&")}
+    signing = [re.compile(rest) for first, rest in _SIGNING if first in names]
+    found = secrets()
+
+    def stays(part: str) -> bool:
+        name, _, value = (unquote_plus(each) for each in part.partition("="))
+        signs = any(each.fullmatch(name.lower()) for each in signing)
+        return not (signs or _is_credential(name, value, found))
+
+    kept = "&".join(part for part in query.split("&") if stays(part))
+    return f"{address}{mark if kept else ''}{kept}"
+
+
+def _shown(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _shown(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            return digest_of(value)
+    if isinstance(value, str):
+        if name and _SOUNDS_SECRET.fullmatch(name):
+            return digest_of(value)
+        if len(value) > _SHOWN_CHARS:
+            return digest_of(value)
+        return _TOKEN.sub(lambda match: digest_of(match[0]), value)
+    return value
+
+
+def digest_of(value: str | bytes) -> str:
+    """Return what stands for a value that is not shown."""
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    return "digest:" + hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+# --- whom it asks ---
+
+
+@lru_cache(maxsize=1024)
+def is_here(host: str) -> bool:
+    """Whether ``host``, a name or an address, is this machine; no name is looked up for it."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name in ("", "localhost", "ip6-localhost", "ip6-loopback", socket.gethostname().lower()):
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return name.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback or address.is_unspecified:
+        return True
+    if address.is_multicast:
+        return False
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        # Only an address of this machine can be bound; nothing is sent for it.
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
+def is_jupyter(asked: Asked) -> bool:
+    """Whether the server of notebooks on this machine is asked, or the hub it belongs to."""
+    hub = os.environ.get("JUPYTERHUB_API_URL")
+    if hub and asked.url.startswith(hub):
+        return True
+    return is_here(asked.host) and _JUPYTER.fullmatch(urlsplit(asked.url).path) is not None
+
+
+def asks_model(asked: Asked) -> bool:
+    """Whether a provider's SDK asks, or a model is asked, wherever it stands."""
+    parts = urlsplit(asked.url)
+    return bool(
+        _MODEL_CLIENTS.match(asked.header("user-agent"))
+        or asked.header("anthropic-version")
+        or (asked.method == "POST" and _MODEL_PATHS.fullmatch(parts.path))
+        or parts.netloc in _MODEL_ADDRESSES
+        or is_model_host(asked.host)
+    )
+
+
+def is_model_host(host: str) -> bool:
+    """Whether a provider of models answers at ``host``, a name."""
+    return host in _MODEL_ADDRESSES or _MODEL_HOSTS.fullmatch(host) is not None

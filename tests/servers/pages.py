@@ -1,0 +1,225 @@
+"""A stand-in for the web: pages, packed bodies, streams, redirects, cookies, tokens and a proxy."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+#: A body that is longer than what is kept, in bytes.
+BIG_BYTES = 10_500_000
+#: Between two events of a stream, in seconds.
+PAUSE_S = 0.15
+
+
+class PagesServer:
+    """Serves ``/anything`` as a page with the number of the request in it.
+
+    ``/json``, ``/redirect``, ``/gzip``, ``/deflate``, ``/br``, ``/zstd``, ``/sse``, ``/done``,
+    ``/chunked``, ``/close``, ``/cookie``, ``/token``, ``/big``, ``/status/N``, ``/echo`` are what
+    their names say. What is asked of it as of a proxy is answered as a page too.
+
+    Attributes:
+        seen: Method, path and body of each request, in order.
+        headers: The headers of each request, in order.
+        connections: How many TCP connections were opened.
+        connects: What ``CONNECT`` asked for.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, bytes]] = []
+        self.headers: list[dict[str, str]] = []
+        self.connections = 0
+        self.connects: list[str] = []
+        self._http = _Server(("127.0.0.1", 0), _Handler)
+        self._http.owner = self
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+    @property
+    def port(self) -> int:
+        return self._http.server_address[1]
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def url(self, path: str, host: str = "pages.test") -> str:
+        """An address of another machine, which a test's resolver leads here."""
+        return f"http://{host}:{self.port}{path}"
+
+
+class _Server(ThreadingHTTPServer):
+    owner: PagesServer
+    request_queue_size = 128
+
+    def get_request(self) -> Any:
+        request = super().get_request()
+        self.owner.connections += 1
+        return request
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of this server."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.headers.get("transfer-encoding") == "chunked":
+            body = b"".join(iter(self._chunk, b""))
+        owner = self.server.owner
+        parts = urlsplit(self.path)
+        owner.seen.append((self.command, self.path, body))
+        owner.headers.append({name.lower(): value for name, value in self.headers.items()})
+        number = len(owner.seen)
+        name = parts.path.strip("/").partition("/")[0]
+        page = f"<p>page {number} of {parts.path}?{parts.query}</p>".encode() * 20
+        own: Callable[..., None] | None = getattr(self, f"_get_{name}", None)
+        if own is not None:
+            own(number, page, body)
+        else:
+            self._send(page)
+
+    do_GET = do_POST = do_PUT = do_HEAD = _answer  # noqa: N815  # http.server's names
+
+    def do_CONNECT(self) -> None:
+        self.server.owner.connects.append(self.path)
+        self.send_error(502)
+
+    def _chunk(self) -> bytes:
+        data = self.rfile.read(int(self.rfile.readline(), 16))
+        self.rfile.readline()
+        return data
+
+    def _send(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        given = {"content_type": "text/html; charset=utf-8", **headers}
+        for name, value in given.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _get_json(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(json.dumps({"number": number}).encode(), content_type="application/json")
+
+    def _get_echo(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(body + b" %d" % number, content_type="text/plain")
+
+    def _get_redirect(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(b"", 302, location=f"http://{self.headers['host']}/target")
+
+    def _get_signed(self, number: int, page: bytes, body: bytes) -> None:
+        where = "/target?X-Amz-Signature=abcdef&X-Amz-Date=now&file=a"
+        self._send(b"", 302, location=f"http://{self.headers['host']}{where}")
+
+    def _get_gzip(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(gzip.compress(page), content_encoding="gzip")
+
+    def _get_deflate(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(zlib.compress(page), content_encoding="deflate")
+
+    def _get_br(self, number: int, page: bytes, body: bytes) -> None:
+        import brotli
+
+        self._send(brotli.compress(page), content_encoding="br")
+
+    def _get_zstd(self, number: int, page: bytes, body: bytes) -> None:
+        import zstandard
+
+        self._send(zstandard.compress(page), content_encoding="zstd")
+
+    def _get_unknownpacking(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(page, content_encoding="lzma2000")
+
+    def _get_cookie(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(page, set_cookie="session=of-one-person", x_auth_token="of-one-person")
+
+    def _get_token(self, number: int, page: bytes, body: bytes) -> None:
+        answer = json.dumps({"access_token": "of-one-person", "expires_in": 3600}).encode()
+        self._send(answer, content_type="application/json")
+
+    def _get_big(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(b"x" * BIG_BYTES, content_type="application/octet-stream")
+
+    def _get_status(self, number: int, page: bytes, body: bytes) -> None:
+        self._send(page, int(urlsplit(self.path).path.rpartition("/")[2]))
+
+    def _get_close(self, number: int, page: bytes, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.wfile.write(page)
+        self.close_connection = True
+
+    def _get_chunked(self, number: int, page: bytes, body: bytes) -> None:
+        self._stream([page[:7], page[7:300], page[300:]], 0.0, "text/html")
+
+    def _get_sse(self, number: int, page: bytes, body: bytes) -> None:
+        self._stream([b"data: %d.%d\n\n" % (number, each) for each in range(3)], PAUSE_S)
+
+    def _get_done(self, number: int, page: bytes, body: bytes) -> None:
+        self._stream([b"data: %d\n\n" % number, b"data: [DONE]\n\n", b": more\n\n"], 0.05)
+
+    def _get_cut(self, number: int, page: bytes, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        self.wfile.write(b"half")
+        self.close_connection = True
+
+    def _stream(self, pieces: list[bytes], pause_s: float, kind: str = "text/event-stream") -> None:
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.flush()
+            time.sleep(pause_s)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def resolving(monkeypatch: Any, *endings: str) -> Iterator[list[str]]:
+    """Lead every name with one of ``endings`` to this machine; yield the names that were asked."""
+    import socket
+
+    real = socket.getaddrinfo
+    asked: list[str] = []
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if isinstance(name, str) and name.endswith(endings):
+            asked.append(name)
+            return real("127.0.0.1", *args, **kwargs)
+        return real(host, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield asked

@@ -23,6 +23,8 @@ PART_CHARS, PART_FORMULAS = 6_000, 20
 #: What begins behind so many characters unfolds by a click.
 FOLDED_CHARS = 12_000
 EMPTY = "The answer is empty."
+#: What stands in the place of an output that is no longer there.
+NOTHING: Bundle = {"text/html": "<div></div>", "text/plain": ""}
 
 
 def answer_bundles(text: str, drawn_as: Format) -> list[Bundle]:
@@ -32,6 +34,11 @@ def answer_bundles(text: str, drawn_as: Format) -> list[Bundle]:
     if drawn_as == "markdown":
         return GrowingAnswer().bundles(text, ended=True)
     return [{"text/html": _html(text, drawn_as), "text/plain": cut(visible(text))}]
+
+
+def answer_html(text: str, drawn_as: Format) -> str:
+    """Return an answer as one piece of safe HTML, for a place inside a larger drawing."""
+    return "".join(bundle["text/html"] for bundle in answer_bundles(text, drawn_as))
 
 
 def _html(text: str, drawn_as: Format) -> str:
@@ -129,6 +136,20 @@ def draws_html() -> bool:
 
     shell = get_ipython()
     return shell is not None and type(shell.display_pub) is not DisplayPublisher
+
+
+def has_reader() -> bool:
+    """Return whether somebody may look on while a cell runs.
+
+    Who executes a notebook as a whole, as nbconvert does, lets its cells ask for no input.
+    """
+    from IPython.core.getipython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        return True
+    request = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
+    return bool(request.get("content", {}).get("allow_stdin", True))
 
 
 def publish(bundle: Bundle, *, display_id: str | None = None, update: bool = False) -> None:

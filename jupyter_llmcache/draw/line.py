@@ -169,6 +169,13 @@ def _unrecorded(calls: Sequence[Call]) -> str:
     return next((f": {one_line(call.unrecorded, 200)}" for call in calls if call.unrecorded), "")
 
 
+def totals_line(calls: Sequence[Call], answers: int, wall_s: float) -> str:
+    """Return the line under a table of ``answers`` that ``calls`` gave in ``wall_s`` seconds."""
+    parts = [_Part(format_count(answers, "answer")), *_states(calls), _Part(format_seconds(wall_s))]
+    spent = [call for call in calls if call.kind != "hit"]
+    return _text([*parts, *_saved(calls), *_tokens(calls, split=False), *_money(spent)])
+
+
 # --- parts of both ---
 
 

@@ -1,4 +1,4 @@
-"""A line that tells how far something slow has come; what is quick shows none."""
+"""A line that tells how far something slow has come; it is gone when all is done."""
 
 from __future__ import annotations
 
@@ -13,29 +13,43 @@ from html import escape
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ..text import format_count, format_seconds
-from .answer import draws_html, publish
+from ..text import format_count, format_seconds, one_line
+from .answer import NOTHING, draws_html, has_reader, publish
+from .table import SEPARATOR
 
 T = TypeVar("T")
 
 #: Nothing is drawn before.
 PATIENCE_S = 0.5
 INTERVAL_S = 0.25
+#: The time left is told when so much of the work is done.
+_FORESEEN = 0.02
 _FRAMES = "⠋⠙⠸⠴⠦⠇"
 
 
 class Progress:
-    """Draws while its block runs: what is done, how many entries, and how long it has taken.
+    """Draws while its block runs: what is done of all, remarks, and the time left.
+
+    Where nobody looks on, in a notebook that is executed or a file, nothing is drawn.
 
     Args:
         doing: What is done, as ``importing course.db``.
-        total: How many entries there are; None where that is not known.
+        total: How many there are; None where that is not known.
+        noun: What is counted, one of it.
+        patience_s: How long nothing is drawn, in seconds.
     """
 
-    def __init__(self, doing: str, total: int | None = None) -> None:
+    def __init__(
+        self,
+        doing: str,
+        total: int | None = None,
+        noun: str = "entry",
+        patience_s: float | None = None,
+    ) -> None:
         self.done = 0
-        self._doing = doing
-        self._total = total
+        self._doing, self._total, self._noun = doing, total, noun
+        self._remark = ""
+        self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._began = time.monotonic()
         self._over = threading.Event()
         self._draws_html = draws_html()
@@ -50,7 +64,7 @@ class Progress:
         )
 
     def __enter__(self) -> Self:
-        if self._draws_html or sys.stderr.isatty():
+        if has_reader() if self._draws_html else sys.stderr.isatty():
             self._thread.start()
         return self
 
@@ -63,12 +77,15 @@ class Progress:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._drawn:
-            self._show("✗" if error else "✓", last=True)
+        if self._drawn and self._draws_html:
+            publish(NOTHING, display_id=self._display_id, update=True)
+        elif self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
-    def update(self, done: int) -> None:
-        """Note that ``done`` entries are done in all."""
-        self.done = done
+    def update(self, done: int, remark: str = "") -> None:
+        """Note that ``done`` are done in all, and what there is to remark, as ``2 cached``."""
+        self.done, self._remark = done, remark
 
     def counting(self, items: Iterable[T]) -> Iterator[T]:
         """Yield ``items`` and count them."""
@@ -77,35 +94,39 @@ class Progress:
             self.done += 1
 
     def _draw(self) -> None:
-        wait_s = PATIENCE_S
+        wait_s = self._patience_s
         for frame in itertools.cycle(_FRAMES):
             if self._over.wait(wait_s):
                 return
-            self._show(frame)
+            self._show(f"{frame} {self._line()}")
             wait_s = INTERVAL_S
 
-    def _show(self, frame: str, *, last: bool = False) -> None:
-        line = f"{frame} {self._line()}"
+    def _show(self, line: str) -> None:
         if self._draws_html:
             bundle = {"text/html": self._html(line), "text/plain": line}
             publish(bundle, display_id=self._display_id, update=self._drawn)
         else:
             # The line is written over itself; the end of it wipes what was longer before.
-            sys.stderr.write(f"\r{line}\x1b[K" + ("\n" if last else ""))
+            sys.stderr.write(f"\r{line}\x1b[K")
             sys.stderr.flush()
         self._drawn = True
 
     def _line(self) -> str:
-        took = format_seconds(time.monotonic() - self._began)
-        count = format_count(self.done, "entry")
+        took_s = time.monotonic() - self._began
+        parts = [one_line(self._doing), self._count(), self._remark, format_seconds(took_s)]
+        if self._total and self.done >= max(1, self._total * _FORESEEN):
+            left_s = took_s * (self._total - self.done) / self.done
+            parts.append(f"{format_seconds(left_s)} left")
+        return SEPARATOR.join(filter(None, parts))
+
+    def _count(self) -> str:
         if self._total:
-            count = f"{self.done:,} of {format_count(self._total, 'entry')}"
-        return f"{self._doing} · {count} · {took}" if self.done else f"{self._doing} · {took}"
+            return f"{self.done:,} of {format_count(self._total, self._noun)}"
+        return format_count(self.done, self._noun) if self.done else ""
 
     def _html(self, line: str) -> str:
         bar = ""
         if self._total:
-            bar = (
-                f'<progress max="{self._total}" value="{self.done}" aria-hidden="true"></progress> '
-            )
+            numbers = f'max="{self._total}" value="{min(self.done, self._total)}"'
+            bar = f'<progress {numbers} aria-hidden="true"></progress> '
         return f'<div role="status">{bar}{escape(line)}</div>'

@@ -21,7 +21,7 @@ from typing import Protocol, Self
 
 from ..ledger import LEDGER
 from ..text import settled, visible
-from .answer import Bundle, Format, GrowingAnswer, answer_bundles, draws_html, publish
+from .answer import NOTHING, Bundle, Format, GrowingAnswer, answer_bundles, draws_html, publish
 
 #: Seconds between two drawings, at least ...
 MIN_INTERVAL_S = 0.1
@@ -199,12 +199,8 @@ class _Notebook:
             if was != [bundle]:
                 publish(bundle, display_id=f"{self._display_id}-{number}", update=bool(was))
         for number in range(len(bundles), len(self._drawn)):
-            publish(_NOTHING, display_id=f"{self._display_id}-{number}", update=True)
-        self._drawn = [*bundles, *[_NOTHING] * (len(self._drawn) - len(bundles))]
-
-
-#: What stands in the place of an output that a longer drawing had and the last one has not.
-_NOTHING: Bundle = {"text/html": "<div></div>", "text/plain": ""}
+            publish(NOTHING, display_id=f"{self._display_id}-{number}", update=True)
+        self._drawn = [*bundles, *[NOTHING] * (len(self._drawn) - len(bundles))]
 
 
 def _interval_s(cost_s: float) -> float:

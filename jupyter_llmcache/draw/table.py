@@ -1,8 +1,8 @@
 """Lists and reports as values that draw themselves, in HTML and in text.
 
-A column's name tells what stands in it and how it is drawn, as names do everywhere in this
-package: ``saved_s`` are seconds, ``size_bytes`` bytes, ``recorded_at`` Unix times. The rows keep
-the plain numbers.
+A name tells what stands under it and how it is drawn, as names do everywhere in this package:
+``saved_s`` are seconds, ``size_bytes`` bytes, ``recorded_at`` Unix times, ``price_usd`` dollars.
+The values keep the plain numbers.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from html import escape
 from typing import Any, overload
 
+from ..pricing import format_usd
 from ..text import (
     Printed,
     cut,
@@ -23,22 +25,28 @@ from ..text import (
     one_line,
     visible,
 )
-from .sanitize import IGNORE_MATH
+from .answer import Format, answer_html
+from .sanitize import IGNORE_MATH, SCROLLS, in_one_line, pre_html
 
 SEPARATOR = " · "
 LINE_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;line-height:1.7"
+#: Rows that are drawn; the others are counted under the table. More than a few scroll.
+MAX_DRAWN_ROWS, MAX_OPEN_ROWS = 200, 40
+MAX_CELL_CHARS = 100
+#: A value of a report is drawn up to this many characters.
+_VALUE_CHARS = 300
+
 _CAPTION = "caption-side:top;text-align:left;font-weight:600"
 _CELL = "vertical-align:top;padding:1px 12px 1px 0"
+_NAME = f"{_CELL};text-align:left;white-space:nowrap"
 _VALUE = f"{_CELL};text-align:left;overflow-wrap:anywhere"
-
-#: Rows that are drawn; the others are counted under the table.
-MAX_DRAWN_ROWS = 200
-MAX_CELL_CHARS = 100
+_BOLD = '<div style="font-weight:600">'
 
 _UNITS: dict[str, Callable[[Any], str]] = {
     "_s": format_seconds,
     "_bytes": format_bytes,
     "_at": format_moment,
+    "_usd": lambda amount: format_usd(Decimal(str(amount))),
 }
 
 
@@ -92,7 +100,7 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
         """Return the cells as they are drawn, of the first rows."""
         formats = [_drawn_by(column)[1] for column in self.columns]
         return [
-            ["" if value is None else draw(value) for draw, value in zip(formats, row, strict=True)]
+            [_drawn(value, draw, MAX_CELL_CHARS) for draw, value in zip(formats, row, strict=True)]
             for row in self.rows[:MAX_DRAWN_ROWS]
         ]
 
@@ -114,7 +122,7 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
 
     def _lines(self) -> Iterator[str]:
         if self.title:
-            yield one_line(self.title)
+            yield one_line(self.title, _VALUE_CHARS)
         rows = [self.headings(), *self.drawn_rows()]
         widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
         for row in rows:
@@ -124,20 +132,112 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
             yield self.footnote()
 
     def _repr_html_(self) -> str:
-        return table_html(self)
+        sides = ["right" if numeric else "left" for numeric in self.numeric()]
+        head = "".join(
+            f'<th scope="col" style="{_CELL};text-align:{side}">{escape(name)}</th>'
+            for name, side in zip(self.headings(), sides, strict=True)
+        )
+        body = "".join(
+            f"<tr>{''.join(_cell_html(*cell) for cell in zip(row, sides, strict=True))}</tr>"
+            for row in self.drawn_rows()
+        )
+        title = escape(one_line(self.title, _VALUE_CHARS))
+        caption = f'<caption style="{_CAPTION}">{title}</caption>' if title else ""
+        many = f";{SCROLLS}" if len(self.rows) > MAX_OPEN_ROWS else ""
+        rest = f'<div style="{LINE_STYLE}">{escape(self.footnote())}</div>'
+        return (
+            f'<div class="{IGNORE_MATH}"><div style="overflow-x:auto{many}" tabindex="0" '
+            f'role="group" aria-label="table"><table style="{LINE_STYLE};margin:2px 0">{caption}'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f"{rest if self.footnote() else ''}</div>"
+        )
 
 
-def _drawn_by(column: str) -> tuple[str, Callable[[Any], str]]:
+@dataclass(frozen=True, repr=False)
+class Report(Printed):
+    """A title, rows of names and values, then texts under headings.
+
+    Attributes:
+        title: The result on one line.
+        rows: Names and values; a name tells how its value is drawn, as a column's does.
+        sections: Headings and texts, or headings, texts and how they are drawn.
+        data: The same for programs, as JSON values.
+        ok: Whether all is well; a shell's exit status is made of it.
+        details: More rows, which a page shows when it is asked to.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, Any]] = ()
+    sections: Sequence[tuple[str, str] | tuple[str, str, Format]] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    ok: bool = True
+    details: Sequence[tuple[str, Any]] = ()
+
+    def __str__(self) -> str:
+        sections = (f"\n{one_line(head)}\n{cut(visible(text))}" for head, text, *_ in self.sections)
+        rows, details = _row_lines(self.rows), _row_lines(self.details)
+        blank = [""] if self.sections and details else []
+        return "\n".join([one_line(self.title, 400), *rows, *sections, *blank, *details])
+
+    def _repr_html_(self) -> str:
+        title = f"<div>{escape(one_line(self.title, 400))}</div>"
+        details = rows_html(self.details)
+        if details:
+            details = f"<details><summary>details</summary>{details}</details>"
+        inner = f"{title}{rows_html(self.rows)}{sections_html(self.sections)}{details}"
+        return f'<div class="{IGNORE_MATH}">{inner}</div>'
+
+
+def _drawn_rows(rows: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
+    drawn = ((*_drawn_by(name), value) for name, value in rows)
+    told = ((name, _drawn(value, draw, _VALUE_CHARS)) for name, draw, value in drawn)
+    return [(name, value) for name, value in told if value]
+
+
+def _row_lines(rows: Iterable[tuple[str, Any]]) -> list[str]:
+    drawn = _drawn_rows(rows)
+    width = max((len(name) for name, _ in drawn), default=0)
+    return [f"{name:<{width}}  {value}" for name, value in drawn]
+
+
+def rows_html(rows: Iterable[tuple[str, Any]]) -> str:
+    """Return names and values as a table of two columns; nothing where there is no value."""
+    drawn = "".join(
+        f'<tr><th scope="row" style="{_NAME}">{escape(name)}</th>'
+        f'<td style="{_VALUE}">{escape(value)}</td></tr>'
+        for name, value in _drawn_rows(rows)
+    )
+    return f'<div><table style="{LINE_STYLE};margin:2px 0">{drawn}</table></div>' if drawn else ""
+
+
+def sections_html(sections: Iterable[tuple[str, str] | tuple[str, str, Format]]) -> str:
+    """Return texts under headings, as typed, or drawn as an answer is."""
+    return "".join(
+        f"{_BOLD}{escape(one_line(heading))}</div>"
+        + (answer_html(text, *drawn_as) if drawn_as else in_one_line(pre_html(text)))
+        for heading, text, *drawn_as in sections
+    )
+
+
+def _cell_html(text: str, side: str) -> str:
+    return f'<td dir="auto" style="{_CELL};text-align:{side}">{escape(text)}</td>'
+
+
+def _drawn_by(column: str) -> tuple[str, Callable[[Any], str] | None]:
     for ending, draw in _UNITS.items():
         if column.endswith(ending):
             return column.removesuffix(ending).replace("_", " "), draw
-    return column.replace("_", " "), _plain
+    return column.replace("_", " "), None
 
 
-def _plain(value: Any) -> str:
+def _drawn(value: Any, draw: Callable[[Any], str] | None, limit: int) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return format_count(value) if isinstance(value, int) else one_line(value, MAX_CELL_CHARS)
+    if isinstance(value, str) or draw is None:
+        return format_count(value) if isinstance(value, int) else one_line(value, limit)
+    return draw(value)
 
 
 def _width(text: str) -> int:
@@ -154,88 +254,3 @@ def _columns(character: str) -> int:
 def _padded(text: str, width: int, right: bool) -> str:
     spaces = " " * (width - _width(text))
     return spaces + text if right else text + spaces
-
-
-#: A value of a row is drawn up to this many characters.
-_VALUE_CHARS = 300
-
-
-@dataclass(frozen=True, repr=False)
-class Report(Printed):
-    """A title, rows of names and values, then longer texts under headings.
-
-    Attributes:
-        title: The result on one line.
-        rows: Names and values.
-        sections: Headings and texts.
-        data: The same for programs, as JSON values.
-        ok: Whether all is well; a shell's exit status is made of it.
-    """
-
-    title: str
-    rows: Sequence[tuple[str, str]] = ()
-    sections: Sequence[tuple[str, str]] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
-    ok: bool = True
-
-    def __str__(self) -> str:
-        width = max((len(name) for name, value in self.rows if value), default=0)
-        rows = [
-            f"{name:<{width}}  {one_line(value, _VALUE_CHARS)}"
-            for name, value in self.rows
-            if value
-        ]
-        sections = [
-            f"\n{one_line(heading)}\n{cut(visible(text))}" for heading, text in self.sections
-        ]
-        return "\n".join(part for part in (one_line(self.title, 400), *rows, *sections) if part)
-
-    def _repr_html_(self) -> str:
-        drawn = [(name, one_line(value, _VALUE_CHARS)) for name, value in self.rows]
-        title = f"<div>{escape(one_line(self.title, 400))}</div>"
-        rows = rows_html(drawn) if any(value for _, value in drawn) else ""
-        return f'<div class="{IGNORE_MATH}">{title}{rows}{sections_html(self.sections)}</div>'
-
-
-def sections_html(sections: Iterable[tuple[str, str]]) -> str:
-    """Return texts under headings, lines and spaces kept."""
-    return "".join(
-        f'<div style="font-weight:600">{escape(one_line(heading))}</div>'
-        f'<pre dir="auto" style="white-space:pre-wrap">{escape(cut(visible(text)))}</pre>'
-        for heading, text in sections
-    )
-
-
-def rows_html(rows: Iterable[tuple[str, str]]) -> str:
-    """Return names and values as a table of two columns."""
-    drawn = "".join(
-        f'<tr><th scope="row" style="{_VALUE}">{escape(name)}</th>'
-        f'<td style="{_VALUE}">{escape(value)}</td></tr>'
-        for name, value in rows
-        if value
-    )
-    return f'<table style="{LINE_STYLE};margin:2px 0">{drawn}</table>'
-
-
-def table_html(table: Table) -> str:
-    """Return a table with its title as caption."""
-    sides = ["right" if numeric else "left" for numeric in table.numeric()]
-    head = "".join(
-        f'<th scope="col" style="{_CELL};text-align:{side}">{escape(name)}</th>'
-        for name, side in zip(table.headings(), sides, strict=True)
-    )
-    body = "".join(
-        f"<tr>{''.join(_table_cell(*cell) for cell in zip(row, sides, strict=True))}</tr>"
-        for row in table.drawn_rows()
-    )
-    caption = f'<caption style="{_CAPTION}">{escape(one_line(table.title))}</caption>'
-    return (
-        f'<div class="{IGNORE_MATH}" style="overflow-x:auto">'
-        f'<table style="{LINE_STYLE};margin:2px 0">{caption if table.title else ""}'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f'<div style="{LINE_STYLE}">{escape(table.footnote())}</div></div>'
-    )
-
-
-def _table_cell(text: str, side: str) -> str:
-    return f'<td dir="auto" style="{_CELL};text-align:{side}">{escape(text)}</td>'

@@ -1,0 +1,218 @@
+"""Many answers side by side: columns to compare, rows of items, samples inside a cell."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import islice
+
+from ..ledger import Call
+from ..text import format_count, format_seconds, one_line, visible
+from .answer import Bundle, Format, answer_html
+from .line import pill_html, state_of_all, totals_line
+from .sanitize import IGNORE_MATH
+from .table import LINE_STYLE, SEPARATOR
+
+#: A table has so many rows and columns at most; what is beyond stands in others, folded.
+MAX_ROWS, MAX_COLUMNS = 10, 10
+#: A longer answer has a frame that scrolls and is pulled larger at its corner: characters, lines.
+MAX_OPEN_CHARS, MAX_OPEN_LINES = 400, 8
+MAX_LABEL_CHARS = 60
+#: More words are compared less finely: the time grows with their square.
+MAX_COMPARED_WORDS = 1_000
+#: Lines of an answer in a terminal.
+MAX_TEXT_LINES = 6
+
+_FRAME = "height:11em;overflow:auto;resize:vertical"
+_CELL = "vertical-align:top;text-align:left;padding:4px 12px 4px 0;min-width:14em;max-width:40em"
+_LABEL = "vertical-align:top;text-align:left;padding:4px 12px 4px 0;overflow-wrap:break-word"
+_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class AnswerCell:
+    """One answer of a table of answers; several of one row and column are samples.
+
+    Attributes:
+        row: Which item it belongs to, as in ``rows``; empty where there is one row alone.
+        column: Which model or parameters, as in ``columns``.
+        text: The answer.
+        calls: The model calls that gave it.
+        wall_s: How long it took, in seconds.
+        error: What went wrong; empty where there is an answer.
+        drawn_as: How the text is drawn.
+    """
+
+    row: str
+    column: str
+    text: str
+    calls: Sequence[Call] = ()
+    wall_s: float = 0.0
+    error: str = ""
+    drawn_as: Format = "markdown"
+
+    @property
+    def state(self) -> str:
+        """The word in the pill."""
+        if not self.error:
+            return state_of_all(self.calls)
+        return "not recorded" if any(call.unrecorded for call in self.calls) else "failed"
+
+
+_Cells = dict[tuple[str, str], list[AnswerCell]]
+
+
+def answers_bundles(
+    cells: Sequence[AnswerCell],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    wall_s: float,
+    diff: bool = False,
+) -> list[Bundle]:
+    """Return the outputs of a table of answers, the first open, the others folded.
+
+    Args:
+        cells: The answers there are; a place without one stays empty.
+        rows: The items' labels, in order; ``("",)`` where there are none.
+        columns: The labels of what is compared, in order.
+        wall_s: How long all of it took, in seconds.
+        diff: Whether to mark where the second column differs from the first.
+    """
+    held: _Cells = {}
+    for cell in cells:
+        held.setdefault((cell.row, cell.column), []).append(cell)
+    base = columns[0] if diff and len(columns) > 1 else None
+    parts = list(_parts(rows, columns))
+    bundles = []
+    for number, (some_rows, some_columns) in enumerate(parts):
+        html = _table_html(held, some_rows, some_columns, base)
+        if number:
+            what = _described(rows, some_rows, columns, some_columns)
+            html = f"<details><summary>{escape(what)}</summary>{html}</details>"
+        if number == len(parts) - 1:
+            line = totals_line([call for cell in cells for call in cell.calls], len(cells), wall_s)
+            html += f'<div style="{LINE_STYLE}">{escape(line)}</div>'
+        text = answers_text(cells, rows, columns, wall_s=wall_s) if number == 0 else ""
+        html = f'<div class="{IGNORE_MATH}" style="overflow-x:auto">{html}</div>'
+        bundles.append({"text/html": html, "text/plain": text})
+    return bundles
+
+
+def answers_text(
+    cells: Sequence[AnswerCell], rows: Sequence[str], columns: Sequence[str], *, wall_s: float
+) -> str:
+    """Return a table of answers for a terminal: under every item what each column answers."""
+    places = {(row, column): number for number, (row, column) in enumerate(_places(rows, columns))}
+    last = len(places)
+    lines: list[str] = []
+    row = None
+    for cell in sorted(cells, key=lambda each: places.get((each.row, each.column), last)):
+        if cell.row != row:
+            row = cell.row
+            lines += [f"--- {_label(row)} ---"] if row else []
+        lines.append(SEPARATOR.join(filter(None, (_label(cell.column), *_head(cell)))))
+        lines += [f"  {line}" for line in _clipped(cell.error or cell.text)]
+    calls = [call for cell in cells for call in cell.calls]
+    return "\n".join([*lines, totals_line(calls, len(cells), wall_s)])
+
+
+def _clipped(text: str) -> Iterator[str]:
+    lines = visible(text).strip().split("\n")
+    yield from (one_line(line, 400) for line in lines[:MAX_TEXT_LINES])
+    if len(lines) > MAX_TEXT_LINES:
+        yield f"… {format_count(len(lines) - MAX_TEXT_LINES, 'more line')}"
+
+
+def _places(rows: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return ((row, column) for row in rows for column in columns)
+
+
+def _parts(
+    rows: Sequence[str], columns: Sequence[str]
+) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    for row in range(0, len(rows), MAX_ROWS):
+        for column in range(0, len(columns), MAX_COLUMNS):
+            yield rows[row : row + MAX_ROWS], columns[column : column + MAX_COLUMNS]
+
+
+def _described(
+    rows: Sequence[str], some_rows: Sequence[str], columns: Sequence[str], some: Sequence[str]
+) -> str:
+    told = []
+    for name, whole, part in (("rows", rows, some_rows), ("columns", columns, some)):
+        if len(part) < len(whole):
+            first = whole.index(part[0]) + 1
+            told.append(f"{name} {first:,} to {first + len(part) - 1:,} of {len(whole):,}")
+    return ", ".join(told)
+
+
+def _table_html(held: _Cells, rows: Sequence[str], columns: Sequence[str], base: str | None) -> str:
+    labelled = any(rows)
+    head = "".join(
+        f'<th scope="col" style="{_LABEL}">{escape(_label(column))}</th>' for column in columns
+    )
+    corner = "<td></td>" if labelled else ""
+    body = "".join(
+        f"<tr>{_row_head(row) if labelled else ''}"
+        f"{''.join(_place_html(held, row, column, base) for column in columns)}</tr>"
+        for row in rows
+    )
+    return (
+        f'<div style="overflow-x:auto" tabindex="0" role="group" aria-label="answers"><table '
+        f'style="margin:2px 0"><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table>'
+        "</div>"
+    )
+
+
+def _row_head(row: str) -> str:
+    return f'<th scope="row" dir="auto" style="{_LABEL}">{escape(_label(row))}</th>'
+
+
+def _label(text: str) -> str:
+    return one_line(text, MAX_LABEL_CHARS)
+
+
+def _place_html(held: _Cells, row: str, column: str, base: str | None) -> str:
+    samples = held.get((row, column), [])
+    first = held.get((row, base), []) if base not in (None, column) else []
+    drawn = "<hr>".join(
+        _cell_html(cell, first[number].text if number < len(first) else None)
+        for number, cell in enumerate(samples)
+    )
+    return f'<td style="{_CELL}">{drawn}</td>'
+
+
+def _cell_html(cell: AnswerCell, compared_with: str | None) -> str:
+    state, *rest = _head(cell)
+    head = SEPARATOR.join(["", *rest])
+    line = f'<div style="{LINE_STYLE}">{pill_html(state, cell.state)}{escape(head)}</div>'
+    if cell.error:
+        return f'{line}<div dir="auto">{escape(one_line(cell.error, 300))}</div>'
+    if compared_with is None:
+        return line + _framed(cell.text, answer_html(cell.text, cell.drawn_as))
+    return line + _framed(cell.text, _marked(compared_with, cell.text))
+
+
+def _head(cell: AnswerCell) -> tuple[str, ...]:
+    return cell.state, format_seconds(cell.wall_s)
+
+
+def _framed(text: str, html: str) -> str:
+    if len(text) <= MAX_OPEN_CHARS and text.count("\n") < MAX_OPEN_LINES:
+        return html
+    return f'<div style="{_FRAME}" tabindex="0" role="group" aria-label="answer">{html}</div>'
+
+
+def _marked(before: str, after: str) -> str:
+    """Return ``after`` as text, with what ``before`` has not underlined."""
+    words, others = _WORD.findall(visible(after)), _WORD.findall(visible(before))
+    matcher = difflib.SequenceMatcher(None, others, words, autojunk=len(words) > MAX_COMPARED_WORDS)
+    drawn = ""
+    for kind, _, _, first, last in matcher.get_opcodes():
+        part = escape("".join(islice(words, first, last))).replace("\n", "&#10;")
+        drawn += f"<ins>{part}</ins>" if kind in ("insert", "replace") and part.strip() else part
+    return f'<div dir="auto" style="white-space:pre-wrap">{drawn}</div>'

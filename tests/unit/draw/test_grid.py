@@ -1,0 +1,119 @@
+"""Answers side by side: what is compared in columns, items in rows, samples in a cell."""
+
+from __future__ import annotations
+
+import time
+
+from jupyter_llmcache.draw.grid import AnswerCell, answers_bundles, answers_text
+from tests.unit.draw import hostile
+from tests.unit.draw.reading import STEERING, hit, miss, problems, read
+
+_CELLS = [
+    AnswerCell("cats", "a", "Cats *purr*.", (hit(),), 0.0011),
+    AnswerCell("cats", "b", "Cats hiss.", (miss(),), 0.829),
+    AnswerCell("dogs", "a", "Dogs bark.", (miss(),), 0.829),
+    AnswerCell("dogs", "b", "", (), 0.1, error="429: too many requests"),
+]
+
+
+def html(cells, rows, columns, **options) -> str:
+    (bundle,) = answers_bundles(cells, rows, columns, wall_s=1.2, **options)
+    return bundle["text/html"]
+
+
+def test_items_are_rows_and_models_columns() -> None:
+    """Every answer stands in its place as safe Markdown, with its word and its time."""
+    drawn = html(_CELLS, ["cats", "dogs"], ["a", "b"])
+    assert drawn.count('scope="col"') == drawn.count('scope="row"') == 2
+    assert "Cats <em>purr</em>." in drawn
+    for part in ("cached · 1.1 ms", "fresh · 829 ms", "failed · 100 ms429: too many requests"):
+        assert part in read(drawn).text
+    assert drawn.startswith("<div")
+    assert "\n" not in drawn
+
+
+def test_the_totals_stand_below() -> None:
+    """One line counts answers, cached and fresh, time, tokens."""
+    text = read(html(_CELLS, ["cats", "dogs"], ["a", "b"])).text
+    assert text.endswith("4 answers · 1 cached · 2 fresh · 1.2 s · saved 828 ms · 72 tokens")
+
+
+def test_samples_share_a_cell() -> None:
+    """Several answers of one place stand in it, one below the other."""
+    cells = [AnswerCell("", "a", f"Sample {number}", (hit(),)) for number in range(3)]
+    drawn = html(cells, [""], ["a"])
+    assert drawn.count("<td style") == 1
+    assert drawn.count("<hr>") == 2
+    assert 'scope="row"' not in drawn
+
+
+def test_a_long_answer_has_a_frame() -> None:
+    """It scrolls, also by the keyboard, and is pulled larger at its corner."""
+    drawn = html([AnswerCell("", "a", "word " * 200, (hit(),))], [""], ["a"])
+    assert "resize:vertical" in drawn
+    assert "resize" not in html([AnswerCell("", "a", "word", (hit(),))], [""], ["a"])
+
+
+def test_what_is_beyond_ten_is_folded() -> None:
+    """The first ten rows and columns are open, the others behind lines that name them."""
+    rows, columns = [f"r{n}" for n in range(12)], [f"c{n}" for n in range(11)]
+    cells = [AnswerCell(row, column, "x", (hit(),)) for row in rows for column in columns]
+    bundles = answers_bundles(cells, rows, columns, wall_s=1)
+    texts = [read(bundle["text/html"]).text for bundle in bundles]
+    assert [text[: text.rindex(" of 1") + 6] for text in texts[1:]] == [
+        "rows 1 to 10 of 12, columns 11 to 11 of 11",
+        "rows 11 to 12 of 12, columns 1 to 10 of 11",
+        "rows 11 to 12 of 12, columns 11 to 11 of 11",
+    ]
+    assert "<details" not in bundles[0]["text/html"]
+    assert sum(bundle["text/html"].count("<td style") for bundle in bundles) == 132
+    assert [bool(bundle["text/plain"]) for bundle in bundles] == [True, False, False, False]
+
+
+def test_differences_are_marked() -> None:
+    """Against the first column, words that are new are underlined."""
+    drawn = html(_CELLS[:2], ["cats"], ["a", "b"], diff=True)
+    assert "Cats <ins>hiss</ins>." in drawn
+    assert "<em>purr</em>" in drawn
+
+
+def test_a_terminal_has_the_same_as_text() -> None:
+    """Under each item stand the columns with word, time and the beginning of the answer."""
+    long = AnswerCell("dogs", "a", "line\x1b[2J\n" * 20, (miss(),), 0.829)
+    text = answers_text([*_CELLS[:2], long], ["cats", "dogs"], ["a", "b"], wall_s=1.2)
+    lines = text.split("\n")
+    assert lines[:4] == [
+        "--- cats ---",
+        "a · cached · 1.1 ms",
+        "  Cats *purr*.",
+        "b · fresh · 829 ms",
+    ]
+    assert "  … 14 more lines" in lines
+    assert not STEERING.search(text)
+
+
+def test_no_answer_acts_in_a_table() -> None:
+    """Texts, labels and errors of strangers are drawn without harm, marked differences too."""
+    texts = list(hostile.snippets("http://127.0.0.1:9").values())
+    for text in texts:
+        cells = [
+            AnswerCell(text, "a", text, (hit(),)),
+            AnswerCell(text, text, f"{text} x", (hit(),)),
+            AnswerCell(text, text, "", (), error=text),
+        ]
+        drawn = html(cells, [text], ["a", text], diff=True)
+        found = [each for each in problems(drawn) if "element in <ins>" not in each]
+        assert [each for each in found if not each.startswith("style")] == []
+
+
+def test_a_thousand_answers_are_drawn_soon() -> None:
+    """Drawing takes about a millisecond an answer."""
+    rows = [f"r{n}" for n in range(250)]
+    cells = [
+        AnswerCell(row, column, f"The *answer* to `{row}`:\n\n- one\n- two", (hit(),))
+        for row in rows
+        for column in "abcd"
+    ]
+    began = time.process_time()
+    answers_bundles(cells, rows, list("abcd"), wall_s=1)
+    assert time.process_time() - began < 3

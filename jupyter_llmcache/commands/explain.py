@@ -14,8 +14,7 @@ from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Call
 from ..seam import recent
-from ..seam.explain import differences_line
-from ..seam.nearest import Near, RecordedRequest, Wanted, nearest
+from ..seam.nearest import Near, RecordedRequest, Wanted, differences_line, nearest
 from ..stores.base import Store
 from ..text import format_count, format_moment, format_seconds, one_line
 from .picking import KEY_DIGITS, LAST, Managed, find_key, model_of, store_of
@@ -129,7 +128,7 @@ def _with_nearest(
 ) -> Report:
     found = nearest(store, request, _NEAREST)
     first = f"; nearest: {differences_line(found[0].differences)}" if found else ""
-    nothing = [] if found else [("nearest", "there is no other entry to compare with")]
+    nothing = [] if found else [("nearest", "no entry is like it")]
     return Report(
         title + first,
         [*rows, *nothing],

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from .causes import likely_cause
 
 #: Values up to this many characters are shown whole.
 SHOWN_CHARS = 48
@@ -36,14 +38,21 @@ class Difference:
         field: The field as a person knows it: ``temperature``, ``system text``.
         text: What differs: ``temperature 0 -> 0.7``.
         cost: How far apart it puts the two requests; 1 is one changed parameter.
+        cause: What probably made the one of the other, as ``a date or time``; None: nobody knows.
     """
 
     field: str
     text: str
     cost: float = 1.0
+    cause: str | None = None
 
     def __str__(self) -> str:
-        return self.text
+        return self.text if self.cause is None else f"{self.text} (probably {self.cause})"
+
+    @property
+    def short(self) -> str:
+        """The difference in a few words: ``temperature differs``."""
+        return f"{self.field} differs" + ("" if self.cause is None else f": {self.cause}")
 
 
 class _Missing:
@@ -278,12 +287,13 @@ def _value_difference(name: str, one: Any, other: Any) -> Difference:
 
 def text_difference(field: str, one: str, other: str) -> Difference:
     """Return how two texts differ: whole where they are short, else the place where they part."""
-    cost = _COSTS.get(field, 1.0)
+    cost, cause = _COSTS.get(field, 1.0), likely_cause(one, other)
     if max(len(one), len(other)) <= SHOWN_CHARS and "\n" not in one + other:
-        return Difference(field, f"{field} {_shown(one)} -> {_shown(other)}", cost)
+        return Difference(field, f"{field} {_shown(one)} -> {_shown(other)}", cost, cause)
     place = common_prefix(one, other)
     excerpts = f"{_excerpt(one, place)} -> {_excerpt(other, place)}"
-    return Difference(field, f"{field} differs at character {place + 1:,}: {excerpts}", cost)
+    text = f"{field} differs at character {place + 1:,}: {excerpts}"
+    return Difference(field, text, cost, cause)
 
 
 def _excerpt(text: str, place: int) -> str:
@@ -337,7 +347,7 @@ def _form(prompt: Any) -> str:
 
 def _weighed(difference: Difference, one: str, other: str) -> Difference:
     cost = 1 + _TEXT_COST * (1 - similarity(one, other))
-    return Difference(difference.field, difference.text, cost)
+    return replace(difference, cost=cost)
 
 
 def _message_differences(place: int, one: Any, other: Any) -> Iterator[Difference]:
@@ -373,7 +383,7 @@ def _content_differences(name: str, one: Any, other: Any) -> Iterator[Difference
     elif isinstance(one, list) and isinstance(other, list):
         for place, (block, other_block) in _aligned(one, other):
             for difference in _differences(f"{name} block {place}", block, other_block):
-                yield Difference(difference.field, difference.text, 2.0)
+                yield replace(difference, cost=2.0)
     else:
         yield from _differences(f"{name} content", one, other)
 

@@ -102,9 +102,9 @@ class ObservedCache(BaseCache, streams.CallCache):
 
     def nearest(self, request: keys.Request) -> str | None:
         """Return in words which recorded request is nearest to ``request``, and what differs."""
-        from . import explain  # only a replay miss needs this room
+        from . import nearest  # only a replay miss needs this room
 
-        return explain.nearest_line(self.store, request)
+        return nearest.unrecorded(self.store, request).whole
 
     def close(self) -> None:
         """Give the store back; the object serves nothing any more."""

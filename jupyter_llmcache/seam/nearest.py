@@ -1,4 +1,4 @@
-"""Which recorded requests are most like a given one, fast also where there are very many.
+"""Which recorded request is most like a given one, fast also where there are very many.
 
 Three rounds, each with a bound: request texts are compared with each other (a store holds few of
 them), titles are searched for pieces of the wanted title, and only the most promising entries are
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..entry import Entry
 from ..errors import StoreError
 from ..request.compare import Difference, description_differences, differences, shared_part
 from ..stores.base import Store
+from ..text import one_line
 
 #: Entries with titles most like the wanted one; no others are looked at. More, where so many titles
 #: are equally like it.
@@ -34,10 +34,16 @@ _MAX_COMPARED = 40
 _PIECES = 3
 #: What a title without anything in common puts between two requests.
 _TITLE_COST = 4.0
+#: Requests further apart than this are not like each other: another model (3), and little more.
+_NEAR_COST = 4.0
+#: Differences that one line tells of; the others are counted.
+_LINE_DIFFERENCES = 3
+#: Hexadecimal digits that name an entry in a line.
+_KEY_DIGITS = 8
 
 
 class Wanted(Protocol):
-    """What a search needs of a request; ``keys.Request`` has it, and ``RecordedRequest``."""
+    """What a search needs of a request; ``request.Request`` has it, and ``RecordedRequest``."""
 
     @property
     def key(self) -> bytes:
@@ -56,8 +62,7 @@ class Wanted(Protocol):
         """The beginning of the prompt on one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRequest:
+class RecordedRequest(NamedTuple):
     """An entry's request, to search for others like it."""
 
     key: bytes
@@ -66,13 +71,12 @@ class RecordedRequest:
     title: str
 
     @classmethod
-    def of(cls, record: Entry) -> RecordedRequest:
-        """Return the request of ``record``."""
-        return cls(record.key, record.request, record.prompt, record.title)
+    def of(cls, entry: Entry) -> RecordedRequest:
+        """Return the request of ``entry``."""
+        return cls(entry.key, entry.request, entry.prompt, entry.title)
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(NamedTuple):
     """A recorded request that is like the wanted one.
 
     Attributes:
@@ -89,26 +93,67 @@ class Near:
         return sum(difference.cost for difference in self.differences)
 
 
-def nearest(store: Store, request: Wanted, n: int = 3) -> list[Near]:
-    """Return the ``n`` entries whose requests are most like ``request``, the nearest first.
+class Unrecorded(NamedTuple):
+    """What a replay miss says.
 
-    The entry of ``request`` itself is left out.
+    Attributes:
+        short: A few words for a line of 80 characters: ``temperature differs``.
+        whole: The same with the nearest entry: what its error says.
+    """
+
+    short: str
+    whole: str
+
+
+def unrecorded(store: Store, request: Wanted) -> Unrecorded:
+    """Return what differs between ``request``, which nothing answers, and what is recorded.
+
+    Never raises: whoever asks has a worse error to tell.
+    """
+    try:
+        near = nearest(store, request, 1)
+        is_empty = not near and store.count() == 0
+    except Exception:  # noqa: BLE001  # this is a courtesy inside another error
+        return Unrecorded("what is recorded cannot be read", "what is recorded cannot be read")
+    if is_empty:
+        return Unrecorded(
+            "nothing is recorded yet", f"{one_line(store.location)} holds no entry yet"
+        )
+    if not near:
+        return Unrecorded("nothing like it is recorded", "nothing like it is recorded")
+    [(record, found)] = near
+    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    short = one_line(found[0].short, 60) + others if found else "its spelling differs"
+    key, title = record.key.hex()[:_KEY_DIGITS], one_line(record.title, 40)
+    whole = f"the nearest recorded one is {key} '{title}': {differences_line(found)}"
+    return Unrecorded(short, whole)
+
+
+def differences_line(found: Sequence[Difference]) -> str:
+    """Return the differences on one line, the first three in words."""
+    if not found:
+        return "nothing differs"
+    parts = [one_line(difference, 160) for difference in found[:_LINE_DIFFERENCES]]
+    if len(found) > _LINE_DIFFERENCES:
+        parts.append(f"and {len(found) - _LINE_DIFFERENCES} more")
+    return "; ".join(parts)
+
+
+def nearest(store: Store, request: Wanted, n: int = 3) -> list[Near]:
+    """Return the at most ``n`` entries whose requests are like ``request``, the nearest first.
+
+    The entry of ``request`` itself is left out, and so is what is not like it.
 
     Raises:
         StoreError: The store is at fault. A damaged entry is passed over.
     """
-    titled = [entry for entry in _titled_like(store, request.title) if entry.key != request.key]
+    titled = store.titled_like(_pieces(request.title), _MAX_TITLES, _MAX_TITLE_TIES)
+    titled = [entry for entry in titled if entry.key != request.key]
     costs = _description_costs(request.description, {entry.request for entry in titled})
     promising = _promising(titled, request.title, costs)
     records = _most_alike(list(_read(store, promising)), request, costs)
-    found = [_near(record, request) for record in records]
+    found = [near for record in records if (near := _near(record, request)).cost <= _NEAR_COST]
     return heapq.nsmallest(n, found, key=lambda near: (near.cost, near.record.key))
-
-
-def _titled_like(store: Store, title: str) -> list[Entry]:
-    """Return the entries whose titles have most in common with ``title``."""
-    pieces = _pieces(title)
-    return store.titled_like(pieces, _MAX_TITLES, _MAX_TITLE_TIES)
 
 
 def _pieces(title: str) -> list[str]:

@@ -18,8 +18,7 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.request.compare import differences
-from jupyter_llmcache.seam.explain import nearest_line
-from jupyter_llmcache.seam.nearest import RecordedRequest, nearest
+from jupyter_llmcache.seam.nearest import RecordedRequest, nearest, unrecorded
 from jupyter_llmcache.seam.places import entry_of
 from jupyter_llmcache.stores.base import Store
 from jupyter_llmcache.stores.memory import MemoryStore
@@ -437,44 +436,56 @@ def test_the_line_names_key_title_and_difference(store):
     """The line for a replay miss names the nearest entry's key and prompt, and what differs."""
     one, other = settings({"temperature": 0}, {"temperature": 0.7})
     store.put(record(one))
-    assert nearest_line(store, other) == (
-        f"the nearest recorded one is {one.key.hex()[:8]} 'hi': temperature 0 -> 0.7"
+    assert unrecorded(store, other) == (
+        "temperature differs",
+        f"the nearest recorded one is {one.key.hex()[:8]} 'hi': temperature 0 -> 0.7",
     )
 
 
 def test_the_line_says_that_nothing_is_recorded(store):
     """Of an empty store the line says that it is empty."""
     _, other = settings({}, {})
-    assert nearest_line(store, other) == f"{store.location} holds no entry yet"
+    assert unrecorded(store, other) == (
+        "nothing is recorded yet",
+        f"{store.location} holds no entry yet",
+    )
+
+
+def test_what_is_not_near_is_not_told_of(store):
+    """An entry that has nothing in common with the request explains nothing."""
+    one, other = chat([user("Why is the sky blue?")], [user("Sort 3, 1, 2 downwards")])
+    store.put(record(one))
+    assert nearest(store, other) == []
+    assert unrecorded(store, other).whole == "nothing like it is recorded"
 
 
 def test_the_line_counts_what_does_not_fit(store):
     """Of many differences the line tells the first three and counts the others."""
     one, other = settings({}, {"temperature": 0, "top_p": 0.1, "seed": 1, "max_tokens": 3})
     store.put(record(one))
-    line = nearest_line(store, other)
-    assert line is not None
+    short, line = unrecorded(store, other)
     assert line.count("unset -> ") == 3
     assert line.endswith("; and 1 more")
+    assert short.endswith(" differs and 3 more")
 
 
 def test_the_line_shows_no_control_characters(store):
     """Escape sequences in a prompt are made visible, and the line stays one line."""
     one, other = chat([user("a\x1b]0;owned\x07\nb")], [user("a\x1b]0;other\x07\nb")])
     store.put(record(one))
-    line = nearest_line(store, other)
-    assert line is not None
+    short, line = unrecorded(store, other)
     assert line.isprintable()
+    assert short.isprintable()
 
 
 def test_a_fault_of_the_store_costs_no_second_error(tmp_path):
-    """A store that cannot be read gives no line, and raises nothing."""
+    """A store that cannot be read says so, and raises nothing."""
     store = SQLiteStore(tmp_path / "a.db")
     one, other = settings({}, {"seed": 1})
     store.put(record(one))
     store.close()
     Path(tmp_path / "a.db").write_bytes(b"no database at all " * 1000)
-    assert nearest_line(store, other) is None
+    assert unrecorded(store, other).short == "what is recorded cannot be read"
 
 
 def test_a_damaged_entry_is_passed_over(tmp_path):

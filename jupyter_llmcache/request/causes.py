@@ -1,0 +1,79 @@
+"""Why two texts differ that were meant to be the same: what usually changes from run to run."""
+
+from __future__ import annotations
+
+import re
+
+#: What is written anew at each run, by what a person calls it. The order counts: a uuid holds
+#: numbers, and a path may hold a uuid.
+_VOLATILE = {
+    "a temporary path": re.compile(
+        r"(?:/tmp|/var/folders|/private/var|[A-Za-z]:\\[^\s'\"]*\\Temp)[/\\][^\s'\"]*",
+        re.IGNORECASE,
+    ),
+    "a uuid": re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE),
+    "a memory address": re.compile(r"\b0x[0-9a-f]{6,}\b", re.IGNORECASE),
+    "a date or time": re.compile(
+        r"\b\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{2}\S*)?|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b"
+        r"|\b\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[AaPp][Mm])?\b|\b1[5-9]\d{8}(?:\.\d+|\d{3})?\b"
+        r"|\b(?:\d{1,2}\.? )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+        r"(?: \d{1,2})?(?:,? \d{4})?\b|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b"
+    ),
+    "a random id": re.compile(r"\b(?=[a-z_-]*\d)[\w-]*[0-9a-f]{12,}\b", re.IGNORECASE),
+}
+#: What stands between the signs of a list.
+_PIECE = re.compile(r"[^\s,;{}\[\]()]+")
+#: The beginning of a pair in the text of a dict: ``'source': 'a.txt'``.
+_PAIR = re.compile(r"['\"]\w+['\"]\s*:")
+#: Longer pieces are compared by their beginnings.
+_MAX_CHARS = 20_000
+#: Shorter pieces are words that a person changed, not passages that a retriever found.
+_PASSAGE_CHARS = 80
+
+
+def likely_cause(one: str, other: str) -> str | None:
+    """Return in a few words what probably made ``other`` of ``one``; None where nothing tells.
+
+    Args:
+        one: What was recorded.
+        other: What is asked now.
+    """
+    one, other = one[:_MAX_CHARS], other[:_MAX_CHARS]
+    causes = []
+    for cause, pattern in _VOLATILE.items():
+        if pattern.findall(one) != pattern.findall(other):
+            causes.append(cause)
+            one, other = pattern.sub("", one), pattern.sub("", other)
+    if causes and one == other:
+        return " and ".join(causes)
+    return _order(one, other) or _passages(one, other)
+
+
+def _order(one: str, other: str) -> str | None:
+    """Tell where the same pieces stand in another order."""
+    pieces, other_pieces = (
+        re.findall(r"[^\s,;{}\[\]()]+", one),
+        re.findall(r"[^\s,;{}\[\]()]+", other),
+    )
+    if pieces == other_pieces or sorted(pieces) != sorted(other_pieces):
+        return None
+    if _PAIR.search(one):
+        return "the order of metadata, as a vector store returns it"
+    return "the order of a set, which changes from run to run"
+
+
+def _passages(one: str, other: str) -> str | None:
+    """Tell where some passages of a longer text are others, and some are the same."""
+    passages, others = (
+        [part for part in re.split(r"\n\s*\n|\n(?=[-*#]|\d+\.)", text) if part.strip()]
+        for text in (one, other)
+    )
+    same = set(passages) & set(others)
+    changed = [part for part in (*passages, *others) if part not in same]
+    if (
+        same
+        and passages != others
+        and max(map(len, changed), default=_PASSAGE_CHARS) >= _PASSAGE_CHARS
+    ):
+        return "other passages were retrieved"
+    return None

@@ -18,11 +18,11 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from jupyter_llmcache.commands.manage import SUBCOMMANDS
+from jupyter_llmcache.commands.parser import subcommands
 from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.ledger import LEDGER
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 _WORDS = [
@@ -84,14 +84,14 @@ def median_ms(action: Callable[[], Any], rounds: int = 5) -> tuple[float, float]
 
 def actions(store: SQLiteStore) -> dict[str, Callable[[], Any]]:
     """Return what is measured, by name."""
-    session: Any = SimpleNamespace(cache=SimpleNamespace(store=store), last_call=lambda: None)
+    known = subcommands("notebook")
     some = list(store.entries(limit=3, sort="size", texts=False))
     key = some[0].key.hex()[:8]
     listing = {"model": None, "grep": None, "since": None, "sort": "recent", "number": 20}
     forgetting = {"keys": [], "model": None, "grep": None, "older_than": None, "yes": False}
 
     def run(name: str, **options: Any) -> Callable[[], Any]:
-        return lambda: SUBCOMMANDS[name].handler(session, Namespace(**options))
+        return lambda: known[name].handler(store, LEDGER, Namespace(**options))
 
     return {
         "list": run("list", **listing),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traitlets import Bool, Enum, Unicode
+from traitlets import Bool, Enum, Int, Unicode
 from traitlets.config import Configurable
 
 
@@ -27,6 +27,15 @@ class LLMCache(Configurable):
     ).tag(config=True)
     sqlite_path = Unicode(
         ".langchain.db", help="The file of `%llm_cache sqlite` without a path."
+    ).tag(config=True)
+    redis_url = Unicode(
+        "",
+        help="The server of `%llm_cache redis` without an address, before LLMCACHE_REDIS_URL.",
+    ).tag(config=True)
+    max_paid_calls = Int(
+        100,
+        help="How many calls that are not cached one cell of several questions may make without "
+        "--yes.",
     ).tag(config=True)
     annotate = Bool(
         True,

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
@@ -17,19 +18,47 @@ from langchain_core.messages import (
     SystemMessage,
     message_chunk_to_message,
 )
+from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from .. import request as keys
-from ..draw.answer import draws_html
+from ..draw.answer import Format, draws_html
 from ..draw.stream import StreamDisplay, note_streamed
 from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import Call, Totals, collecting
+from ..modes import Mode
 from ..seam import patch as streams
 from ..seam.cache import NoCache, mode
 from ..seam.call import OpenCall, Previewed, keeping, previewing
 from .answer import Answer, PromptPreview
-from .provider_errors import explain_provider_error
-from .question import Question
+from .faults import explain_provider_error
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question to one model or chain.
+
+    Attributes:
+        prompt: The text for the model, with its variables filled in.
+        model: A chat model, a text model, or any Runnable, with its parameters bound.
+        label: What a person calls the model: ``provider:name`` or the variable's name.
+        system: The system text, or None.
+        mode: The mode for this question alone, or None.
+        keep: Store the answer even if it is empty, filtered or unfinished.
+        stream: Draw the answer as it grows.
+        format: How the answer is drawn.
+        stable: Draw nothing that differs from run to run.
+    """
+
+    prompt: str
+    model: Runnable[Any, Any]
+    label: str
+    system: str | None = None
+    mode: Mode | None = None
+    keep: bool = False
+    stream: bool = False
+    format: Format = "markdown"
+    stable: bool = False
 
 
 def ask(question: Question) -> Answer:

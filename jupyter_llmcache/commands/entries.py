@@ -1,190 +1,368 @@
-"""``list``, ``history`` and ``stats``: what is kept, what was called, what it all saved."""
+"""``list`` and ``show``, and which entries a person means: by key, the last, model, text, age."""
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .. import pricing
 from ..draw.table import SEPARATOR, Report, Table
-from ..ledger import LEDGER, Call, Totals
-from ..stores.base import Store
-from ..text import format_age, format_bytes, format_count, format_seconds, one_line, token_counts
-from .picking import OTHER, Managed, ago, model_of, models_of, select, short_keys, store_of
+from ..entry import Entry
+from ..errors import LLMCacheError, StoreError
+from ..ledger import Ledger
+from ..stores.base import KEY_BYTES, SortOrder, Store, sort_value
+from ..text import (
+    format_bytes,
+    format_count,
+    format_moment,
+    format_seconds,
+    one_line,
+    token_counts,
+)
+from .parser import Argument, parse_count, parse_duration_s, subcommand
+from .prompts import nearest
 
-_SORTS = {
+if TYPE_CHECKING:
+    from langchain_core.outputs import Generation
+
+LAST = "last"
+#: The backend of caches that are not ours and tell nothing of their entries.
+OTHER = "other"
+#: Hexadecimal digits of a key that are shown, more where they name two entries.
+KEY_DIGITS = 8
+#: More models than this are found in the list itself, not by a query each.
+_MAX_QUERIES = 8
+_HEX = re.compile("[0-9a-fA-F]+")
+#: Of prompts and answers in a list, so that a line fits a terminal.
+_TEXT_CHARS = 40
+
+MODEL = Argument(
+    ("-m", "--model"), "only entries of models whose provider:name holds this", "MODEL", "model"
+)
+GREP = Argument(("-g", "--grep"), "only entries whose prompt holds this text, in any case", "TEXT")
+KEY = Argument(
+    ("key",),
+    "the beginning of an entry's key, or last: the last call's; last without it",
+    "KEY",
+    "key",
+    options={"nargs": "?", "default": LAST},
+)
+
+
+# --- which entries a person means ---
+
+
+def find_key(store: Store, ledger: Ledger, text: str) -> bytes:
+    """Return the key of the entry that ``text`` names: ``last``, or the beginning of its key.
+
+    Raises:
+        LLMCacheError: It names none, or more than one.
+    """
+    is_last = text.lower() == LAST
+    prefix = _last_key(store, ledger) if is_last else text
+    if not _HEX.fullmatch(prefix) or len(prefix) > 2 * KEY_BYTES:
+        raise LLMCacheError(
+            f"{one_line(text, 40)!r} is not a key",
+            nearest(text, [LAST]) or "Give the beginning of a key, as %llm_cache list shows it",
+        )
+    found = store.find(prefix)
+    if len(found) > 1:
+        some = ", ".join(key.hex()[: len(prefix) + 4] for key in found[:3])
+        raise LLMCacheError(f"{prefix} begins more than one key: {some}…", "Give more digits of it")
+    if not found:
+        what = "the last call's answer is not in this cache" if is_last else ""
+        raise LLMCacheError(what or f"no entry's key begins with {prefix}", "See %llm_cache list")
+    return found[0]
+
+
+def _last_key(store: Store, ledger: Ledger) -> str:
+    call = ledger.last()
+    if call is None:
+        newest = list(store.entries(sort="recent", limit=1, texts=False))
+        if newest:
+            return newest[0].key.hex()
+        raise LLMCacheError("there is no last entry", f"{store.location} holds none yet")
+    if call.key is None:
+        raise LLMCacheError("the last call has no entry", call.reason or "It was not cached")
+    return call.key
+
+
+def read(store: Store, key: bytes) -> Entry:
+    """Return the whole entry of ``key``.
+
+    Raises:
+        LLMCacheError: It has just gone.
+    """
+    record = store.read(key)
+    if record is None:
+        raise LLMCacheError(f"entry {key.hex()} has just been deleted", "See %llm_cache list")
+    return record
+
+
+def select(
+    store: Store,
+    *,
+    model: str | None = None,
+    sort: SortOrder = "recent",
+    limit: int | None = None,
+    **conditions: Any,
+) -> list[Entry]:
+    """Return the entries that fit every condition, in order.
+
+    Args:
+        store: Where to look.
+        model: A part of ``provider:name``, without regard to case.
+        sort: What stands first.
+        limit: How many to return. None: all.
+        conditions: ``text_contains``, ``since`` and ``until`` of ``stores.base.Which``.
+
+    Raises:
+        LLMCacheError: No entry has such a model; the nearest is named.
+    """
+    if model is None:
+        return list(store.entries(sort=sort, limit=limit, texts=False, **conditions))
+    names = _models_like(store, model)
+    if len(names) > _MAX_QUERIES:
+        found = store.entries(sort=sort, texts=False, **conditions)
+        return [entry for entry in found if model_of(entry.request) in names][:limit]
+    several = [
+        entry
+        for name in names
+        for entry in store.entries(
+            sort=sort, limit=limit, request_contains=_fragment(name), texts=False, **conditions
+        )
+    ]
+    return sorted(several, key=lambda entry: sort_value(entry, sort), reverse=True)[:limit]
+
+
+def models_of(store: Store) -> list[str]:
+    """Return the models of all entries as ``provider:name``, sorted."""
+    return sorted({model_of(request) for request in store.requests()})
+
+
+def _models_like(store: Store, part: str) -> list[str]:
+    known = models_of(store)
+    found = [name for name in known if part.casefold() in name.casefold()]
+    if not found:
+        ways = [*known, *(name.partition(":")[2] for name in known)]
+        there = ", ".join(known[:5]) or "none"
+        raise LLMCacheError(
+            f"no entry is of a model {one_line(part, 40)!r}",
+            nearest(part, ways) or f"Models in {store.location}: {one_line(there)}",
+        )
+    return found
+
+
+def _fragment(label: str) -> str:
+    """Return the part of a request text that names the model of ``label``."""
+    provider, _, name = label.partition(":")
+    return (
+        f'"provider":{json.dumps(provider, ensure_ascii=False)},'
+        f'"model":{json.dumps(name, ensure_ascii=False) if name else "null"}'
+    )
+
+
+def model_of(request: str) -> str:
+    """Return ``provider:name`` of a request text; ``?`` where it tells none."""
+    fields = parsed(request)
+    if not isinstance(fields, dict) or "provider" not in fields:
+        return "?"
+    provider, name = fields["provider"], fields.get("model")
+    return f"{provider}:{name}" if name else str(provider)
+
+
+def parsed(text: str) -> Any:
+    """Return ``text`` read as JSON, or as it is where it is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def short_keys(keys: Iterable[bytes]) -> dict[bytes, str]:
+    """Return each key as few hexadecimal digits that differ among ``keys``, at least eight."""
+    full = [key.hex() for key in keys]
+    digits = KEY_DIGITS
+    while digits < 2 * KEY_BYTES and len({key[:digits] for key in full}) < len(set(full)):
+        digits += 1
+    return {bytes.fromhex(key): key[:digits] for key in full}
+
+
+def ago(age_s: float | None) -> float | None:
+    """Return the Unix time ``age_s`` seconds ago."""
+    return None if age_s is None else time.time() - age_s
+
+
+# --- list ---
+
+_SORTS: Mapping[str, str] = {
     "recent": "the most recent first",
     "used": "the last used first",
     "size": "the largest first",
     "saved": "the most saving first",
 }
 
-#: Of a title, so that a line fits a terminal.
-_TITLE_CHARS = 50
 
-
-def list_entries(session: Managed, args: Namespace) -> Table:
-    """Return the entries as a table: key, prompt, model, age, size, hits, saved time."""
-    store = store_of(session)
-    since = None if args.since is None else ago(args.since)
+@subcommand(
+    "list",
+    "what is kept: prompt, answer, model, date, size, hits, saved time",
+    MODEL,
+    GREP,
+    Argument(
+        ("--since",),
+        "only entries recorded in this last while, as 7d or 12h",
+        "AGE",
+        options={"type": parse_duration_s},
+    ),
+    Argument(
+        ("--sort",),
+        "what stands first; recent without it",
+        choices=tuple(_SORTS),
+        options={"default": "recent"},
+    ),
+    Argument(
+        ("-n", "--number"),
+        "how many to list; 20 without it",
+        "N",
+        options={"type": parse_count, "default": 20},
+    ),
+)
+def list_entries(store: Store, _: Ledger, args: Namespace) -> Table:
+    """Return the entries as a table."""
     found = select(
-        store, model=args.model, grep=args.grep, since=since, sort=args.sort, limit=args.number
+        store,
+        model=args.model,
+        text_contains=args.grep,
+        since=ago(args.since),
+        sort=args.sort,
+        limit=args.number,
     )
     keys = short_keys(entry.key for entry in found)
-    now = time.time()
+    answers = {each.key: _answer_text(each) for each in store.entries(keys=list(keys))}
     rows = [
         (
             keys[entry.key],
-            one_line(entry.title, _TITLE_CHARS),
+            one_line(entry.title, _TEXT_CHARS),
+            one_line(answers.get(entry.key, ""), _TEXT_CHARS),
             model_of(entry.request),
-            format_age(now - entry.created_at),
+            entry.created_at,
             entry.size_bytes,
             entry.hits,
             entry.hits * (entry.provider_s or 0.0),
-            entry.created_at,
         )
         for entry in found
     ]
-    columns = ("key", "prompt", "model", "age", "size_bytes", "hits", "saved_s", "recorded_at")
+    columns = ("key", "prompt", "answer", "model", "recorded_at", "size_bytes", "hits", "saved_s")
     whole = f"{len(found):,} of {format_count(store.count(), 'entry')} in {store.location}"
     return Table(columns, rows, f"{whole}, {_SORTS[args.sort]}")
 
 
-def history(session: Managed, args: Namespace) -> Any:  # noqa: ARG001  # the ledger is the process's
-    """Return this kernel's calls, the newest last, with their totals; or their picture."""
-    calls = LEDGER.since(0)
-    shown = calls if args.number is None else calls[-args.number :]
-    if args.plot:
-        from .history import HistoryPlot
+def _answer_text(record: Entry) -> str:
+    from ..answer import decode
 
-        return HistoryPlot(shown)
-    prices = _prices(shown)
-    rows = [_history_row(call, price) for call, price in zip(shown, prices, strict=True)]
-    columns: tuple[str, ...] = (
-        "cell", "call", "model", "wall_s", "lookup_s", "provider_s", "tokens", "saved_s", "key",
-        "remark",
-    )  # fmt: skip
-    if any(price is not None for price in prices):
-        columns = (*columns, "price_usd")
-    else:
-        rows = [row[:-1] for row in rows]
-    return Table(columns, rows, totals_line(LEDGER.totals, calls))
+    try:
+        generations = decode(record.answer)
+    except StoreError:
+        return ""
+    return generations[0].text if generations else ""
 
 
-def _prices(calls: Sequence[Call]) -> list[Decimal | None]:
-    return [pricing.price_usd(call) for call in calls]
+# --- show ---
 
 
-def _history_row(call: Call, price: Decimal | None) -> tuple[Any, ...]:
-    counts = token_counts(call.usage)
-    return (
-        call.cell,
-        call.kind,
-        call.model,
-        call.wall_s,
-        call.lookup_s,
-        call.provider_s,
-        counts[2] if counts else None,
-        call.saved_s,
-        call.key[:8] if call.key else None,
-        call.warning or call.reason or call.note,
-        None if price is None else float(price),
-    )
+@subcommand("show", "one entry: question and answer, when and by what it was recorded", KEY)
+def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
+    """Return the whole entry of a key."""
+    from .. import answer
 
-
-def totals_line(totals: Totals, calls: Sequence[Call]) -> str:
-    """Return what a stretch of calls came to, on one line."""
-    parts = [
-        format_count(totals.calls, "call"),
-        *(text for _, text in _counted(totals)),
-        format_seconds(totals.wall_s),
-        f"saved {format_seconds(totals.saved_s)}" if totals.saved_s else "",
-        *(f"{what} {text}" for what, text in _tokens_and_money(calls)),
-    ]
-    return SEPARATOR.join(filter(None, parts))
-
-
-def _counted(totals: Totals) -> list[tuple[str, str]]:
-    counts = {
-        "cached": totals.hits,
-        "fresh": totals.misses,
-        "past the cache": totals.bypasses,
-        "failed": totals.errors,
-        "stored": totals.stored,
-    }
-    return [(what, f"{count:,} {what}") for what, count in counts.items() if count]
-
-
-def _tokens_and_money(calls: Sequence[Call]) -> Iterable[tuple[str, str]]:
-    """Yield what was spent and what was saved, as words and amounts."""
-    for what, kinds in (("spent", ("miss", "bypass")), ("not billed again", ("hit",))):
-        chosen = [call for call in calls if call.kind in kinds]
-        tokens = tokens_of(chosen)
-        money = pricing.format_usd(pricing.total_usd(chosen)) if tokens else ""
-        if tokens:
-            yield what, SEPARATOR.join(filter(None, (format_count(tokens, "token"), money)))
-
-
-def tokens_of(calls: Iterable[Call]) -> int:
-    """Return how many tokens ``calls`` used, as far as the providers told."""
-    return sum(counts[2] for call in calls if (counts := token_counts(call.usage)))
-
-
-def stats(session: Managed, args: Namespace) -> Report:  # noqa: ARG001  # it takes no arguments
-    """Return the totals of this kernel and of the file's life."""
-    store = store_of(session)
-    calls, totals = LEDGER.since(0), LEDGER.totals
-    rows, data = ([], {}) if store.backend == OTHER else _file_stats(store)
+    record = read(store, find_key(store, ledger, args.key))
+    generations = answer.decode(record.answer)
+    usage = answer.usage_of(generations)
+    versions = answer.recorded_versions(record.answer)
+    request = parsed(record.request)
     rows = [
-        ("cache", f"{store.backend}{SEPARATOR}{store.location}"),
-        *rows,
-        ("this kernel", totals_line(totals, calls) if totals.calls else ""),
+        ("model", model_of(record.request)),
+        *_parameters(request),
+        *_provenance(store, record, versions, usage),
+        ("key", record.key.hex()),
     ]
     data = {
-        "backend": store.backend,
-        "location": store.location,
-        **data,
-        "session": _session_data(totals, calls),
+        "key": record.key.hex(),
+        "model": model_of(record.request),
+        "request": request,
+        "prompt": parsed(record.prompt),
+        "answers": [generation.text for generation in generations],
+        "recorded_at": record.created_at,
+        "provider_s": record.provider_s,
+        "versions": dict(versions),
+        "usage": None if usage is None else dict(usage),
     }
-    return Report(f"statistics of {store.location}", rows, data=data)
+    sections = [*_messages(record.prompt), *_answers(generations)]
+    return Report(f"entry {record.key.hex()[:KEY_DIGITS]}", rows, sections, data)
 
 
-def _file_stats(store: Store) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-    life, models = store.life_totals(), models_of(store)
-    entries, size_bytes = store.count(), store.size_bytes()
-    hits, saved = format_count(life.hits, "hit"), f"saved {format_seconds(life.saved_s)}"
-    rows = [
-        ("holds", f"{format_count(entries, 'entry')}{SEPARATOR}{format_bytes(size_bytes)}"),
-        ("models", ", ".join(models)),
-        ("its life", f"{hits}{SEPARATOR}{saved}"),
-    ]
-    data = {
-        "entries": entries,
-        "size_bytes": size_bytes,
-        "models": models,
-        "life": {"hits": life.hits, "saved_s": life.saved_s},
-    }
-    return rows, data
+def _parameters(request: Any) -> Iterator[tuple[str, str]]:
+    """Yield what the model was asked with, as names and values."""
+    if not isinstance(request, dict):
+        return
+    told = {**request, **(request.get("parameters") or {})}
+    for name, value in told.items():
+        if value is not None and name not in ("provider", "model", "parameters", "schema"):
+            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _session_data(totals: Totals, calls: Sequence[Call]) -> dict[str, Any]:
-    fresh = [call for call in calls if call.kind in ("miss", "bypass")]
-    hits = [call for call in calls if call.kind == "hit"]
-    spent, saved = pricing.total_usd(fresh), pricing.total_usd(hits)
-    return {
-        "calls": totals.calls,
-        "hits": totals.hits,
-        "misses": totals.misses,
-        "bypasses": totals.bypasses,
-        "errors": totals.errors,
-        "stored": totals.stored,
-        "wall_s": totals.wall_s,
-        "saved_s": totals.saved_s,
-        "tokens_spent": tokens_of(fresh),
-        "tokens_saved": tokens_of(hits),
-        "spent_usd": None if spent is None else float(spent),
-        "saved_usd": None if saved is None else float(saved),
-    }
+def _provenance(
+    store: Store, record: Entry, versions: Mapping[str, str], usage: Mapping[str, Any] | None
+) -> Iterator[tuple[str, str]]:
+    yield "recorded", format_moment(record.created_at)
+    yield "by", ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield "took", "" if record.provider_s is None else format_seconds(record.provider_s)
+    if counts := token_counts(usage):
+        price = pricing.format_usd(pricing.price_usd(_Priced(model_of(record.request), usage)))
+        yield "tokens", SEPARATOR.join(filter(None, (f"{counts[0]:,} + {counts[1]:,}", price)))
+    saved_s = record.hits * (record.provider_s or 0.0)
+    yield "hits", f"{format_count(record.hits)}{SEPARATOR}saved {format_seconds(saved_s)}"
+    yield "last used", format_moment(record.used_at)
+    yield "size", format_bytes(record.size_bytes)
+    yield "in", store.location
+
+
+class _Priced:
+    """What a price is made of."""
+
+    def __init__(self, model: str, usage: Mapping[str, Any] | None) -> None:
+        self.model, self.usage = model, usage
+
+
+def _messages(prompt: str) -> Iterator[tuple[str, str]]:
+    from ..request.compare import message_name
+
+    content = parsed(prompt)
+    if not isinstance(content, list):
+        yield "prompt", str(content)
+        return
+    for place, message in enumerate(content, 1):
+        fields = dict(message) if isinstance(message, dict) else {"content": message}
+        name = message_name(place, message)
+        for told in ("role", "type"):  # the name tells them
+            fields.pop(told, None)
+        text = _as_text(fields.pop("content", ""))
+        yield name, "\n".join(filter(None, (text, _as_text(fields) if fields else "")))
+
+
+def _as_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+def _answers(generations: list[Generation]) -> Iterator[tuple[str, str]]:
+    for place, generation in enumerate(generations, 1):
+        name = "answer" if len(generations) == 1 else f"answer {place}"
+        message = getattr(generation, "message", None)
+        calls = getattr(message, "tool_calls", None)
+        yield name, "\n".join(filter(None, (generation.text, _as_text(calls) if calls else "")))

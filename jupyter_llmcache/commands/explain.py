@@ -1,149 +1,107 @@
-"""``explain``: why the last call, or an entry's request, hit, missed or was not cached."""
+"""``explain``: why the last call, or an entry's request, was cached, fresh or not cached."""
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..draw.table import Report
 from ..entry import Entry
-from ..errors import LLMCacheError, StoreError
-from ..ledger import Call
-from ..seam import recent
-from ..seam.nearest import Near, RecordedRequest, Wanted, differences_line, nearest
+from ..errors import StoreError
+from ..ledger import Call, Ledger
 from ..stores.base import Store
-from ..text import format_count, format_moment, format_seconds, one_line
-from .picking import KEY_DIGITS, LAST, Managed, find_key, model_of, store_of
+from ..text import format_count, format_moment, one_line
+from .entries import KEY, KEY_DIGITS, LAST, find_key, model_of, parsed, read
+from .parser import subcommand
 
-#: How many of the nearest requests are told of.
-_NEAREST = 3
+if TYPE_CHECKING:
+    from ..seam.nearest import Near, Wanted
+
 NOT_COMPARED = (
     "timeouts, retries, names, tags, callbacks, streaming, credentials, organisation, message ids, "
     "usage and metadata of earlier answers, versions"
 )
+_WENT = {"miss": "fresh", "error": "a failure", "bypass": "not cached: the cache was not asked"}
 
 
-def explain(session: Managed, args: Namespace) -> Report:
+@subcommand(
+    "explain", "why the last call, or the request of an entry, was cached, fresh or not cached", KEY
+)
+def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
     """Return why the last call went as it did, or what is nearest to an entry."""
-    store = store_of(session)
-    call = session.last_call()
+    from ..seam import recent
+    from ..seam.nearest import RecordedRequest
+
+    call = ledger.last()
     if args.key.lower() != LAST or call is None:
-        return _explain_entry(store, _read(store, find_key(session, args.key)))
+        record = read(store, find_key(store, ledger, args.key))
+        title = f"entry {record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}'"
+        return _with_nearest(store, RecordedRequest.of(record), title, {"key": record.key.hex()})
+    data = {"kind": call.kind, "key": call.key, "stored": call.stored, "reason": call.reason}
+    what = f"the last call to {call.model} was"
     if call.key is None:
-        return _not_cached(call)
+        reason = call.reason or "the cache was not asked"
+        why = reason if reason.startswith("not cached") else f"not cached: {reason}"
+        return Report(f"{what} {why}", data=data)
     if call.kind == "hit":
-        return _hit(store, call)
-    return _miss(store, call)
+        return _cached(store, call, what, data)
+    key = bytes.fromhex(call.key)
+    kept = store.read(key)
+    request = RecordedRequest.of(kept) if kept else recent.recall(key)
+    title = f"{what} {_WENT[call.kind]}"
+    if request is None:
+        title += "; its request was not kept, so that nothing can be compared with it"
+        return Report(title, data=data)
+    return _with_nearest(store, request, title, data)
 
 
-def _read(store: Store, key: bytes) -> Entry:
-    record = store.read(key)
-    if record is None:
-        raise LLMCacheError(f"entry {key.hex()} has just been deleted", "See %llm_cache list")
-    return record
-
-
-def _not_cached(call: Call) -> Report:
-    """A call without a key: nothing was looked for."""
-    reason = call.reason or "the cache was not asked"
-    why = reason if reason.startswith("not cached") else f"not cached: {reason}"
-    return Report(
-        f"the last call to {call.model} was {why}", data={"kind": call.kind, "reason": reason}
-    )
-
-
-# --- a hit ---
-
-
-def _hit(store: Store, call: Call) -> Report:
-    title = f"the last call to {call.model} was a hit: the same request is recorded"
+def _cached(store: Store, call: Call, what: str, data: Mapping[str, Any]) -> Report:
+    title = f"{what} cached: the same request was recorded {format_moment(call.recorded_at)}"
     record = store.read(bytes.fromhex(call.key or ""))
-    rows = [("key", call.key or ""), ("recorded", format_moment(call.recorded_at))]
     if record is None:
-        rows.append(
-            (
-                "found",
-                "under another key: the only endpoint's, an older schema's, or LangChain's",
-            )
-        )
-        return Report(title, rows, data=_call_data(call))
-    versions = version_lines(_versions(record))
-    rows += [
+        return Report(f"{title}, under another key", data=data)
+    versions = list(_versions(record))
+    rows = [
         ("the same", ", ".join(_compared(record))),
         ("versions", "; ".join(versions)),
         ("not compared", NOT_COMPARED),
     ]
-    return Report(title, rows, data={**_call_data(call), "versions": versions})
+    return Report(title, rows, data={**data, "versions": versions})
 
 
 def _compared(record: Entry) -> Iterator[str]:
     """Yield what made the request the same: its fields, and its messages."""
-    try:
-        fields, prompt = json.loads(record.request), json.loads(record.prompt)
-    except ValueError:
-        return
-    parameters = fields.get("parameters") or {}
-    yield from (name for name in fields if name not in ("schema", "parameters"))
-    yield from parameters
+    request, prompt = parsed(record.request), parsed(record.prompt)
+    if isinstance(request, dict):
+        yield from (name for name in request if name not in ("schema", "parameters"))
+        yield from request.get("parameters") or ()
     yield format_count(len(prompt), "message") if isinstance(prompt, list) else "the prompt's text"
 
 
-# --- a miss ---
+def _with_nearest(store: Store, request: Wanted, title: str, data: Mapping[str, Any]) -> Report:
+    """Return the title with what differs from the most similar entry, and that entry."""
+    from ..seam.nearest import differences_line, nearest
 
-
-def _miss(store: Store, call: Call) -> Report:
-    key = bytes.fromhex(call.key or "")
-    record = store.read(key)
-    request = RecordedRequest.of(record) if record else recent.recall(key)
-    rows = [("key", call.key or ""), ("stored", "yes" if call.stored else call.reason or "no")]
-    title = f"the last call to {call.model} was a {_KINDS[call.kind]}"
-    if request is None:
-        rows.append(("request", "not kept, so that nothing can be compared with it"))
-        return Report(title, rows, data=_call_data(call))
-    return _with_nearest(store, request, title, rows, _call_data(call))
-
-
-_KINDS = {"miss": "miss", "error": "failure", "bypass": "bypass: the cache was not asked"}
-
-
-def _explain_entry(store: Store, record: Entry) -> Report:
-    title = f"entry {record.key.hex()[:KEY_DIGITS]} of {model_of(record.request)}"
-    rows = [("recorded", format_moment(record.created_at)), ("prompt", record.title)]
-    if record.provider_s is not None:
-        rows.append(("provider took", format_seconds(record.provider_s)))
-    rows.append(("versions", "; ".join(version_lines(_versions(record)))))
-    return _with_nearest(store, RecordedRequest.of(record), title, rows, {"key": record.key.hex()})
-
-
-def _with_nearest(
-    store: Store,
-    request: Wanted,
-    title: str,
-    rows: Sequence[tuple[str, str]],
-    data: Mapping[str, Any],
-) -> Report:
-    found = nearest(store, request, _NEAREST)
-    first = f"; nearest: {differences_line(found[0].differences)}" if found else ""
-    nothing = [] if found else [("nearest", "no entry is like it")]
-    return Report(
-        title + first,
-        [*rows, *nothing],
-        [_section(near) for near in found],
-        {**data, "nearest": [_near_data(near) for near in found]},
-    )
+    found = nearest(store, request, 1)
+    data = {**data, "nearest": [_near_data(near) for near in found]}
+    if not found:
+        return Report(f"{title}; no entry is like it", data=data)
+    near = found[0]
+    told = f"{title}; nearest: {differences_line(near.differences)}"
+    return Report(told, (), [_section(near)], data)
 
 
 def _section(near: Near) -> tuple[str, str]:
     record = near.record
-    key = record.key.hex()[:KEY_DIGITS]
-    heading = f"{key} '{one_line(record.title, 60)}', {model_of(record.request)}, "
+    heading = (
+        f"{record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}', "
+        f"{model_of(record.request)}, recorded {format_moment(record.created_at)}"
+    )
     lines = [one_line(difference, 300) for difference in near.differences]
-    changed = [line for line in version_lines(_versions(record)) if "->" in line]
-    return heading + f"recorded {format_moment(record.created_at)}", "\n".join([*lines, *changed])
+    return heading, "\n".join([*lines, *(line for line in _versions(record) if "->" in line)])
 
 
 def _near_data(near: Near) -> dict[str, Any]:
@@ -154,30 +112,17 @@ def _near_data(near: Near) -> dict[str, Any]:
     }
 
 
-def _call_data(call: Call) -> dict[str, Any]:
-    return {"kind": call.kind, "key": call.key, "stored": call.stored, "reason": call.reason}
-
-
-# --- versions ---
-
-
-def _versions(record: Entry) -> dict[str, str]:
+def _versions(record: Entry) -> Iterator[str]:
+    """Yield which versions recorded an entry, and which are here now: these never change a key."""
     from ..answer import recorded_versions
 
     try:
-        return recorded_versions(record.answer)
+        recorded = recorded_versions(record.answer)
     except StoreError:
-        return {}
-
-
-def version_lines(recorded: Mapping[str, str]) -> list[str]:
-    """Return which versions recorded an entry, and which are here now: these never change a key."""
-    return [_version_line(name, then) for name, then in recorded.items()]
-
-
-def _version_line(name: str, then: str) -> str:
-    try:
-        now = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        now = "not installed"
-    return f"{name} {then}" if now == then else f"{name} {then} -> {now}: same key"
+        return
+    for name, then in recorded.items():
+        try:
+            now = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            now = "not installed"
+        yield f"{name} {then}" if now == then else f"{name} {then} -> {now}: same key"

@@ -1,52 +1,63 @@
-"""``export`` and ``import``: a course file out of the cache in use, and into it."""
+"""``export``, ``import`` and ``verify``: a course file out of a store and into it; is it sound?"""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..draw.progress import Progress
 from ..draw.table import SEPARATOR, Report
-from ..errors import LLMCacheError
-from ..ledger import LEDGER, Call
+from ..entry import Entry
+from ..errors import LLMCacheError, StoreError
+from ..ledger import Call, Ledger
 from ..stores.base import Store
-from ..stores.sqlite_paths import resolve
 from ..text import format_bytes, format_count
-from .picking import Managed, store_of, writable
+from .entries import KEY_DIGITS, parsed
+from .parser import Argument, parse_duration_s, subcommand
 
 #: Endings of files that hold JSON lines.
 _LINES = (".jsonl", ".ndjson")
+#: Damaged entries that are named.
+_NAMED = 10
 
 
-def export(session: Managed, args: Namespace) -> Report:
-    """Write entries to a new file: SQLite, or JSON lines."""
-    store = store_of(session)
-    keys = _used(store) if args.used else None
-    total = store.count() if keys is None else len(keys)
-    form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
+@subcommand(
+    "export",
+    "write a clean file: the same entries give the same bytes",
+    Argument(("path",), "the new file; one that is there is replaced", "PATH", "path"),
+    Argument(("--used",), "only what this kernel hit or stored"),
+    Argument(
+        ("--format",),
+        "sqlite; or jsonl: sorted lines to review, as for a PATH with that ending",
+        choices=("sqlite", "jsonl"),
+    ),
+)
+def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
+    """Write entries to a new file."""
     from ..course import export_database, export_lines
 
+    keys = _used(store, ledger) if args.used else None
+    form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
     write = export_lines if form == "jsonl" else export_database
+    total = store.count() if keys is None else len(keys)
     with Progress(f"exporting to {args.path}", total) as progress:
         count = write(store, args.path, keys, progress.update)
-    size_bytes = resolve(args.path).stat().st_size
-    title = f"exported {format_count(count, 'entry')} to {args.path}{SEPARATOR}"
+    size_bytes = Path(args.path).expanduser().stat().st_size
+    what = f"exported {format_count(count, 'entry')} to {args.path}"
     data = {"path": args.path, "format": form, "entries": count, "size_bytes": size_bytes}
-    return Report(title + format_bytes(size_bytes), data=data)
+    return Report(SEPARATOR.join((what, format_bytes(size_bytes))), data=data)
 
 
-def _used(store: Store) -> Collection[bytes]:
+def _used(store: Store, ledger: Ledger) -> Collection[bytes]:
     """Return the keys of entries that this kernel hit or stored."""
-    calls = [call for call in LEDGER.since(0) if call.key and (call.kind == "hit" or call.stored)]
+    calls = [call for call in ledger.since(0) if call.key and (call.kind == "hit" or call.stored)]
     if not calls:
         raise LLMCacheError(
             "export --used: this kernel has used no entry", "Run the notebook first, or export all"
         )
-    keys: set[bytes] = set()
-    for call in calls:
-        keys |= _keys_of(store, call)
-    return keys
+    return {key for call in calls for key in _keys_of(store, call)}
 
 
 def _keys_of(store: Store, call: Call) -> set[bytes]:
@@ -58,11 +69,16 @@ def _keys_of(store: Store, call: Call) -> set[bytes]:
     return set() if at is None else {e.key for e in store.entries(since=at, until=at, texts=False)}
 
 
-def import_(session: Managed, args: Namespace) -> Report:
+@subcommand(
+    "import",
+    "take the entries of an exported file into the cache; all of them, or none",
+    Argument(("path",), "the file", "PATH", "path"),
+    writes=True,
+)
+def import_(store: Store, _: Ledger, args: Namespace) -> Report:
     """Take the entries of a course file into the cache in use."""
     from ..course import import_file
 
-    store = writable(store_of(session))
     with Progress(f"importing {args.path}") as progress:
         taken = import_file(store, args.path, progress.update)
     parts = [f"{taken.new:,} new", f"{taken.same:,} the same"]
@@ -72,3 +88,87 @@ def import_(session: Managed, args: Namespace) -> Report:
         f"imported {args.path}: {SEPARATOR.join(parts)}",
         data={"new": taken.new, "same": taken.same, "different": taken.different},
     )
+
+
+@subcommand(
+    "verify",
+    "look through the whole file: is every entry what was stored?",
+    Argument(("--repair",), "delete what is damaged; save what can be read of a broken file"),
+)
+def verify(store: Store, _: Ledger, args: Namespace) -> Report:
+    """Look through the store, with ``--repair`` delete what is damaged, and tell in words."""
+    with Progress(f"verifying {store.location}") as progress:
+        found = store.verify(repair=args.repair)
+        looks_inside = not found.faults and (args.repair or not found.damaged)
+        unread = list(_unread(progress.counting(store.entries()))) if looks_inside else []
+    if args.repair and unread:
+        store.delete(unread)
+    damaged = [*found.damaged, *unread]
+    schemas = {} if found.faults and not args.repair else _schemas(store.requests())
+    wrong = bool(found.faults or damaged or found.orphans)
+    data = {
+        "entries": found.entries,
+        "faults": list(found.faults),
+        "damaged": [key.hex() for key in damaged],
+        "orphans": found.orphans,
+        "schemas": schemas,
+        "repaired": args.repair and wrong,
+        "kept_at": found.kept_at,
+    }
+    sound = f"{format_count(found.entries, 'entry')}, {format_bytes(store.size_bytes())}"
+    if not wrong:
+        return Report(f"{store.location} is sound: {sound}, nothing is damaged", data=data)
+    names = ", ".join(key.hex()[:KEY_DIGITS] for key in damaged[:_NAMED])
+    rest = f" and {len(damaged) - _NAMED:,} more" if len(damaged) > _NAMED else ""
+    rows = [
+        ("structure", "; ".join(found.faults)),
+        ("damaged", f"{names}{rest}"),
+        ("unused", f"{format_count(found.orphans, 'request text')}" if found.orphans else ""),
+        ("kept", f"the broken file is kept as {found.kept_at}" if found.kept_at else ""),
+    ]
+    done = "was repaired" if args.repair else "is damaged; %llm_cache verify --repair mends it"
+    return Report(f"{store.location} {done} ({sound})", rows, data=data, ok=args.repair)
+
+
+def _unread(records: Iterable[Entry]) -> Iterable[bytes]:
+    """Yield the keys of entries that are as they were put, but hold no answer of ours."""
+    from ..answer import decode
+
+    for record in records:
+        try:
+            decode(record.answer)
+        except StoreError:
+            yield record.key
+
+
+def _schemas(requests: Iterable[str]) -> dict[str, int]:
+    """Return how many request texts there are of each key schema."""
+    read = map(parsed, requests)
+    return dict(Counter(str(r.get("schema", "?")) if isinstance(r, dict) else "?" for r in read))
+
+
+@subcommand(
+    "check",
+    "run notebooks in replay mode and tell which cells would call a provider",
+    Argument(("notebooks",), "the .ipynb files", "NOTEBOOK", "path", options={"nargs": "+"}),
+    Argument(
+        ("--cache",),
+        "the recorded file that answers, whatever cache the notebooks choose",
+        "FILE",
+        "path",
+    ),
+    Argument(
+        ("--timeout",),
+        "how long one cell may take; 10min without it",
+        "DURATION",
+        options={"type": parse_duration_s, "default": 600.0},
+    ),
+    Argument(("--kernel",), "the kernel to use; what the notebook names without it", "NAME"),
+    on="nothing",
+    place="shell",
+)
+def check(_: Ledger, args: Namespace) -> object:
+    """Run notebooks without a provider."""
+    from ..course.check import check as run
+
+    return run(args.notebooks, args.cache, timeout_s=args.timeout, kernel=args.kernel)

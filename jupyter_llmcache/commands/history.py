@@ -1,128 +1,206 @@
-"""The picture of a history: how long each call took, fresh or cached, and what was saved."""
+"""``history`` and ``stats``: what was called, what it took and saved, as a table or a picture."""
 
 from __future__ import annotations
 
 import io
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from html import escape
 from importlib.util import find_spec
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..ledger import Call
-from ..text import Printed, format_count, format_seconds
+from .. import pricing
+from ..draw.table import SEPARATOR, Report, Table
+from ..ledger import Call, Ledger, Totals
+from ..stores.base import Store
+from ..text import Printed, format_bytes, format_count, format_seconds, token_counts
+from .entries import OTHER, models_of
+from .parser import Argument, parse_count, subcommand
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH, _HEIGHT, _MARGIN = 640, 240, 40
+#: What a call is called; the line under an answer uses the same words.
+KINDS = {"hit": "cached", "miss": "fresh", "bypass": "not cached", "error": "failed"}
 #: Calls that are drawn, the newest; bars thinner than a pixel say nothing.
 _DRAWN = 200
 #: Bars of the text form, at most this many characters long.
 _TEXT_WIDTH = 40
-_NAMES = {"hit": "cached", "miss": "fresh", "bypass": "past the cache", "error": "failed"}
-#: Colours that the colour-blind tell apart; each kind also has a name in the legend.
-_COLOURS = {"hit": "#009e73", "miss": "#d55e00", "bypass": "#56b4e9", "error": "#777777"}
+#: Colours that the colour-blind tell apart, on white as on black.
+_COLOURS = {"hit": "#009e73", "miss": "#d55e00", "bypass": "#56b4e9", "error": "#888888"}
+_INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+#: Reads on white as on black.
+_GREY, _BLUE = "#7a7a7a", "#3d8fd1"
+
+
+@subcommand(
+    "history",
+    "this kernel's calls, the newest first: cell, cached or fresh, model, times, tokens, saved",
+    Argument(("-n", "--number"), "only the newest N", "N", options={"type": parse_count}),
+    Argument(("--plot",), "a picture of cached and fresh times and of what was saved"),
+    on="nothing",
+    place="notebook",
+)
+def history(ledger: Ledger, args: Namespace) -> Table | HistoryPlot:
+    """Return this kernel's calls with their totals; or their picture."""
+    calls = ledger.since(0)
+    shown = calls if args.number is None else calls[-args.number :]
+    if args.plot:
+        return HistoryPlot(shown)
+    rows = [_history_row(call) for call in reversed(shown)]
+    columns = {name: i for i, name in enumerate(_COLUMNS)}
+    if all(row[columns["price_usd"]] is None for row in rows):
+        del columns["price_usd"]
+    chosen = [[row[i] for i in columns.values()] for row in rows]
+    return Table(list(columns), chosen, totals_line(ledger.counts(), calls))
+
+
+_COLUMNS = (
+    "cell", "call", "model", "wall_s", "provider_s", "tokens", "price_usd", "saved_s", "key",
+    "remark",
+)  # fmt: skip
+
+
+def _history_row(call: Call) -> tuple[Any, ...]:
+    counts, price = token_counts(call.usage), pricing.price_usd(call)
+    return (
+        call.cell,
+        KINDS[call.kind],
+        call.model,
+        call.wall_s,
+        call.provider_s,
+        counts[2] if counts else None,
+        None if price is None else float(price),
+        call.saved_s,
+        call.key[:8] if call.key else None,
+        call.warning or call.reason or call.note,
+    )
+
+
+def totals_line(totals: Totals, calls: Sequence[Call]) -> str:
+    """Return what a stretch of calls came to, on one line."""
+    counts = {
+        "cached": totals.hits,
+        "fresh": totals.misses,
+        "not cached": totals.bypasses,
+        "failed": totals.errors,
+    }
+    fresh, cached = _fresh(calls), [call for call in calls if call.kind == "hit"]
+    spent, saved = _tokens_and_money(fresh), _tokens_and_money(cached)
+    saved_s = [format_seconds(totals.saved_s)] if totals.saved_s else []
+    parts = [
+        format_count(totals.calls, "call"),
+        *(f"{count:,} {what}" for what, count in counts.items() if count),
+        format_seconds(totals.wall_s),
+        f"spent {', '.join(spent)}" if spent else "",
+        f"saved {', '.join([*saved_s, *saved])}" if saved_s or saved else "",
+    ]
+    return SEPARATOR.join(filter(None, parts))
+
+
+def _fresh(calls: Sequence[Call]) -> list[Call]:
+    return [call for call in calls if call.kind in ("miss", "bypass")]
+
+
+def _tokens_and_money(calls: Sequence[Call]) -> list[str]:
+    tokens = tokens_of(calls)
+    money = pricing.format_usd(pricing.total_usd(calls)) if tokens else ""
+    return [*([format_count(tokens, "token")] if tokens else []), *([money] if money else [])]
+
+
+def tokens_of(calls: Sequence[Call]) -> int:
+    """Return how many tokens ``calls`` used, as far as the providers told."""
+    return sum(counts[2] for call in calls if (counts := token_counts(call.usage)))
+
+
+@subcommand("stats", "what this kernel, and the file since it was made, cost and saved")
+def stats(store: Store, ledger: Ledger, _: Namespace) -> Report:
+    """Return the totals of this kernel and of the file's life."""
+    calls, totals = ledger.since(0), ledger.counts()
+    rows: list[tuple[str, str]] = []
+    data: dict[str, Any] = {"backend": store.backend, "location": store.location}
+    if store.backend != OTHER:
+        life, models = store.life_totals(), models_of(store)
+        entries, size_bytes = store.count(), store.size_bytes()
+        rows = [
+            ("holds", f"{format_count(entries, 'answer')}{SEPARATOR}{format_bytes(size_bytes)}"),
+            ("models", ", ".join(models)),
+            (
+                "has saved",
+                f"{format_seconds(life.saved_s)}{SEPARATOR}{format_count(life.hits, 'call')}",
+            ),
+        ]
+        data |= {
+            "entries": entries,
+            "size_bytes": size_bytes,
+            "models": models,
+            "life": {"hits": life.hits, "saved_s": life.saved_s},
+        }
+    rows.append(("this kernel", totals_line(totals, calls) if totals.calls else ""))
+    data["session"] = _session_data(totals, calls)
+    return Report(f"{store.backend}{SEPARATOR}{store.location}", rows, data=data)
+
+
+def _session_data(totals: Totals, calls: Sequence[Call]) -> dict[str, Any]:
+    fresh, hits = _fresh(calls), [call for call in calls if call.kind == "hit"]
+    spent, saved = pricing.total_usd(fresh), pricing.total_usd(hits)
+    names = ("calls", "hits", "misses", "bypasses", "errors", "stored", "wall_s", "saved_s")
+    return {
+        **{name: getattr(totals, name) for name in names},
+        "tokens_spent": tokens_of(fresh),
+        "tokens_saved": tokens_of(hits),
+        "spent_usd": None if spent is None else float(spent),
+        "saved_usd": None if saved is None else float(saved),
+    }
 
 
 class HistoryPlot(Printed):
     """Bars of the calls' wall times, and a line of the time saved until then.
 
-    A PNG where matplotlib is installed, else an SVG; bars of characters in a terminal.
+    A picture without a ground of its own where matplotlib is installed, else bars of characters.
     """
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls = tuple(calls[-_DRAWN:])
-        self._saved_s = list(accumulate(call.saved_s or 0.0 for call in self.calls))
-        self._longest_s = max((call.wall_s for call in self.calls), default=0.0) or 1.0
 
     @property
     def label(self) -> str:
         """What the picture shows, for who cannot see it."""
-        kinds = [call.kind for call in self.calls]
-        counts = [f"{kinds.count(kind)} {name}" for kind, name in _NAMES.items() if kind in kinds]
-        saved = format_seconds(self._saved_s[-1] if self._saved_s else 0.0)
-        return f"{format_count(len(kinds), 'call')}: {', '.join(counts)}; saved {saved}"
+        return totals_line(Totals.of(self.calls), ())
 
     def __str__(self) -> str:
         return "\n".join([self.label, *self._text_bars()])
 
     def _text_bars(self) -> Iterator[str]:
+        longest_s = max((call.wall_s for call in self.calls), default=0.0) or 1.0
         for call in self.calls:
-            bar = "█" * max(1, round(_TEXT_WIDTH * call.wall_s / self._longest_s))
-            yield f"{_NAMES[call.kind]:<14} {format_seconds(call.wall_s):>9}  {bar}"
+            bar = "█" * max(1, round(_TEXT_WIDTH * call.wall_s / longest_s))
+            yield f"{KINDS[call.kind]:<10} {format_seconds(call.wall_s):>9}  {bar}"
 
     def _repr_png_(self) -> bytes | None:
         if find_spec("matplotlib") is None:
             return None
         picture = io.BytesIO()
-        self.figure().savefig(picture, format="png", dpi=110)
+        self.figure().savefig(picture, format="png", dpi=110, transparent=True)
         return picture.getvalue()
 
     def figure(self) -> Figure:
-        """Return the picture as a matplotlib Figure.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-        """
+        """Return the picture as a matplotlib Figure; needs the ``plot`` extra."""
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(7.0, 2.8), layout="constrained")
-        axes = figure.subplots()
-        for kind, name in _NAMES.items():
-            bars = [(i, c.wall_s) for i, c in enumerate(self.calls, 1) if c.kind == kind]
-            if bars:
-                places, heights = zip(*bars, strict=True)
-                axes.bar(places, heights, color=_COLOURS[kind], label=name)
-        axes.set(xlabel="call", ylabel="wall time (s)")
-        saved = axes.twinx()
-        saved.plot(
-            range(1, len(self.calls) + 1), self._saved_s, color="#0072b2", label="saved so far"
-        )
-        saved.set_ylabel("saved so far (s)")
-        figure.legend(loc="outside upper center", ncols=5, fontsize="small")
+        ink: Any = dict.fromkeys(_INK, _GREY)
+        with rc_context(ink):
+            figure = Figure(figsize=(7.0, 2.8), layout="constrained")
+            axes = figure.subplots()
+            for kind, name in KINDS.items():
+                bars = [(i, c.wall_s) for i, c in enumerate(self.calls, 1) if c.kind == kind]
+                if bars:
+                    axes.bar(*zip(*bars, strict=True), color=_COLOURS[kind], label=name)
+            axes.set(xlabel="call", ylabel="wall time (s)")
+            saved_s = list(accumulate(call.saved_s or 0.0 for call in self.calls))
+            right = axes.twinx()
+            right.plot(range(1, len(saved_s) + 1), saved_s, color=_BLUE, label="saved so far")
+            right.set_ylabel("saved so far (s)")
+            figure.legend(loc="outside upper center", ncols=5, fontsize="small", framealpha=0)
         return figure
-
-    def _repr_svg_(self) -> str | None:
-        if find_spec("matplotlib") is not None:
-            return None
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{_WIDTH}" '
-            f'height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-            f'font-size="11"><title>{escape(self.label)}</title>'
-            f"{''.join(self._svg_parts())}</svg>"
-        )
-
-    def _svg_parts(self) -> Iterator[str]:
-        bottom, step = _HEIGHT - _MARGIN, (_WIDTH - 2 * _MARGIN) / max(1, len(self.calls))
-        room = bottom - _MARGIN
-        for place, call in enumerate(self.calls):
-            height = max(1.0, room * call.wall_s / self._longest_s)
-            yield (
-                f'<rect x="{_MARGIN + place * step:.1f}" y="{bottom - height:.1f}" '
-                f'width="{max(0.5, 0.8 * step):.1f}" height="{height:.1f}" '
-                f'fill="{_COLOURS[call.kind]}"><title>{_NAMES[call.kind]}, '
-                f"{format_seconds(call.wall_s)}</title></rect>"
-            )
-        most = max(self._saved_s, default=0.0) or 1.0
-        points = " ".join(
-            f"{_MARGIN + (place + 0.4) * step:.1f},{bottom - room * saved / most:.1f}"
-            for place, saved in enumerate(self._saved_s)
-        )
-        yield f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="2"/>'
-        yield from self._svg_legend()
-
-    def _svg_legend(self) -> Iterator[str]:
-        drawn = [kind for kind in _NAMES if any(call.kind == kind for call in self.calls)]
-        names = [(_COLOURS[kind], _NAMES[kind]) for kind in drawn]
-        names.append(
-            ("#0072b2", f"saved, {format_seconds(self._saved_s[-1] if self.calls else 0)}")
-        )
-        for place, (colour, name) in enumerate(names):
-            left = _MARGIN + 120 * place
-            yield f'<rect x="{left}" y="8" width="10" height="10" fill="{colour}"/>'
-            yield f'<text x="{left + 15}" y="17" fill="currentColor">{escape(name)}</text>'
-        longest = format_seconds(self._longest_s)
-        yield f'<text x="4" y="{_MARGIN - 6}" fill="currentColor">{escape(longest)}</text>'
-        middle, bottom = _WIDTH // 2, _HEIGHT - 12
-        yield f'<text x="{middle}" y="{bottom}" fill="currentColor">calls, oldest first</text>'

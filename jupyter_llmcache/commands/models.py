@@ -1,21 +1,23 @@
-"""What ``-m`` names: a variable, ``provider:model``, ``local`` or ``demo``."""
+"""What ``-m`` names: a variable, ``provider:model``, ``local``, ``demo``; and how ``-p`` acts."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables.configurable import DynamicRunnable
 
 from .. import modes
 from ..errors import LLMCacheError
-from ..providers import PROVIDERS
+from ..providers import PROVIDERS, connection_names
+from ..text import one_line
 from . import prompts
-from .model_parameters import split_connection, with_parameters
-from .model_providers import OPENAI_VARIABLES, WAYS, build
+from .prompts import nearest
 
 if TYPE_CHECKING:
     from ..settings import LLMCache
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 DEFAULT_VARIABLE = "llm"
 #: Models that need no provider; a variable that holds a model may take their names.
 BUILT_IN = ("demo", "local")
+#: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
+PLACEHOLDER_KEY = "no-key"
+_OPENAI = PROVIDERS["openai"]
+
+WAYS = (
+    "Try -m demo, which answers without a key; or set OPENAI_API_KEY (in Python: "
+    "os.environ['OPENAI_API_KEY'] = getpass.getpass()), or OPENAI_BASE_URL for a server without "
+    "keys; or name a model: -m VARIABLE, -m provider:model, -m local. %llm_cache models lists them"
+)
 
 Model = Runnable[Any, Any]
 
@@ -79,7 +90,7 @@ def _default(namespace: Mapping[str, Any], settings: LLMCache, *, replays: bool)
         return str(settings.model)
     if isinstance(namespace.get(DEFAULT_VARIABLE), BaseChatModel):
         return DEFAULT_VARIABLE
-    if replays or any(map(os.environ.get, OPENAI_VARIABLES)):
+    if replays or any(map(os.environ.get, (*_OPENAI.keys, *_OPENAI.addresses))):
         return f"openai:{settings.openai_model}"
     raise LLMCacheError("no model is named, and none is set up", WAYS)
 
@@ -96,7 +107,7 @@ def _variable(spec: str, namespace: Mapping[str, Any]) -> Model | None:
     if isinstance(value, type) and issubclass(value, Runnable):
         raise LLMCacheError(f"-m {spec}: this is a class, not a model", f"Call it: {spec}(...)")
     raise LLMCacheError(
-        f"-m {spec}: a {type(value).__name__} is no model",
+        f"-m {spec}: a {type(value).__name__} is not a model",
         "-m takes a variable that holds a chat model or any Runnable, or provider:model",
     )
 
@@ -120,9 +131,128 @@ def _made(
 
         return local_model(name or settings.local_model)
     if colon:
-        return build(provider, name, connection, replays=replays)
+        return _build(provider, name, connection, replays=replays)
     known = [*variables(namespace), *BUILT_IN, *PROVIDERS] if prompts.is_path(spec) else []
     raise LLMCacheError(
         f"-m {spec}: there is no variable of this name",
-        prompts.nearest(spec, known) or f"A provider goes before a model: openai:{spec}",
+        nearest(spec, known) or f"A provider goes before a model: openai:{spec}",
     )
+
+
+# --- provider:model ---
+
+
+def _build(
+    provider: str, name: str, connection: Mapping[str, Any], *, replays: bool
+) -> BaseChatModel:
+    """Return a new chat model: OpenAI's, or what LangChain's ``init_chat_model`` makes.
+
+    In replay it needs no key, as nothing is sent.
+    """
+    spec, known, arguments = f"{provider}:{name}", PROVIDERS.get(provider), dict(connection)
+    if not name:
+        raise LLMCacheError(
+            f"-m {provider}: names no model", f"Write one behind the colon: {provider}:MODEL"
+        )
+    package = known.package if known else f"langchain-{provider}"
+    if provider != "openai" and importlib.util.find_spec("langchain") is None:
+        if known is None:
+            raise _unknown(provider)
+        raise LLMCacheError(f"{spec} needs langchain", f"Run %pip install langchain {package}")
+    if known and known.lacks_key and not any(name.endswith("api_key") for name in arguments):
+        own = {"base_url", "openai_api_base"} & arguments.keys() or _is_addressed()
+        if not (replays or (provider == "openai" and own)):
+            raise _lacks_key(spec, known.keys[0])
+        arguments["api_key"] = PLACEHOLDER_KEY
+    try:
+        if provider == "openai":
+            from langchain_openai import ChatOpenAI
+
+            return ChatOpenAI(model=name, **arguments)
+        from langchain.chat_models import init_chat_model
+
+        model: BaseChatModel = init_chat_model(name, model_provider=provider, **arguments)
+        return model
+    except ImportError as error:
+        raise LLMCacheError(f"{spec} needs {package}", f"Run %pip install {package}") from error
+    except Exception as error:
+        if known is None:
+            raise _unknown(provider) from error
+        raise LLMCacheError(
+            f"{spec} cannot be made: {one_line(error, 200)}", "Check what -p gives it"
+        ) from error
+
+
+def _is_addressed() -> bool:
+    """Whether the environment names a server of one's own in OpenAI's place."""
+    return any(map(os.environ.get, _OPENAI.addresses))
+
+
+def _lacks_key(spec: str, variable: str) -> LLMCacheError:
+    if spec.startswith("openai:"):
+        return LLMCacheError(f"{spec} needs a key, and {variable} is not set", WAYS)
+    return LLMCacheError(
+        f"{spec} needs a key, and {variable} is not set",
+        f"Set it: os.environ['{variable}'] = getpass.getpass(); or ask another model: a variable, "
+        "local, demo",
+    )
+
+
+def _unknown(provider: str) -> LLMCacheError:
+    return LLMCacheError(
+        f"there is no provider {provider!r}",
+        nearest(provider, [*PROVIDERS, "local"]) or f"Known: {', '.join(PROVIDERS)}",
+    )
+
+
+# --- how -t and -p reach a model: as its field where it has one, else with the call ---
+
+
+def split_connection(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a provider's class takes when the model is made, and all other parameters."""
+    known = connection_names()
+    connection = {name: value for name, value in parameters.items() if name in known}
+    return connection, {n: v for n, v in parameters.items() if n not in connection}
+
+
+def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> Model:
+    """Return ``model``, or a copy of it that asks with ``parameters``.
+
+    A field of the model is set in the copy, as classes are free to ignore or refuse it in a call;
+    anything else goes with the call to the provider.
+
+    Raises:
+        LLMCacheError: ``model`` is a chain, or a parameter can only be given when it is made.
+    """
+    if not parameters:
+        return model
+    if isinstance(model, RunnableBinding):
+        kept = {name: value for name, value in model.kwargs.items() if name not in parameters}
+        bound = with_parameters(model.bound, parameters, label)
+        return model.model_copy(update={"bound": bound, "kwargs": kept})
+    if isinstance(model, DynamicRunnable):
+        return model.bind(**parameters)
+    if not isinstance(model, BaseLanguageModel):
+        raise LLMCacheError(
+            f"-m {label}: a {type(model).__name__} takes no -t or -p; they are for a single model",
+            f"Set {', '.join(parameters)} on the model inside it",
+        )
+    for name in split_connection(parameters)[0]:
+        raise LLMCacheError(
+            f"-p {name}: {label} is made already, and this is read only when a model is made",
+            f"Give {name} to its class, or name the model as provider:model",
+        )
+    fields = _fields(model)
+    update = {fields[name]: value for name, value in parameters.items() if name in fields}
+    call = {name: value for name, value in parameters.items() if name not in fields}
+    changed = model.model_copy(update=update)
+    return changed.bind(**call) if call else changed
+
+
+def _fields(model: BaseLanguageModel[Any]) -> dict[str, str]:
+    """Return the model's fields by their names and by their aliases."""
+    fields: dict[str, str] = {}
+    for name, field in type(model).model_fields.items():
+        fields.setdefault(field.alias or name, name)
+        fields[name] = name
+    return fields

@@ -1,23 +1,23 @@
-r"""The grammar of the magics as data: help, parsing, TAB and the README's check read one table.
+r"""One table of flags and subcommands: the magics, the shell, TAB and the help read it.
 
-A line is split into words by one rule on every system: blanks part words; a word may be quoted
-whole, or after ``NAME=``, by ``"`` or ``'``; inside quotes only the quote itself is escaped, by a
-backslash. So ``C:\new``, ``it's`` and ``-p stop=["a","b"]`` are read as they look.
+A subcommand is a function with its arguments registered beside it (``subcommand``). A line is split
+into words by one rule on every system: blanks part words; a word may be quoted whole, or after
+``NAME=``, by ``"`` or ``'``; inside quotes only the quote itself is escaped, by a backslash. So
+``C:\new``, ``it's`` and ``-p stop=["a","b"]`` are read as they look.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from ..errors import LLMCacheError
 from .prompts import nearest
-
-if TYPE_CHECKING:
-    from .session import Session
 
 _WORD = re.compile(
     r"""\s*(?:
@@ -63,14 +63,16 @@ class Argument:
         names: As typed, the long one last: ``("-m", "--model")``; a positional has one.
         help: One line.
         metavar: What stands for the value in the help; None for a switch.
-        kind: What TAB offers for the value.
+        kind: What TAB offers for the value: ``model``, ``path``, ``key``, or a kind of variable.
+        choices: The values that can be given, where they are few.
         options: Everything else of argparse's ``add_argument``.
     """
 
     names: tuple[str, ...]
     help: str
     metavar: str | None = None
-    kind: Literal["", "model", "path", "key", "variable"] = ""
+    kind: str = ""
+    choices: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -81,39 +83,136 @@ class Argument:
     @property
     def takes_value(self) -> bool:
         """Whether a value follows the flag."""
-        return self.metavar is not None or "choices" in self.options
-
-    @property
-    def choices(self) -> Sequence[str]:
-        """The values that can be given, where they are few."""
-        return tuple(self.options.get("choices", ()))
+        return self.metavar is not None or bool(self.choices)
 
     def keywords(self) -> dict[str, Any]:
         """Return the keyword arguments of argparse's ``add_argument``."""
-        named = {"metavar": self.metavar} if self.metavar else {}
-        if self.is_flag and not self.takes_value and "action" not in self.options:
-            named["action"] = "store_true"
-        return {"help": self.help, **named, **self.options}
+        told: dict[str, Any] = {"help": self.help.replace("%", "%%")}
+        if self.choices:
+            told |= {"type": self._one_of, "metavar": f"{{{','.join(self.choices)}}}"}
+        elif self.metavar:
+            told["metavar"] = self.metavar
+        elif self.is_flag:
+            told["action"] = "store_true"
+        return told | dict(self.options)
+
+    def _one_of(self, text: str) -> str:
+        if text in self.choices:
+            return text
+        raise LLMCacheError(
+            f"{self.names[-1]} cannot be {text!r}",
+            nearest(text, self.choices) or f"Choose one of {', '.join(self.choices)}",
+        )
+
+
+HELP = Argument(("-h", "--help"), "show this help")
+YES = Argument(("-y", "--yes"), "do it; without this it only tells what would be done")
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Subcommand:
-    """One subcommand of ``%llm_cache``.
+    """One subcommand of ``%llm_cache`` and of ``python -m jupyter_llmcache``.
 
     Attributes:
         name: As typed.
         help: One line.
+        handler: Does it and returns a value that draws itself, a Table or a Report. It is given
+            ``(store, ledger, args)``; on a session, ``(session, args)``; on nothing,
+            ``(ledger, args)``.
         arguments: Its flags and positional arguments, as the help lists them.
-        handler: Does it; gets the session and the arguments, returns a value that draws itself.
-        reads: ``words``; or ``expression``: the rest of the line is one Python expression, and
-            the handler gets its value as ``args.value``.
+        on: What it works on. In a shell there is no session.
+        writes: Whether it changes the store.
+        place: ``notebook`` or ``shell`` where it is of no use in the other.
+        expression: The rest of the line is one Python expression; its value is ``args.value``.
     """
 
     name: str
     help: str
-    handler: Callable[[Session, argparse.Namespace], Any]
+    handler: Callable[..., Any]
     arguments: tuple[Argument, ...] = ()
-    reads: Literal["words", "expression"] = "words"
+    on: Literal["store", "session", "nothing"] = "store"
+    writes: bool = False
+    place: Literal["", "notebook", "shell"] = ""
+    expression: bool = False
+
+    def changes(self, args: argparse.Namespace) -> bool:
+        """Whether it changes the store when it is called so."""
+        return self.writes or bool(getattr(args, "repair", False))
+
+
+_registered: dict[str, Subcommand] = {}
+
+
+def subcommand(
+    name: str, help_line: str, *arguments: Argument, **kind: Any
+) -> Callable[[Handler], Handler]:
+    """Register the function below as a subcommand; ``kind``: see ``Subcommand``."""
+
+    def register(handler: Handler) -> Handler:
+        _registered[name] = Subcommand(name, help_line, handler, arguments, **kind)
+        return handler
+
+    return register
+
+
+#: The modules whose subcommands are registered when they are imported, in the order of the help.
+_HOMES = ("caches", "entries", "explain", "history", "forget", "files")
+
+
+def subcommands(place: Literal["notebook", "shell"]) -> dict[str, Subcommand]:
+    """Return what can be done in a notebook or in a shell, by name."""
+    for home in _HOMES:
+        import_module(f".{home}", __package__)
+    known = {name: each for name, each in _registered.items() if each.place in ("", place)}
+    if place == "shell":
+        return {name: each for name, each in known.items() if each.on != "session"}
+    return known
+
+
+class Parser(argparse.ArgumentParser):
+    """The argparse parser of ``arguments``; a wrong use is one clear line."""
+
+    def __init__(
+        self, prog: str, arguments: Sequence[Argument], description: str = "", epilog: str = ""
+    ) -> None:
+        super().__init__(
+            prog.replace("%", "%%"),
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            add_help=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.named, self.arguments = prog, (*arguments, HELP)
+        for each in self.arguments:
+            self.add_argument(*each.names, **each.keywords())
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace | None:
+        """Return the arguments; None where help was asked for, which is printed.
+
+        Raises:
+            LLMCacheError: A word is wrong or missing.
+        """
+        if set(words) & set(HELP.names):
+            print(self.format_help())  # noqa: T201  # what was asked for
+            return None
+        return self.parse_intermixed_args(words)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the fault that argparse found as one line of ours."""
+        what, _, names = message.partition(": ")
+        if what == "the following arguments are required":
+            raise LLMCacheError(f"{self.named} lacks its {names}", f"See {self.named} -h")
+        if what == "unrecognized arguments":
+            flags = [name for each in self.arguments for name in each.names]
+            raise LLMCacheError(
+                f"{self.named} does not take {names!r}",
+                nearest(names.split()[0], flags)
+                or f"See {self.named} -h; a text with blanks goes into quotes",
+            )
+        raise LLMCacheError(f"{self.named}: {message}", f"See {self.named} -h")
 
 
 def split_flags(
@@ -188,3 +287,78 @@ def _closed(word: Word, owner: str) -> str:
             "Close it, or put the whole word into the other kind of quotes",
         )
     return word.text
+
+
+# --- durations, sizes and numbers as a person types them ---
+
+_SECONDS: Mapping[str, float] = {
+    "s": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 7 * 86400,
+    "y": 365 * 86400,
+}
+_BYTES: Mapping[str, float] = {
+    "b": 1,
+    "kb": 1e3,
+    "mb": 1e6,
+    "gb": 1e9,
+    "tb": 1e12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
+
+
+def parse_duration_s(text: str) -> float:
+    """Return a duration such as ``7d``, ``12h`` or ``30min`` in seconds.
+
+    Raises:
+        LLMCacheError: ``text`` is not a duration over zero.
+    """
+    return _parse(text, _SECONDS, "duration", "30s, 10min, 12h, 7d, 4w or 1y")
+
+
+def parse_size_bytes(text: str) -> int:
+    """Return a size such as ``1GB`` or ``200 MiB`` in bytes.
+
+    Raises:
+        LLMCacheError: ``text`` is not a size over zero.
+    """
+    return math.ceil(_parse(text, _BYTES, "size", "500kB, 200MB, 1.5GB or 1GiB"))
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number over zero; ``10_000`` and ``10,000`` are read too.
+
+    Raises:
+        LLMCacheError: ``text`` is not such a number.
+    """
+    digits = text.replace("_", "").replace(",", "")
+    if digits.isascii() and digits.isdigit() and int(digits) > 0:
+        return int(digits)
+    raise LLMCacheError(f"{text!r} is not a whole number over zero", "Write one such as 1000")
+
+
+def parse_number(text: str) -> float:
+    """Return a number such as ``0.7``.
+
+    Raises:
+        LLMCacheError: ``text`` is not a number.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise LLMCacheError(f"{text!r} is not a number", "Write one such as 0.7") from None
+
+
+def _parse(text: str, units: Mapping[str, float], what: str, examples: str) -> float:
+    match = _QUANTITY.fullmatch(text.strip())
+    factor = units.get(match[2].lower()) if match else None
+    if match is None or factor is None or not float(match[1]):
+        raise LLMCacheError(f"{text!r} is not a {what}", f"Write one such as {examples}")
+    return float(match[1]) * factor

@@ -20,6 +20,7 @@ _STEP = r"""\.[^\W\d]\w* | \[-?\d+\] | \["[^"\n]*"\] | \['[^'\n]*'\]"""
 _PATH = rf"[^\W\d]\w*(?:{_STEP})*"
 _PLACEHOLDER = re.compile(rf'\{{\{{(?:[ \t]*(?P<path>{_PATH})[ \t]*|"\{{\{{")\}}\}}', re.VERBOSE)
 _PATH_ALONE = re.compile(_PATH, re.VERBOSE)
+_OTHER_PLACEHOLDER = re.compile(r"(?:\$?\{|\$)([^\W\d]\w*)\}?")
 _PART = re.compile(rf"^[^\W\d]\w*|{_STEP}", re.VERBOSE)
 
 Namespace = Mapping[str, Any]
@@ -39,6 +40,21 @@ def fill(text: str, namespace: Namespace) -> str:
         return "{{" if path is None else _as_text(look_up(path, namespace), path)
 
     return _PLACEHOLDER.sub(value_of, text)
+
+
+def fill_path(text: str, namespace: Namespace) -> str:
+    """Return a file's path: a placeholder alone is its variable's value, all else is literal.
+
+    Raises:
+        LLMCacheError: It is ``{x}`` or ``$x`` alone, which nobody means as a file's name.
+    """
+    if _PLACEHOLDER.fullmatch(text):
+        return fill(text, namespace)
+    if meant := _OTHER_PLACEHOLDER.fullmatch(text):
+        raise LLMCacheError(
+            f"{text} is not replaced by a variable here", f"Write {{{{{meant[1]}}}}}"
+        )
+    return text
 
 
 def is_path(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""One shell's use of the cache: which one is on, what it replaced, and asking a model.
+"""One shell's use of the cache: which one is on, what it replaced, and the line under a cell.
 
 There is one session a shell. The cache itself is LangChain's global one, so it belongs to the
 process; a session remembers what it replaced and gives that back.
@@ -7,22 +7,21 @@ process; a session remembers what it replaced and gives that back.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import modes
-from ..errors import LLMCacheError
-from ..ledger import LEDGER, Call, Totals
+from ..errors import LLMCacheError, StoreError
+from ..ledger import LEDGER, Totals
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
 
     from ..seam.cache import ObservedCache
     from ..settings import LLMCache
-    from .answer import Answer, CacheStatus, CellSummary, PromptPreview
-    from .question import Question
+    from ..stores.base import Store
+    from .answer import CacheStatus, CellSummary
 
 REPLACED_NOTICE = (
     "LangChain's global cache was replaced by other code; calls do not go through this one"
@@ -41,6 +40,7 @@ class Session:
     settings: LLMCache
     cache: ObservedCache | None = None
     _replaced: BaseCache | None = None
+    _kept: dict[str, Store] = field(default_factory=dict)
     _mark: int = field(default_factory=LEDGER.mark)
     _totals_before: Totals = field(default_factory=LEDGER.counts)
     _in_cell: bool = False
@@ -53,21 +53,54 @@ class Session:
 
     # --- which cache is on ---
 
-    def use_memory(self, **bounds: Any) -> CacheStatus:
-        """Turn a memory cache on. ``bounds``: see ``cache.MemoryCache``."""
-        from ..seam.cache import MemoryCache
-
-        return self._turn_on(MemoryCache(**bounds))
-
-    def use_sqlite(self, path: str | Path, **options: Any) -> CacheStatus:
-        """Turn the SQLite cache of ``path`` on. ``options``: see ``cache.SQLiteCache``.
+    def store(self, *, writes: bool = False) -> Store:
+        """Return the store in use.
 
         Raises:
-            StoreError: The file cannot be used; the cache that was on stays on.
+            LLMCacheError: No cache is on; or it ``writes`` and the store is read-only.
         """
-        from ..seam.cache import SQLiteCache
+        if self.cache is None:
+            raise LLMCacheError("no cache is on", "Choose one first: %llm_cache sqlite FILE")
+        if writes and self.cache.store.read_only:
+            raise StoreError(
+                f"{self.cache.store.location} is read-only",
+                "Open it without --read-only to change it",
+            )
+        return self.cache.store
 
-        return self._turn_on(SQLiteCache(path, **options))
+    def use_store(self, store: Store, *, record_web: bool = False) -> CacheStatus:
+        """Turn a cache over ``store`` on; the session owns it.
+
+        ``record_web``: keep what else is fetched by HTTP, too.
+        """
+        from ..seam.cache import ObservedCache
+
+        return self._turn_on(ObservedCache(store, record_web=record_web))
+
+    def use_kept_store(
+        self,
+        name: str,
+        make: Callable[..., Store],
+        bounds: Mapping[str, Any],
+        *,
+        new: bool = False,
+        record_web: bool = False,
+    ) -> CacheStatus:
+        """Turn on the store in memory of this name, with what it held when it was on last.
+
+        Args:
+            name: The store's name.
+            make: Makes a new one of ``bounds``.
+            bounds: Where some are given, what was held moves into a store that has them.
+            new: Begin with an empty one.
+            record_web: Keep what else is fetched by HTTP, too.
+        """
+        kept = None if new else self._kept.get(name)
+        if kept is None or bounds:
+            store = make(**bounds)
+            store.put_many(list(kept.entries()) if kept else [])
+            self._kept[name] = kept = store
+        return self.use_store(kept, record_web=record_web)
 
     def use_cache(self, cache: Any) -> CacheStatus:
         """Turn any LangChain cache object on, observed.
@@ -82,7 +115,7 @@ class Session:
 
         if not isinstance(cache, BaseCache):
             raise LLMCacheError(
-                f"a {type(cache).__name__} is no LangChain cache",
+                f"a {type(cache).__name__} is not a LangChain cache",
                 "Pass an object of a BaseCache class",
             )
         return self._turn_on(cache if isinstance(cache, ObservedCache) else ForeignCache(cache))
@@ -126,18 +159,16 @@ class Session:
 
     def hold_replay(self) -> None:
         """See to it that nothing leaves this machine, also where no cache is on."""
-        from ..seam import offline
-        from ..seam import patch as streams
+        from ..seam import offline, patch
 
-        streams.install(self)
+        patch.install(self)
         offline.hold(self)
 
     def _release_replay(self) -> None:
-        from ..seam import offline
-        from ..seam import patch as streams
+        from ..seam import offline, patch
 
         offline.release(self)
-        streams.uninstall(self)
+        patch.uninstall(self)
 
     def status(self) -> CacheStatus:
         """Return what is on, and what this session got out of it."""
@@ -163,31 +194,13 @@ class Session:
             return
         from langchain_core.globals import get_llm_cache
 
-        from ..seam import patch as streams
+        from ..seam import patch
 
         if get_llm_cache() is not self.cache:
             yield REPLACED_NOTICE
-        for notice in (streams.problem(), getattr(self.cache.store, "notice", None)):
+        for notice in (patch.problem(), getattr(self.cache.store, "notice", None)):
             if notice:
                 yield notice
-
-    # --- asking ---
-
-    def ask(self, question: Question) -> Answer:
-        """Ask, and return the answer with what it took to get it.
-
-        Raises:
-            LLMCacheError: The provider failed, or replay is in force and nothing was recorded.
-        """
-        from .ask import ask
-
-        return ask(question)
-
-    def preview(self, question: Question) -> PromptPreview:
-        """Return the messages that ``question`` would send, and whether the cache holds them."""
-        from .ask import preview
-
-        return preview(question)
 
     # --- the line under an ordinary cell ---
 
@@ -208,10 +221,6 @@ class Session:
         from .answer import CellSummary
 
         return CellSummary(calls, stable=self.settings.stable)
-
-    def last_call(self) -> Call | None:
-        """Return the newest call of the process, or None before the first."""
-        return LEDGER.last()
 
     def close(self) -> None:
         """Give everything back. Closing twice is no error."""

@@ -195,10 +195,10 @@ def mathml(formula: str) -> str | None:
     marked = _MARKS.match(formula)
     mark, body = (marked[1], marked[2]) if marked else ("$$", formula)
     converter = _converter()
+    if converter is None:
+        return None
     try:
-        return converter and converter.convert_with_local_state(
-            body, displaystyle=mark in ("$$", r"\[")
-        )
+        return converter.convert_with_local_state(body, displaystyle=mark in ("$$", r"\["))
     except Exception:  # noqa: BLE001  # what it cannot set stands as it was typed
         return None
 

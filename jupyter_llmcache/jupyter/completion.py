@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..commands.parser import Argument, words
-from ..commands.subcommands import SUBCOMMANDS
-from .magics import ASKING
+from ..commands.flags import ASKING
+from ..commands.parser import Argument, subcommands, words
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -70,12 +69,12 @@ def offers(lines: Sequence[str], namespace: Mapping[str, Any], session: Session)
 
 
 def _for_cache(rest: str, namespace: Mapping[str, Any], session: Session) -> Offers:
-    first = next(words(rest), None)
+    first, known = next(words(rest), None), subcommands("notebook")
     if first is None or first.end == len(rest):
-        return _starting(rest.strip(), SUBCOMMANDS)
-    if first.text not in SUBCOMMANDS:
+        return _starting(rest.strip(), known)
+    if first.text not in known:
         return _NOTHING
-    arguments = SUBCOMMANDS[first.text].arguments
+    arguments = known[first.text].arguments
     return _for_words(rest[first.end :], arguments, namespace, session, intermixed=True)
 
 

@@ -7,6 +7,7 @@ there is thin: the session, the magics' code and what they draw with are importe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from IPython.core.magic import needs_local_scope, no_var_expand
 from .. import modes
 from ..settings import LLMCache
 from . import rawtext
+from .rawtext import without
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -28,26 +30,48 @@ if TYPE_CHECKING:
 _ATTRIBUTE = "_jupyter_llmcache"
 
 
+#: Where a shell keeps the session while ``%reload_ext`` unloads and loads.
+_SESSION = "_jupyter_llmcache_session"
+
+
 def load(shell: InteractiveShell) -> None:
     """Put the extension into ``shell``; one that is there already is taken away first."""
     unload(shell)
-    setattr(shell, _ATTRIBUTE, Extension(shell))
+    setattr(shell, _ATTRIBUTE, Extension(shell, vars(shell).pop(_SESSION, None)))
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the extension out of ``shell``, if it is there."""
+    """Take the extension out of ``shell``, if it is there; ``%reload_ext`` keeps the session."""
     extension: Extension | None = getattr(shell, _ATTRIBUTE, None)
-    if extension is not None:
-        extension.close()
-        delattr(shell, _ATTRIBUTE)
+    if extension is None:
+        return
+    session = vars(extension).get("session")
+    extension.close()
+    delattr(shell, _ATTRIBUTE)
+    if session is not None and _is_reloading():
+        setattr(shell, _SESSION, session)
+    elif session is not None:
+        session.close()
+
+
+def _is_reloading() -> bool:
+    """Whether IPython unloads us only to load us again; nothing but its stack tells."""
+    frame = sys._getframe()  # noqa: SLF001  # the one way to ask who calls
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        if frame.f_code.co_name == "reload_extension":
+            return True
+    return False
 
 
 class Extension:
     """What loading put into one shell."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, session: Session | None = None) -> None:
         self.shell = shell
-        self.settings = LLMCache(parent=shell)
+        self.settings = session.settings if session else LLMCache(parent=shell)
+        if session is not None:
+            self.session = session
         self._magics = _magics(self)
         self._replaced = self._register_magics()
         _configurables(shell).append(self.settings)
@@ -76,13 +100,12 @@ class Extension:
     def close(self) -> None:
         """Take everything away and put back what was there before."""
         self._uninstall_completion()
-        self.shell.events.unregister("post_run_cell", self._after_cell)
-        self.shell.events.unregister("pre_run_cell", self._before_cell)
+        callbacks = self.shell.events.callbacks
+        without(callbacks["post_run_cell"], self._after_cell)
+        without(callbacks["pre_run_cell"], self._before_cell)
         self._uninstall_raw_text()
-        _configurables(self.shell).remove(self.settings)
+        without(_configurables(self.shell), self.settings)
         self._restore_magics()
-        if "session" in vars(self):
-            self.session.close()
 
     def _before_cell(self, info: Any) -> None:  # noqa: ARG002  # IPython passes it
         # The cell's own number: newer IPythons have raised execution_count already, and all of
@@ -112,7 +135,7 @@ class Extension:
             return match(context, self.shell.user_ns, self.session)
 
         matchers.append(llmcache_matcher)
-        return lambda: matchers.remove(llmcache_matcher)
+        return lambda: without(matchers, llmcache_matcher)
 
     def _register_magics(self) -> dict[tuple[str, str], Callable[..., Any]]:
         """Register ours; return whose place they took, by (kind, name)."""
@@ -151,7 +174,10 @@ class _Magic:
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
         """The help that IPython shows for ``%llm?``."""
-        return self._method.__doc__
+        from .magics import asking_parser, cache_parser
+
+        parser = asking_parser() if self.__name__ == "llm" else cache_parser()
+        return parser.format_help()
 
     @property
     def _method(self) -> Callable[..., Any]:

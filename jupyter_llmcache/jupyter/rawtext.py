@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import EscapedCommand, MagicAssign
 
@@ -31,11 +31,17 @@ def install(shell: InteractiveShell) -> Callable[[], None]:
     lines.extend((_Line, _AssignedLine))
 
     def uninstall() -> None:
-        cells.remove(cell_as_typed)
-        lines.remove(_Line)
-        lines.remove(_AssignedLine)
+        without(cells, cell_as_typed)
+        without(lines, _Line)
+        without(lines, _AssignedLine)
 
     return uninstall
+
+
+def without(found: list[Any], ours: object) -> None:
+    """Take ``ours`` out of a list of the shell, unless other code has done so already."""
+    if ours in found:
+        found.remove(ours)
 
 
 def cell_as_typed(lines: list[str]) -> list[str]:

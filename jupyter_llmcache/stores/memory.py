@@ -112,8 +112,7 @@ class MemoryStore(Store):
         return self._totals
 
     def close(self) -> None:
-        """Let the entries go."""
-        self.clear()
+        """Have nothing to give back: the entries go with the last who holds the store."""
 
     def _remove(self, key: bytes) -> bool:
         entry = self._entries.pop(key, None)

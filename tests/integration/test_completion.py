@@ -9,6 +9,7 @@ from IPython.core import completer
 
 from jupyter_llmcache.commands.demo import Demo
 from jupyter_llmcache.jupyter.completion import offers
+from jupyter_llmcache.ledger import LEDGER
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_no_offers(tab, cell):
 def test_keys_of_the_cache(tab, shell):
     """Keys that begin as typed are offered, and the word for the last one."""
     shell.run("%llm_cache memory\n%llm -m gpt -p sleep=0 hi")
-    key = shell._jupyter_llmcache.session.last_call().key
+    key = LEDGER.last().key
     assert tab(f"%llm_cache show {key[:4]}").texts == (key,)
     assert "last" in tab("%llm_cache forget ").texts
 

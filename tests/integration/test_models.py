@@ -53,7 +53,7 @@ def test_variables_of_every_kind(chat_openai):
         ("dmo", "Did you mean 'demo'?"),
         ("openia", "Did you mean 'openai'?"),
         ("gpt-4o", "A provider goes before a model: openai:gpt-4o"),
-        ("text", "-m text: a str is no model"),
+        ("text", "-m text: a str is not a model"),
         ("Demo", "-m Demo: this is a class, not a model. Call it: Demo(...)"),
         ("openai:", "-m openai: names no model. Write one behind the colon: openai:MODEL"),
         ("opanai:x", "there is no provider 'opanai'. Did you mean 'openai'?"),
@@ -83,7 +83,7 @@ def test_variables_lists_models_only():
 def test_default_order(monkeypatch):
     """Without -m: the setting, a chat model named llm, OpenAI by its key or URL, else an error."""
     llm = Demo()
-    assert "no model is named, and none is set up. Ways: set OPENAI_API_KEY" in fault()
+    assert "no model is named, and none is set up. Try -m demo" in fault()
     assert "no model is named" in fault(None, {"llm": "text"})
     monkeypatch.setenv("OPENAI_API_KEY", "made-up")
     assert pick(openai_model="gpt-x").model.model_name == "gpt-x"
@@ -101,7 +101,9 @@ def test_default_order(monkeypatch):
 def test_openai_without_a_key():
     """Without a key there is one error that lists the ways; with a base URL none is needed."""
     message = fault("openai:gpt-x")
-    assert message.startswith("openai:gpt-x needs a key, and OPENAI_API_KEY is not set. Ways: ")
+    assert message.startswith(
+        "openai:gpt-x needs a key, and OPENAI_API_KEY is not set. Try -m demo"
+    )
     assert "\n" not in message
     assert "-m demo" in message
     local = pick("openai:gpt-x", parameters={"base_url": "http://127.0.0.1:9/v1"})

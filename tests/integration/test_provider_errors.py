@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from jupyter_llmcache.commands.faults import explain_provider_error
 from jupyter_llmcache.commands.models import choose
-from jupyter_llmcache.commands.provider_errors import explain_provider_error
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.settings import LLMCache
 from tests.servers import openai

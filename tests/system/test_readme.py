@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 import jupyter_llmcache
-from jupyter_llmcache.commands.manage import SUBCOMMANDS as MANAGING
-from jupyter_llmcache.commands.subcommands import SUBCOMMANDS
+from jupyter_llmcache.commands.parser import subcommands
 from jupyter_llmcache.jupyter.magics import ASKING
 from jupyter_llmcache.settings import LLMCache
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = {**SUBCOMMANDS, **MANAGING}
+COMMANDS = subcommands("notebook")
 FLAGS = sorted(
     {
         name

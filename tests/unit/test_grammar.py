@@ -11,7 +11,7 @@ ARGUMENTS = (
     Argument(("-m", "--model"), "", "MODEL"),
     Argument(("-s", "--system"), "", "TEXT"),
     Argument(("-p", "--parameter"), "", "NAME=VALUE"),
-    Argument(("-f", "--format"), "", options={"choices": ("text", "json")}),
+    Argument(("-f", "--format"), "", choices=("text", "json")),
     Argument(("--raw",), ""),
 )
 

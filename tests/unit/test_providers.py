@@ -7,10 +7,10 @@ from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import providers
 from jupyter_llmcache.answer import verdict
-from jupyter_llmcache.commands import model_providers
-from jupyter_llmcache.commands.model_parameters import split_connection
+from jupyter_llmcache.commands.models import choose, split_connection
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.providers import Provider
+from jupyter_llmcache.settings import LLMCache
 
 CACHED = (
     providers.provider_of,
@@ -66,7 +66,7 @@ def test_a_row_is_what_dash_m_can_name(monkeypatch):
     """The line says which variable holds the key, and the row's address goes to its class."""
     monkeypatch.delenv("NIMBUS_KEY", raising=False)
     with pytest.raises(LLMCacheError, match="NIMBUS_KEY is not set"):
-        model_providers.build("nimbus", "n1", {}, replays=False)
+        choose("nimbus:n1", {}, {}, LLMCache())
     connection, _ = split_connection({"nimbus_api_base": "http://x", "temperature": 0})
     assert connection == {"nimbus_api_base": "http://x"}
 

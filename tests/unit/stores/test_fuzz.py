@@ -12,7 +12,6 @@ import zlib
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import closing, suppress
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +19,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from jupyter_llmcache.commands.manage import SUBCOMMANDS
+from jupyter_llmcache.commands.parser import subcommands
 from jupyter_llmcache.errors import LLMCacheError, StoreError
+from jupyter_llmcache.ledger import LEDGER
 from jupyter_llmcache.seam.cache import SQLiteCache
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from jupyter_llmcache.stores.sqlite_packing import checksum, pack_answer
@@ -120,11 +120,11 @@ def check_is_untouched(path, content: bytes) -> None:
 
 def look_around(store) -> None:
     """Do what else users do with a file; a fault is one line and never another exception."""
-    session = SimpleNamespace(cache=SimpleNamespace(store=store), last_call=lambda: None)
+    known = subcommands("notebook")
     no_filter = {"model": None, "grep": None, "since": None, "sort": "recent", "number": 20}
     uses: tuple[Callable[[], Any], ...] = (
-        lambda: str(SUBCOMMANDS["list"].handler(session, Namespace(**no_filter))),
-        lambda: str(SUBCOMMANDS["stats"].handler(session, Namespace())),
+        lambda: str(known["list"].handler(store, LEDGER, Namespace(**no_filter))),
+        lambda: str(known["stats"].handler(store, LEDGER, Namespace())),
         lambda: list(store.entries(text_contains="question", request_contains="echo")),
         lambda: list(store.entries()),
         store.requests,

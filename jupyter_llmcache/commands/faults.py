@@ -1,0 +1,141 @@
+"""One clear line for whatever a provider, its package or the way to it raises.
+
+No provider's package is imported: what an error means is read from its HTTP status, which all of
+them carry in one of a few places, or from the names of its classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import LLMCacheError
+from ..text import one_line
+
+_MESSAGE_CHARS = 240
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?[\w*\-]{12,}|(?<=Bearer )\S+", re.IGNORECASE
+)
+_BODY_PREFIX = re.compile(r"^Error code: \d+ - ")
+_UNREACHABLE = re.compile(
+    "ConnectError|Connection(Refused|Reset)?Error|NameResolutionError|ReadError|gaierror"
+    "|RemoteProtocolError|ServiceUnavailable"
+)
+_TIMED_OUT = re.compile("Time(d)?[Oo]ut")
+_UNEXPECTED_ARGUMENT = re.compile(r"unexpected keyword argument '(\w+)'")
+_NO_KEY = re.compile(r"\b(?:api[ _-]?key|authentication|credentials?)\b", re.IGNORECASE)
+_QUOTA = re.compile(r"quota|billing|credit", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"context.{0,20}length|maximum context|too many tokens|context window", re.IGNORECASE
+)
+_STATUSES: Mapping[int, tuple[str, str]] = {
+    401: ("the key was refused", "Check the provider's key, and which server it is sent to"),
+    403: ("the key may not do this", "Check what the account is allowed to use"),
+    404: ("there is no such model or address", "Check the model's name and the base URL"),
+    408: ("the provider took too long", "Run the cell again"),
+    413: ("the request is too large", "Shorten the prompt or its images"),
+    429: ("too many requests", "Wait a moment and run the cell again; nothing was cached"),
+    529: ("the provider is overloaded", "Run the cell again later; nothing was cached"),
+}
+
+
+def explain_provider_error(error: BaseException, label: str) -> LLMCacheError:
+    """Return the one line for ``error``; the caller raises it from ``error``.
+
+    Args:
+        error: What the call of a model or chain raised.
+        label: What the person calls the model.
+    """
+    for one in _chain(error):
+        if isinstance(one, LLMCacheError):
+            return one
+    what, remedy = _told(error)
+    return LLMCacheError(f"{label}{what}", remedy)
+
+
+def _told(error: BaseException) -> tuple[str, str]:
+    """Return what goes behind the model's name, and what to do."""
+    for one in _chain(error):
+        status = status_of(one)
+        if status >= 400:
+            said = said_by(one)
+            what, remedy = _told_by_status(status, said)
+            return f": {what} (HTTP {status}): {said}", remedy
+    names = " ".join(base.__name__ for one in _chain(error) for base in type(one).__mro__)
+    said, address = said_by(error), _address(error)
+    if _TIMED_OUT.search(names):
+        remedy = "Run the cell again, or set -p timeout=120"
+        return f": no answer came in time{address}", remedy
+    if _UNREACHABLE.search(names):
+        root = said_by(list(_chain(error))[-1])
+        remedy = "Check the network, the base URL, and whether the server runs"
+        return f": the server cannot be reached{address}: {root}", remedy
+    argument = _UNEXPECTED_ARGUMENT.search(said)
+    if isinstance(error, TypeError) and argument:
+        return f" takes no parameter {argument[1]!r}", "Check the name behind -p"
+    if _NO_KEY.search(said):
+        return f": {said}", "Set the provider's key in the environment"
+    return f" failed: {type(error).__name__}: {said}", "%tb shows the whole traceback"
+
+
+def _told_by_status(status: int, said: str) -> tuple[str, str]:
+    if status == 429 and _QUOTA.search(said):
+        return "the account's quota is used up", "See the account's billing at the provider"
+    if status == 400 and _TOO_LONG.search(said):
+        return "the prompt is too long", "Shorten it, or ask a model with a larger context"
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status >= 500:
+        return "the provider failed", "Run the cell again later; nothing was cached"
+    return "the provider refused the request", "Change what it names, and run the cell again"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what it came from, each once."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+def status_of(error: Any) -> int:
+    """Return the HTTP status that ``error`` carries, or 0."""
+    response = getattr(error, "response", None)
+    for holder, name in (
+        (error, "status_code"),
+        (response, "status_code"),
+        (error, "http_status"),
+        (error, "code"),
+    ):
+        status = getattr(holder, name, None)
+        if isinstance(status, int) and 100 <= status < 600:
+            return status
+    return 0
+
+
+def _address(error: BaseException) -> str:
+    """Return `` at http://...`` where the error knows its request; no user, password or query."""
+    for one in _chain(error):
+        try:
+            url = one.request.url  # type: ignore[attr-defined]
+            user = f"{url.userinfo.decode()}@"
+            return f" at {url.scheme}://{url.netloc.decode()}{url.path}".replace(user, "")
+        except Exception:  # noqa: BLE001, S112  # httpx raises where no request is set; others have none
+            continue
+    return ""
+
+
+def said_by(error: BaseException) -> str:
+    """Return what ``error`` says, on one line, without keys."""
+    body = getattr(error, "body", None)
+    message = body.get("message") if isinstance(body, Mapping) else None
+    text = message if isinstance(message, str) and message else _BODY_PREFIX.sub("", str(error))
+    return one_line(without_secrets(text or type(error).__name__), _MESSAGE_CHARS)
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` with what looks like a key taken out."""
+    return _SECRET.sub("…", text)

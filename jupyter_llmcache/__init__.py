@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .errors import LLMCacheError
-    from .ledger import Call, calls
+    from .ledger import Call, call_of, calls
     from .seam.cache import MemoryCache, SQLiteCache, mode
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "LLMCacheError",
     "MemoryCache",
     "SQLiteCache",
+    "call_of",
     "calls",
     "load_ipython_extension",
     "mode",
@@ -33,6 +34,7 @@ _HOMES = {
     "LLMCacheError": "errors",
     "MemoryCache": "seam.cache",
     "SQLiteCache": "seam.cache",
+    "call_of": "ledger",
     "calls": "ledger",
     "mode": "seam.cache",
 }

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import astuple, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 Kind = Literal["hit", "miss", "bypass", "error"]
 Asked = Literal["model", "embedding", "web"]
@@ -111,21 +113,52 @@ class Totals:
 
 @dataclass(slots=True)
 class Ledger:
-    """All calls of the process, in the order in which they ended. Safe in threads."""
+    """All calls of the process, in the order in which they ended. Safe in threads.
+
+    Attributes:
+        totals: Counts of all calls.
+        cell: Number of the cell that is running; None outside a notebook.
+        is_stable: Hand answers out under the ids they were recorded with, however often.
+    """
 
     totals: Totals = field(default_factory=Totals)
     cell: int | None = None
+    is_stable: bool = False
     _told: set[int] = field(default_factory=set)
+    _handed: dict[str, int] = field(default_factory=dict)
+    _by_id: dict[str, Call] = field(default_factory=dict)
     _events: deque[Call] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record(self, call: Call) -> None:
-        """Append ``call``, and tell whoever collects calls in this context."""
+    def record(self, call: Call, message_ids: Sequence[str] = ()) -> None:
+        """Append ``call``, and tell whoever collects calls in this context.
+
+        Args:
+            call: What happened.
+            message_ids: The ids of the messages that the call brought.
+        """
         with self._lock:
             self._events.append(call)
             self.totals.add(call)
+            for message_id in message_ids:
+                _put_bounded(self._by_id, message_id, call)
         for collector in _collectors.get():
             collector.append(call)
+
+    def hand_out(self, recorded_id: str) -> str:
+        """Return the id for an answer that is handed out now.
+
+        It is the recorded one the first time, ``<id>-2``, ``<id>-3`` after that, because LangGraph
+        takes two messages of one id for one message.
+        """
+        with self._lock:
+            count = self._handed.get(recorded_id, 0) + 1
+            _put_bounded(self._handed, recorded_id, count)
+        return recorded_id if count == 1 or self.is_stable else f"{recorded_id}-{count}"
+
+    def call_of(self, message_id: str | None) -> Call | None:
+        """Return the newest call that brought a message of this id."""
+        return self._by_id.get(message_id) if message_id else None
 
     def mark(self) -> int:
         """Return a place in the ledger for ``since``."""
@@ -156,6 +189,14 @@ class Ledger:
             return list(self._events)[len(self._events) - new :]
 
 
+def _put_bounded(table: dict[str, T], name: str, value: T) -> None:
+    """Put in what is newest, and let the oldest go where there is too much."""
+    table.pop(name, None)
+    table[name] = value
+    if len(table) > MAX_EVENTS:
+        del table[next(iter(table))]
+
+
 #: The process has one ledger, as it has one global LangChain cache.
 LEDGER = Ledger()
 
@@ -179,3 +220,12 @@ def collecting() -> Iterator[list[Call]]:
 def calls() -> list[Call]:
     """Return this process's calls, oldest first (the newest 100,000)."""
     return LEDGER.since(0)
+
+
+def call_of(message: Any) -> Call | None:
+    """Return the call that brought ``message``, a hit or fresh; None where nobody knows.
+
+    Args:
+        message: An ``AIMessage`` of this process, a copy of it, or the sum of a stream's chunks.
+    """
+    return LEDGER.call_of(getattr(message, "id", None))

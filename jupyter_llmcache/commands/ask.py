@@ -28,8 +28,8 @@ from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import Call, Totals, collecting
 from ..modes import Mode
 from ..seam import patch as streams
-from ..seam.cache import NoCache, mode
-from ..seam.call import OpenCall, Previewed, keeping, previewing
+from ..seam.cache import mode
+from ..seam.call import OpenCall, Place, Previewed, keeping, previewing
 from .answer import Answer, PromptPreview
 from .faults import explain_provider_error
 
@@ -103,7 +103,7 @@ def preview(question: Question) -> PromptPreview:
 def _circumstances(question: Question) -> Iterator[None]:
     """Everything that holds for this question alone; errors come out as one clear line."""
     with ExitStack() as stack:
-        stack.enter_context(streams.watching(NoCache()))
+        stack.enter_context(streams.watching(Place()))
         if question.mode is not None:
             stack.enter_context(mode(question.mode))
         if question.keep:
@@ -204,17 +204,17 @@ def _text_of(result: Any) -> str:
 def _previewed(call: OpenCall) -> PromptPreview:
     """Describe ``call`` for the person; where it cannot be cached, say why."""
     try:
-        request = keys.describe(call.model, call.prompt, call.stop, call.kwargs)
+        request = keys.describe(*call.asked)
     except NotDescribableError as error:
         return PromptPreview(
             _messages(call), call.label, key=None, cached=False, reason=error.reason
         )
-    cached = call.place.holds(call, request)
+    cached = call.place.holds(request)
     return PromptPreview(_messages(call), request.model, key=request.key.hex(), cached=cached)
 
 
 def _messages(call: OpenCall) -> tuple[tuple[str, str], ...]:
     """Return (role, text) of everything that would be sent."""
-    if isinstance(call.prompt, str):
-        return (("prompt", call.prompt),)
-    return tuple((message.type, str(message.text)) for message in call.prompt)
+    if isinstance(call.asked.prompt, str):
+        return (("prompt", call.asked.prompt),)
+    return tuple((message.type, str(message.text)) for message in call.asked.prompt)

@@ -32,7 +32,7 @@ _WENT = {"miss": "fresh", "error": "a failure", "bypass": "not cached: the cache
 )
 def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
     """Return why the last call went as it did, or what is nearest to an entry."""
-    from ..seam import recent
+    from ..seam.call import recent_request
     from ..seam.nearest import RecordedRequest
 
     call = ledger.last()
@@ -50,7 +50,7 @@ def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
         return _cached(store, call, what, data)
     key = bytes.fromhex(call.key)
     kept = store.read(key)
-    request = RecordedRequest.of(kept) if kept else recent.recall(key)
+    request = RecordedRequest.of(kept) if kept else recent_request(key)
     title = f"{what} {_WENT[call.kind]}"
     if request is None:
         title += "; its request was not kept, so that nothing can be compared with it"

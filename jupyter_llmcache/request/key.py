@@ -38,12 +38,15 @@ class Request:
         model: ``provider:name``, as in ``openai:gpt-x``.
         description: The model and its parameters as canonical JSON, without secrets.
         content: The messages as plain JSON values, or the text of a text model.
+        made_of: The live model, prompt, stop and kwargs, for who needs LangChain's own strings;
+            empty where the request was not made of a model.
     """
 
     key: bytes
     model: str
     description: str
     content: Any = field(repr=False, compare=False)
+    made_of: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @cached_property
     def prompt(self) -> str:
@@ -93,7 +96,8 @@ def describe(
     label, description, keyed = describe_model(model, stop, kwargs, KEY_SCHEMA)
     try:
         content = prompt if isinstance(prompt, str) else _messages(model, prompt, kwargs)
-        return Request(_key(keyed, content), label, description, content)
+        made_of = (model, prompt, stop, kwargs)
+        return Request(_key(keyed, content), label, description, content, made_of)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in the messages") from error
     except RecursionError as error:

@@ -1,24 +1,26 @@
 """What stands as LangChain's global cache.
 
-Calls of a model whose public methods ``streams`` has in hand come in by ``open`` and go their way
-in ``opencall``. A bare ``lookup``/``update`` by somebody who shows no model is served from a
-namespace of its own.
+Calls of a model whose public methods ``patch`` has in hand find and keep their answers here. A bare
+``lookup``/``update`` by somebody who shows no model is served from a namespace of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import logging
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.caches import BaseCache
-from langchain_core.language_models import BaseLanguageModel
 from langchain_core.outputs import Generation
 
-from .. import answer as entry
+from .. import answer as answers
 from .. import modes
 from .. import request as keys
 from ..entry import Entry
@@ -26,17 +28,26 @@ from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..stores.base import Store
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
-from . import offline
-from . import patch as streams
-from .call import RECORD_FIRST, OpenCall, Prompt
-from .flight import Flights
-from .places import Found, entry_of
+from . import offline, patch
+from .call import RECORD_FIRST, Found, Place, entry_of
 from .web import Web
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class ObservedCache(BaseCache, streams.CallCache):
+
+def _new_pool() -> None:
+    global _pool  # noqa: PLW0603  # a forked child has none of its parent's threads
+    _pool = ThreadPoolExecutor(4, "llmcache")
+
+
+_pool: ThreadPoolExecutor
+_new_pool()
+os.register_at_fork(after_in_child=_new_pool)
+
+
+class ObservedCache(BaseCache, Place):
     """A LangChain cache over one of our stores: right keys, fresh copies, every call on record.
 
     Args:
@@ -45,83 +56,75 @@ class ObservedCache(BaseCache, streams.CallCache):
     """
 
     def __init__(self, store: Store, *, record_web: bool = False) -> None:
+        Place.__init__(self, None)
         self.store = store
         self._web = Web(store, records=record_web)
         offline.know(store)
-        self.flights: Flights[Entry] = Flights()
         self.closed = False
-        streams.install(self)
-
-    def open(
-        self,
-        model: BaseLanguageModel[Any],
-        prompt: Prompt,
-        stop: list[str] | None,
-        kwargs: Mapping[str, Any],
-        bypass_reason: str | None = None,
-    ) -> OpenCall:
-        """Take one request in hand, as the provider would see it."""
-        return OpenCall(self, model, prompt, stop, kwargs, bypass_reason)
+        patch.install(self)
 
     @property
-    def read_only(self) -> bool:
+    def read_only(self) -> bool:  # type: ignore[override]  # the store knows
         """Whether nothing can be stored."""
         return self.store.read_only
 
     @property
-    def location(self) -> str:
+    def location(self) -> str:  # type: ignore[override]  # as above
         """What a person calls the place where answers are kept."""
         return self.store.location
 
-    def find(self, call: OpenCall, request: keys.Request) -> Found | None:
+    def find(self, request: keys.Request) -> Found | None:
         """Return what is kept for ``request``, or None.
 
         Raises:
             StoreError: The store or the entry is at fault.
         """
-        hit = self.store.get(request.key)
-        if hit is not None:
-            return Found(hit, entry.decode(hit.answer))
-        return self._find_langchain_row(call)
+        entry = self.store.get(request.key)
+        if entry is not None:
+            return Found(entry, answers.decode(entry.answer))
+        if not self.store.has_langchain_rows:
+            return None
+        from .langchain_rows import find_rows  # only a file that LangChain wrote needs this room
 
-    def holds(self, call: OpenCall, request: keys.Request) -> bool:  # noqa: ARG002  # as in find
+        generations = find_rows(self.store, request)
+        return None if generations is None else Found(None, generations)
+
+    def holds(self, request: keys.Request) -> bool:
         """Return whether an entry answers ``request``, without counting a hit."""
         return self.store.read(request.key) is not None
 
-    def keep(self, call: OpenCall, request: keys.Request, hit: Entry) -> None:  # noqa: ARG002  # a foreign cache asks it for LangChain's strings
-        """Store ``hit`` as the answer to ``request``.
+    def keep(self, request: keys.Request, entry: Entry) -> bool:  # noqa: ARG002  # a foreign cache asks it for LangChain's strings
+        """Store ``entry``; False where it still waits to be committed.
 
         Raises:
             StoreError: The store is at fault.
         """
-        self.store.put(hit)
+        return self.store.put(entry)
 
     def recorded_requests(self) -> Iterable[str]:
         """Return the request texts of all entries; see ``Entry.request``."""
         return self.store.requests()
 
-    def nearest(self, request: keys.Request) -> str | None:
-        """Return in words which recorded request is nearest to ``request``, and what differs."""
+    def unrecorded(self, request: keys.Request) -> tuple[str, str]:
+        """Return in few words, and in all, what differs from the nearest recorded request."""
         from . import nearest  # only a replay miss needs this room
 
-        return nearest.unrecorded(self.store, request).whole
+        return nearest.unrecorded(self.store, request)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run what may touch the store's file in a thread, in this context."""
+        if self.store.backend == MemoryStore.backend:
+            return function()
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_pool, context.run, function)
 
     def close(self) -> None:
         """Give the store back; the object serves nothing any more."""
         self.closed = True
         self._web.close()
-        streams.uninstall(self)
+        patch.uninstall(self)
         self.store.close()
-
-    def _find_langchain_row(self, call: OpenCall) -> Found | None:
-        if not self.store.has_langchain_rows:
-            return None
-        from . import langchain_rows  # only a file that LangChain wrote needs this room
-
-        generations = langchain_rows.find_rows(
-            self.store, call.model, call.prompt, call.stop, call.kwargs
-        )
-        return None if generations is None else Found(None, generations)
 
     # --- LangChain's cache interface, for callers that show no model ---
 
@@ -137,8 +140,8 @@ class ObservedCache(BaseCache, streams.CallCache):
 
     def _lookup_strings(self, prompt: str, llm_string: str) -> list[Generation] | None:
         try:
-            hit = self.store.get(keys.describe_strings(prompt, llm_string).key)
-            return None if hit is None else entry.decode(hit.answer)
+            entry = self.store.get(keys.describe_strings(prompt, llm_string).key)
+            return None if entry is None else answers.decode(entry.answer)
         except NotDescribableError:
             return None
         except StoreError as error:
@@ -151,8 +154,8 @@ class ObservedCache(BaseCache, streams.CallCache):
             return
         try:
             request = keys.describe_strings(prompt, llm_string)
-            if entry.verdict(return_val, max_tokens_given=False).reason is None:
-                answer = entry.encode(return_val, versions=entry.recording_versions(None))
+            if answers.verdict(return_val, max_tokens_given=False).reason is None:
+                answer = answers.encode(return_val, versions=answers.recording_versions(None))
                 self.store.put(entry_of(request, answer, time.time(), None))
         except NotDescribableError:
             return
@@ -160,20 +163,20 @@ class ObservedCache(BaseCache, streams.CallCache):
             logger.warning("an answer was not stored: %s", error)
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
-        """Like ``lookup``; a read takes microseconds and so needs no thread."""
-        return self.lookup(prompt, llm_string)
+        """Like ``lookup``, off the event loop."""
+        return await self.run(lambda: self.lookup(prompt, llm_string))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
-        """Like ``update``."""
-        self.update(prompt, llm_string, return_val)
+        """Like ``update``, off the event loop."""
+        await self.run(lambda: self.update(prompt, llm_string, return_val))
 
     def clear(self, **kwargs: Any) -> None:  # noqa: ARG002  # LangChain's signature
         """Delete every entry of ours."""
         self.store.clear()
 
     async def aclear(self, **kwargs: Any) -> None:
-        """Like ``clear``."""
-        self.clear(**kwargs)
+        """Like ``clear``, off the event loop."""
+        await self.run(lambda: self.clear(**kwargs))
 
 
 class MemoryCache(ObservedCache):
@@ -230,46 +233,6 @@ class SQLiteCache(ObservedCache):
         super().__init__(store, record_web=record_web)
 
 
-class NoCache(streams.CallCache):
-    """Watches the calls of ``%%llm`` while no cache is on: nothing is found, nothing is kept."""
-
-    location = ""
-    read_only = True
-
-    def __init__(self) -> None:
-        self.flights: Flights[Entry] = Flights()
-
-    def open(
-        self,
-        model: BaseLanguageModel[Any],
-        prompt: Prompt,
-        stop: list[str] | None,
-        kwargs: Mapping[str, Any],
-        bypass_reason: str | None = None,
-    ) -> OpenCall:
-        """Take one request in hand that no cache will answer."""
-        return OpenCall(self, model, prompt, stop, kwargs, bypass_reason or "no cache is on")
-
-    def find(self, call: OpenCall, request: keys.Request) -> Found | None:  # noqa: ARG002  # there is nothing
-        """Find nothing."""
-        return None
-
-    def holds(self, call: OpenCall, request: keys.Request) -> bool:  # noqa: ARG002  # nothing at all
-        """Hold nothing."""
-        return False
-
-    def keep(self, call: OpenCall, request: keys.Request, hit: Entry) -> None:
-        """Keep nothing."""
-
-    def recorded_requests(self) -> Iterable[str]:
-        """Know no request."""
-        return ()
-
-    def nearest(self, request: keys.Request) -> str | None:  # noqa: ARG002  # it knows none
-        """Know no request."""
-        return None
-
-
 @contextmanager
 def mode(name: str) -> Iterator[None]:
     """Use the cache in a mode inside a ``with`` block: auto, replay, refresh or bypass.
@@ -282,7 +245,7 @@ def mode(name: str) -> Iterator[None]:
     """
     guard = _ReplayGuard()
     if name == "replay":
-        streams.install(guard)
+        patch.install(guard)
     try:
         with modes.mode(name):
             if name == "replay":
@@ -290,7 +253,7 @@ def mode(name: str) -> Iterator[None]:
             yield
     finally:
         offline.release(guard)
-        streams.uninstall(guard)
+        patch.uninstall(guard)
 
 
 class _ReplayGuard:

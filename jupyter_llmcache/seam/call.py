@@ -10,41 +10,45 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
 from pydantic import ValidationError
 
-from .. import answer as entry
+from .. import answer as answers
 from .. import modes
 from .. import request as keys
 from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
-from ..ledger import Call, Kind
-from . import recent, structured, web
-from .flight import MAX_WAIT_S, PAUSE_LIMIT_S, Flight
-from .places import AnswerPlace, Found, entry_of
+from ..ledger import LEDGER, Call, Kind
+from . import structured, web
+from .flight import MAX_WAIT_S, Flight, Flights
 
+T = TypeVar("T")
 Prompt = str | Sequence[BaseMessage]
 
 RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
+CHOOSE_FIRST = "Choose a recorded file first: %llm_cache sqlite FILE"
 
-#: After so many leaders without an answer a call pays for itself: equal requests to a provider that
-#: is down would otherwise fail one after the other.
-_PATIENCE = 2
+#: A stream's reader may take this long for a piece before the pause is not the provider's time.
+_PAUSE_LIMIT_S = 5.0
 #: Exceptions that are the caller's doing, not the provider's.
 _LEFT = (KeyboardInterrupt, asyncio.CancelledError)
 
+#: The requests of the newest calls that no entry tells of, for ``explain last``. Few, because a
+#: request holds its messages, images and all.
+_recent: deque[keys.Request] = deque(maxlen=8)
 
-@functools.lru_cache(maxsize=256)
-def is_canned(cls: type) -> bool:
-    """Whether models of this class answer from a list, as the class itself says."""
-    return getattr(cls, "canned", False) is True
+
+def recent_request(key: bytes) -> keys.Request | None:
+    """Return the request of ``key`` if it is one of the newest that have no entry."""
+    return next((request for request in reversed(_recent) if request.key == key), None)
 
 
 #: Set by ``--keep``: store the answer whatever the verdict on it is.
@@ -82,6 +86,79 @@ def previewing() -> Iterator[None]:
         _previewing.reset(token)
 
 
+class Found(NamedTuple):
+    """An answer that is kept: fresh generations, and the entry they came from.
+
+    ``entry`` is None where the answer is in none of our entries, so that nobody knows when it was
+    recorded and how long it took.
+    """
+
+    entry: Entry | None
+    generations: list[Generation]
+
+
+class Place:
+    """Where an open call finds and keeps answers; this one holds nothing and keeps nothing.
+
+    Attributes:
+        location: What a person calls this place.
+        read_only: Whether nothing can be kept.
+        bypass_reason: Why calls that come here are not asked of the cache; None where they are.
+        keeps_elsewhere: Whether another cache than ours answers and keeps what comes here.
+    """
+
+    location = ""
+    read_only = True
+    keeps_elsewhere = False
+
+    def __init__(self, bypass_reason: str | None = "no cache is on") -> None:
+        self.bypass_reason = bypass_reason
+        self.flights = Flights()
+
+    def find(self, request: keys.Request) -> Found | None:  # noqa: ARG002  # there is nothing
+        """Return what is kept for ``request``; a StoreError is a fault of the place."""
+        return None
+
+    def holds(self, request: keys.Request) -> bool:  # noqa: ARG002  # as in find
+        """Return whether ``request`` would be answered, without counting a hit."""
+        return False
+
+    def keep(self, request: keys.Request, entry: Entry) -> bool:  # noqa: ARG002  # as in find
+        """Keep ``entry`` as the answer; False where it still waits to be committed.
+
+        Raises:
+            StoreError: The place is at fault.
+        """
+        return False
+
+    def recorded_requests(self) -> Iterable[str]:
+        """Return the request texts of all that is kept."""
+        return ()
+
+    def unrecorded(self, request: keys.Request) -> tuple[str, str]:  # noqa: ARG002  # it knows none
+        """Return in few words, and in all, what differs from the nearest recorded request."""
+        return ("no recorded file is on",) * 2
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run what may touch the place's medium; on an event loop nothing waits for a file."""
+        return function()
+
+
+class Asked(NamedTuple):
+    """What a model is asked: the request as the provider's door sees it, still alive."""
+
+    model: BaseLanguageModel[Any]
+    prompt: Prompt
+    stop: list[str] | None
+    kwargs: Mapping[str, Any]
+
+
+@functools.lru_cache(maxsize=256)
+def _is_canned(cls: type) -> bool:
+    """Whether models of this class answer from a list, as the class itself says."""
+    return getattr(cls, "canned", False) is True
+
+
 class OpenCall:
     """One request between the moment it is seen and the event that tells of it.
 
@@ -92,10 +169,14 @@ class OpenCall:
     # What most calls leave as it is stands here: to set it for each takes longer than the lookup.
     is_preview = False
     request: keys.Request | None = None
-    _found: Found | None = None
-    _flight: Flight[Entry] | None = None
-    _follows = False
-    _patience = _PATIENCE
+    found: Found | None = None
+    ids: Sequence[str] = ()
+    #: Makes an answer that was paid for, though the caller's own class refused it; to be settled.
+    refused: Callable[[], Sequence[Generation]] | None = None
+    _searched = False
+    _flight: Flight | None = None
+    _shares = False
+    _landings = 0
     _waited_s = 0.0
     _paused_at = 0.0
     _paused_s = 0.0
@@ -103,170 +184,186 @@ class OpenCall:
     _provider_s: float | None = None
     _usage: Mapping[str, Any] | None = None
     _stored = False
+    _pending = False
     _failed = False
     _left = False
+    _unrecorded: str | None = None
     _reason: str | None = None
     _note: str | None = None
     _warning: str | None = None
 
-    def __init__(
-        self,
-        place: AnswerPlace,
-        model: BaseLanguageModel[Any],
-        prompt: Prompt,
-        stop: list[str] | None,
-        kwargs: Mapping[str, Any],
-        bypass_reason: str | None,
-    ) -> None:
-        self._began = time.perf_counter()
+    def __init__(self, place: Place, asked: Asked, bypass_reason: str | None = None) -> None:
+        self.began = time.perf_counter()
         self.place = place
-        self.model = model
-        self.prompt = prompt
-        self.stop = stop
-        self.kwargs = kwargs
+        self.asked = asked
         self.mode = modes.current_mode()
-        if bypass_reason and self.mode != "replay":
+        self._refusal = bypass_reason or place.bypass_reason
+        if self._refusal and self.mode != "replay":
             self.mode = "bypass"
-        self._refusal = bypass_reason
         if self.mode == "bypass":
-            self._reason = bypass_reason or "mode bypass"
-        elif not bypass_reason:
+            self._reason = None if place.keeps_elsewhere else self._refusal or "mode bypass"
+        elif self._refusal is None:
             self._describe()
+
+    def _describe(self) -> None:
+        try:
+            self.request = keys.describe(*self.asked)
+        except NotDescribableError as error:
+            self._refusal = error.reason
+        except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
+            self._refusal = f"{type(error).__name__} while describing the request"
+        if self.request is None:
+            self._reason = f"not cached: {self._refusal}"
+        self._shares = self.request is not None and self.mode == "auto"
 
     # --- before the provider ---
 
-    def recall(self, *, may_wait: bool = True) -> list[Generation] | None:
-        """Return the answer if the cache holds it or another call is just getting it.
-
-        Args:
-            may_wait: False for a caller that leads other flights meanwhile: two such callers
-                could wait for each other. See ``follows``.
-
-        Raises:
-            ReplayMissError: Replay is in force and nothing recorded answers this request.
-        """
-        while (flight := self._look()) is not None and may_wait:
-            began = time.monotonic()
-            landed = flight.wait(self._wait_until(began))
-            if self._is_decided(flight, landed, began):
-                break
-        return self._recalled()
-
-    async def arecall(self, *, may_wait: bool = True) -> list[Generation] | None:
-        """Like ``recall``, without blocking the running event loop while another call pays."""
-        while (flight := self._look()) is not None and may_wait:
-            began = time.monotonic()
-            landed = await flight.await_landing(self._wait_until(began))
-            if self._is_decided(flight, landed, began):
-                break
-        return self._recalled()
-
-    @property
-    def follows(self) -> bool:
-        """Whether another call is just getting the answer, after a ``recall`` without waiting."""
-        return self._follows
-
-    def _look(self) -> Flight[Entry] | None:
-        """Look for the answer; return a flight to wait for, or None when all is decided."""
+    def find(self) -> Found | None:
+        """Look once for the answer; see ``recall`` for all that a miss takes."""
         if _previewing.get():
             self.is_preview = True
             raise Previewed(self)
-        self._follows = False
-        if self.mode == "bypass":
-            return None
-        landings = self.place.flights.landings
-        if self.mode in ("auto", "replay") and self.request is not None:
-            self._found = self._find(self.request)
-        if self.mode == "replay":
-            if self._found is None:
-                raise self._replay_miss()
-            return None
-        if self.mode != "auto" or self._found is not None or self.request is None:
-            return None
-        flight, leads = self.place.flights.join(self.request.key)
-        if not leads:
-            self._follows = True
-            return flight
-        self._flight = flight
-        if landings != self.place.flights.landings:
-            # The answer may have come between the look and the join.
-            self._found = self._find(self.request)
-            if self._found is not None:
-                flight.land(self._found.hit)
-        return None
+        if not self._searched:
+            self._searched = True
+            self._landings = self.place.flights.landings
+            self._search()
+            self._lookup_s = time.perf_counter() - self.began
+        return self.found
 
-    def _wait_until(self, now: float) -> float:
-        return now + MAX_WAIT_S - self._waited_s
-
-    def _is_decided(self, flight: Flight[Entry], landed: bool, began: float) -> bool:
-        """Whether this call has an answer or has to pay, after it waited for ``flight``."""
-        self._waited_s += time.monotonic() - began
-        self._follows = False
-        if not landed:
-            self._flight = self.place.flights.take_over(flight)
-            return self._flight is not None
-        if flight.answer is not None:
-            return self._take(flight.answer)
-        self._patience -= flight.failed
-        return self._patience == 0
-
-    def _take(self, hit: Entry) -> bool:
-        """Take a leader's answer; what was waited for it was not saved."""
-        if hit.provider_s is not None:
-            hit = hit._replace(provider_s=max(0.0, hit.provider_s - self._waited_s))
+    def _search(self) -> None:
+        request, replays = self.request, self.mode == "replay"
+        if request is None or not (replays or self.mode == "auto"):
+            return
         try:
-            self._found = Found(hit, entry.decode(hit.answer))
-        except StoreError as error:
-            self._warning = str(error)
-        return self._found is not None
-
-    def _recalled(self) -> list[Generation] | None:
-        self._lookup_s = time.perf_counter() - self._began - self._waited_s
-        if self._found is None:
-            return None
-        self._usage = entry.usage_of(self._found.generations)
-        return structured.read(self._found.generations, self.kwargs)
-
-    def _find(self, request: keys.Request) -> Found | None:
-        try:
-            found = self.place.find(self, request)
-            if found is None and self.mode == "replay":
+            self.found = self.place.find(request)
+            if self.found is None and replays:
                 other = self._with_recorded_endpoint(request)
-                found = None if other is None else self.place.find(self, other)
+                self.found = None if other is None else self.place.find(other)
         except StoreError as error:
             self._warning = str(error)
-            return None
-        return found
 
     def _with_recorded_endpoint(self, request: keys.Request) -> keys.Request | None:
         """The same request at the only endpoint that the file knows for this provider and model."""
         endpoints = keys.endpoints_like(request, self.place.recorded_requests())
         return request.with_endpoint(endpoints.pop()) if len(endpoints) == 1 else None
 
+    def recall(self, *, alone: bool = False) -> list[Generation] | None:
+        """Return the answer if the cache holds it or another call is just getting it.
+
+        Args:
+            alone: Neither wait for other calls nor let them wait for this one.
+
+        Raises:
+            ReplayMissError: Replay is in force and nothing recorded answers this request.
+        """
+        self._shares = self._shares and not alone
+        self.find()
+        if self.found is None and self.mode == "replay":
+            raise self._replay_miss()
+        while (flight := self._flight_to_join()) is not None:
+            began = time.perf_counter()
+            flight.wait(MAX_WAIT_S - self._waited_s)
+            self._take(flight, began)
+        if self._must_look_again:
+            self._look_again()
+        return self._recalled()
+
+    async def arecall(self, *, alone: bool = False) -> list[Generation] | None:
+        """Like ``recall``, without blocking the running event loop."""
+        self._shares = self._shares and not alone
+        if not self._searched:
+            await self.place.run(self.find)
+        if self.found is None and self.mode == "replay":
+            raise await self.place.run(self._replay_miss)
+        while (flight := self._flight_to_join()) is not None:
+            began = time.perf_counter()
+            await flight.wait_on_loop(MAX_WAIT_S - self._waited_s)
+            self._take(flight, began)
+        if self._must_look_again:
+            await self.place.run(self._look_again)
+        return self._recalled()
+
+    def _flight_to_join(self) -> Flight | None:
+        """Return a flight to wait for; None where this call has its answer or has to pay."""
+        if self.found is not None or not self._shares or self.request is None:
+            return None
+        flight, leads = self.place.flights.join(self.request.key)
+        if not leads:
+            return flight
+        self._flight = flight
+        return None
+
+    def _take(self, flight: Flight, began: float) -> None:
+        """Take a leader's answer; what was waited for it was not saved. Without one, pay."""
+        self._waited_s += time.perf_counter() - began
+        self._shares = flight.left
+        if (entry := flight.answer) is None:
+            return
+        if entry.provider_s is not None:
+            entry = entry._replace(provider_s=max(0.0, entry.provider_s - self._waited_s))
+        try:
+            self.found = Found(entry, answers.decode(entry.answer))
+        except StoreError as error:
+            self._warning = str(error)
+
+    @property
+    def _must_look_again(self) -> bool:
+        """Whether the answer may have come between the look and the lead."""
+        return self._flight is not None and self._landings != self.place.flights.landings
+
+    def _look_again(self) -> None:
+        self._search()
+        if self._flight is not None and self.found is not None:
+            self._flight.land(self.found.entry)
+
+    def _recalled(self) -> list[Generation] | None:
+        if self._waited_s or self._flight is not None:
+            self._lookup_s = time.perf_counter() - self.began - self._waited_s
+        if self.found is None:
+            return None
+        self._usage = answers.usage_of(self.found.generations)
+        return structured.read(self.found.generations, self.asked.kwargs)
+
     def _replay_miss(self) -> ReplayMissError:
+        """Make the error of a request that nothing recorded answers; the call tells of it."""
         self._failed = True
-        if self.request is None:
-            return ReplayMissError(
-                f"replay: this call of {self.label} cannot be recorded ({self._refusal})", ""
-            )
-        what = f"replay: nothing recorded answers this request to {self.label}"
-        asked = self._with_recorded_endpoint(self.request) or self.request
-        nearest = self._warning or self.place.nearest(asked)
-        return ReplayMissError(f"{what}; {nearest}" if nearest else what, RECORD_FIRST)
+        if self.request is not None:
+            asked = self._with_recorded_endpoint(self.request) or self.request
+            self._unrecorded, whole = self.place.unrecorded(asked)
+            what = f"replay: nothing recorded answers this request to {self.label}"
+            return ReplayMissError(f"{what}; {self._warning or whole}", RECORD_FIRST)
+        self._unrecorded = self._refusal or f"mode {self.mode}"
+        if self.place.location or not self.place.bypass_reason:
+            what = f"replay: this call of {self.label} cannot be recorded ({self._unrecorded})"
+            return ReplayMissError(what)
+        what = f"replay: this call of {self.label} would go past the cache ({self._unrecorded})"
+        return ReplayMissError(what, CHOOSE_FIRST)
 
     # --- the provider, and after it ---
 
     @contextmanager
-    def paying(self, shared_by: int = 1) -> Iterator[None]:
+    def paying(self, shared_by: int = 1, said: Callable[[], str] = str) -> Iterator[None]:
         """Time the provider; an exception in the block makes this call an error.
+
+        Enter it last, behind every wait: whether the request may be sent is asked here.
 
         Args:
             shared_by: How many calls the provider answers at once; its time is parted among them.
+            said: Puts together the text of a stream that came before an exception.
+
+        Raises:
+            ReplayMissError: Replay has begun meanwhile, so that nothing may be sent.
         """
+        if modes.current_mode() == "replay":
+            raise self._replay_miss()
         began = time.perf_counter()
         self._keep_here(True)
         try:
-            yield
+            try:
+                yield
+            finally:
+                self._keep_here(False)
+                self._provider_s = (time.perf_counter() - began - self._paused_s) / shared_by
         except GeneratorExit:
             self._left = True
             self._reason = "the stream was left before its end"
@@ -275,26 +372,21 @@ class OpenCall:
             self._failed = True
             self._reason = type(error).__name__
             self._left = isinstance(error, _LEFT)
+            if isinstance(error, ValidationError):
+                self._see_refused(error, said)
             raise
-        finally:
-            self._keep_here(False)
-            self._provider_s = (time.perf_counter() - began - self._paused_s) / shared_by
 
     def pause(self) -> None:
         """Note that the reader of a stream has its next piece."""
         self._keep_here(False)
         self._paused_at = time.perf_counter()
-        if self._flight is not None:
-            self._flight.pause()
 
     def resume(self) -> None:
         """Note that the reader of a stream wants more. A long pause is not the provider's time."""
         self._keep_here(True)
         pause_s = time.perf_counter() - self._paused_at
-        if pause_s > PAUSE_LIMIT_S:
+        if pause_s > _PAUSE_LIMIT_S:
             self._paused_s += pause_s
-        if self._flight is not None:
-            self._flight.resume()
 
     def _keep_here(self, keeps: bool) -> None:
         """Say whether what the provider's client sends now is kept here, as one answer."""
@@ -309,77 +401,61 @@ class OpenCall:
         """
         try:
             generations = answer()
-            self._usage = entry.usage_of(generations)
+            self._usage = answers.usage_of(generations)
+            self.ids = [id_ for each in generations if (id_ := id_of(each)) is not None]
+            for each in self.ids:
+                LEDGER.hand_out(each)
             if self.request is not None and self.mode in ("auto", "refresh"):
                 self._keep(self.request, generations)
-        except entry.NotStorableError as error:
+        except answers.NotStorableError as error:
             self._reason = error.reason
         except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
             self._warning = str(error)
 
-    def settle_refused(self, error: ValidationError, said: Callable[[], str] = str) -> None:
-        """Keep an answer that the caller's own class refused, which ``paying`` let through.
-
-        Args:
-            error: What the class raised.
-            said: Puts together the text of a stream that came before. Never raises, as ``settle``.
-        """
+    def _see_refused(self, error: ValidationError, said: Callable[[], str]) -> None:
+        """Note an answer that was paid for, though the caller's own class refused it."""
         try:
-            generations = structured.refused(error, self.kwargs, said())
+            generations = structured.refused(error, self.asked.kwargs, said())
         except Exception as fault:  # noqa: BLE001  # as in settle
             self._warning = str(fault)
             return
         if generations:
-            self.settle(lambda: generations)
+            self.refused = lambda: generations
 
     def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
-        verdict = entry.verdict(generations, max_tokens_given=request.limits_tokens)
+        verdict = answers.verdict(generations, max_tokens_given=request.limits_tokens)
         self._note = verdict.note
         if verdict.reason is not None and not _keeping.get():
             self._reason = verdict.reason
             return
-        package = type(self.model).__module__.partition(".")[0]
-        answer = entry.encode(generations, versions=entry.recording_versions(package))
-        hit = entry_of(request, answer, time.time(), self._provider_s)
+        package = type(self.asked.model).__module__.partition(".")[0]
+        answer = answers.encode(generations, versions=answers.recording_versions(package))
+        entry = entry_of(request, answer, time.time(), self._provider_s)
         if self._flight is not None:
             # Followers need not wait for the store; newcomers still find the flight.
-            self._flight.land(hit)
+            self._flight.land(entry)
         if self.place.read_only:
             self._reason = f"{self.place.location} is read-only"
             return
-        self.place.keep(self, request, hit)
-        self._stored = True
+        self._stored = self.place.keep(request, entry)
+        self._pending = not self._stored
 
     def close(self) -> None:
         """Free whoever waits for this call. Call it in every case; once is enough."""
-        if self._flight is not None:
-            self.place.flights.end(self._flight, failed=not self._left)
+        if self._flight is not None and self.request is not None:
+            self.place.flights.end(self.request.key, self._flight, left=self._left)
             self._flight = None
-        if self.request is not None and self._found is None and not self._stored:
-            recent.remember(self.request)  # no entry will tell of it
+        if self.request is not None and self.found is None and not self._stored:
+            _recent.append(self.request)  # no entry will tell of it
 
     # --- what it was ---
 
     @property
     def label(self) -> str:
         """The model as ``provider:name``."""
-        return self.request.model if self.request else keys.model_label(self.model, self.kwargs)
-
-    @property
-    def found(self) -> Found | None:
-        """What the cache held, after ``recall``."""
-        return self._found
-
-    @property
-    def hit_mark(self) -> dict[str, Any]:
-        """What a hit's message says of itself in ``response_metadata["llm_cache"]``."""
-        hit = self._found.hit if self._found else None
-        return {
-            "cached": True,
-            "key": self.request.key.hex() if self.request else None,
-            "recorded_at": hit.created_at if hit else None,
-            "saved_s": hit.provider_s if hit else None,
-        }
+        if self.request is not None:
+            return self.request.model
+        return keys.model_label(self.asked.model, self.asked.kwargs)
 
     def event(self, cell: int | None, wall_s: float) -> Call:
         """Return the event that tells of this call.
@@ -388,7 +464,8 @@ class OpenCall:
             cell: The cell that made it.
             wall_s: How long its caller waited, in seconds.
         """
-        hit = self._found.hit if self._found else None
+        entry = self.found.entry if self.found else None
+        elsewhere = self.place.keeps_elsewhere
         return Call(
             cell=cell,
             kind=self._kind(),
@@ -397,30 +474,43 @@ class OpenCall:
             wall_s=wall_s,
             lookup_s=self._lookup_s,
             provider_s=self._provider_s,
-            saved_s=hit.provider_s if hit else None,
+            saved_s=entry.provider_s if entry else None,
             usage=self._usage,
-            stored=self._stored,
+            stored=self._stored or (elsewhere and not (self._failed or self._left)),
             reason=self._reason,
-            recorded_at=hit.created_at if hit else None,
+            recorded_at=entry.created_at if entry else None,
             location=self.place.location,
-            canned=is_canned(type(self.model)),
+            canned=_is_canned(type(self.asked.model)),
             note=self._note,
             warning=self._warning,
+            unrecorded=self._unrecorded,
+            pending=self._pending,
         )
 
     def _kind(self) -> Kind:
         if self._failed:
             return "error"
-        if self._found is not None:
+        if self.found is not None:
             return "hit"
-        return "bypass" if self.mode == "bypass" else "miss"
+        return "bypass" if self.mode == "bypass" and not self.place.keeps_elsewhere else "miss"
 
-    def _describe(self) -> None:
-        try:
-            self.request = keys.describe(self.model, self.prompt, self.stop, self.kwargs)
-        except NotDescribableError as error:
-            self._refusal = error.reason
-        except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
-            self._refusal = f"{type(error).__name__} while describing the request"
-        if self.request is None:
-            self._reason = f"not cached: {self._refusal}"
+
+def id_of(generation: Generation) -> str | None:
+    """Return the id of a generation's message, where it has one."""
+    id_: str | None = getattr(getattr(generation, "message", None), "id", None)
+    return id_
+
+
+def entry_of(
+    request: keys.Request, answer: bytes, created_at: float, provider_s: float | None
+) -> Entry:
+    """Return the entry that keeps ``answer`` for ``request``."""
+    return Entry(
+        request.key,
+        answer,
+        created_at,
+        provider_s,
+        request=request.description,
+        prompt=request.prompt,
+        title=request.title,
+    )

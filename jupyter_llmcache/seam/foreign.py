@@ -17,16 +17,15 @@ from langchain_core.caches import BaseCache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGeneration, Generation
 
-from .. import answer as entry
+from .. import answer as answers
 from .. import modes
 from .. import request as keys
 from ..entry import Entry
 from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
 from ..stores.base import Store
 from .cache import ObservedCache
-from .call import RECORD_FIRST, OpenCall
+from .call import RECORD_FIRST, Found
 from .langchain_rows import langchain_strings
-from .places import Found
 
 logger = logging.getLogger(__name__)
 
@@ -45,41 +44,40 @@ class ForeignCache(ObservedCache):
         # A store's protocol has no way to say "nobody knows", which status shows for None.
         super().__init__(cast("Store", ForeignStore(cache)))
 
-    def find(self, call: OpenCall, request: keys.Request) -> Found | None:
+    def find(self, request: keys.Request) -> Found | None:
         """Return a copy of what the other cache holds for ``request``, or None.
 
         Raises:
             StoreError: The other cache raised, or holds something else than an answer.
         """
         with self._blaming():
-            held = self._cache.lookup(*_strings(call, request))
+            held = self._cache.lookup(*_strings(request))
         if held is None:
             return None
         generations = self._copied(held)
-        if isinstance(generations[0], ChatGeneration) != isinstance(call.model, BaseChatModel):
+        if isinstance(generations[0], ChatGeneration) != isinstance(
+            request.made_of[0], BaseChatModel
+        ):
             raise self._no_answer()
         return Found(None, generations)
 
-    def holds(self, call: OpenCall, request: keys.Request) -> bool:
+    def holds(self, request: keys.Request) -> bool:
         """Return whether the other cache answers ``request``."""
-        return self.find(call, request) is not None
+        return self.find(request) is not None
 
-    def keep(self, call: OpenCall, request: keys.Request, hit: Entry) -> None:
+    def keep(self, request: keys.Request, entry: Entry) -> bool:
         """Give the other cache a copy of the answer.
 
         Raises:
             StoreError: The other cache raised.
         """
         with self._blaming():
-            self._cache.update(*_strings(call, request), entry.decode(hit.answer))
+            self._cache.update(*_strings(request), answers.decode(entry.answer))
+        return True
 
-    def recorded_requests(self) -> Iterable[str]:
-        """Know no request: the other cache cannot be listed."""
-        return ()
-
-    def nearest(self, request: keys.Request) -> str | None:  # noqa: ARG002  # it knows none
+    def unrecorded(self, request: keys.Request) -> tuple[str, str]:  # noqa: ARG002  # it knows none
         """Know no request."""
-        return None
+        return (f"{self.location} cannot be listed",) * 2
 
     # --- LangChain's cache interface, for callers that show no model ---
 
@@ -173,6 +171,10 @@ class ForeignStore:
         self._cache = cache
         self.location = type(cache).__name__
 
+    def requests(self) -> list[str]:
+        """Know no request: the other cache cannot be listed."""
+        return []
+
     def count(self) -> None:
         """Nobody knows."""
 
@@ -212,8 +214,8 @@ def _blaming(location: str) -> Iterator[None]:
         raise StoreError(f"{location} failed: {type(error).__name__}: {error}") from error
 
 
-def _strings(call: OpenCall, request: keys.Request) -> tuple[str, str]:
-    strings = langchain_strings(call.model, call.prompt, call.stop, call.kwargs)
+def _strings(request: keys.Request) -> tuple[str, str]:
+    strings = langchain_strings(*request.made_of)
     prompt, llm_string = strings or (request.prompt, "")
     digest = hashlib.blake2b(request.description.encode(), digest_size=_DIGEST_BYTES).hexdigest()
     return prompt, f"{llm_string}---llmcache:{digest}"
@@ -230,7 +232,7 @@ def _names_model(prompt: str, llm_string: str) -> bool:
 def _may_store(prompt: str, llm_string: str, generations: Sequence[Generation]) -> bool:
     if modes.current_mode() in ("bypass", "replay") or not _names_model(prompt, llm_string):
         return False
-    return entry.verdict(generations, max_tokens_given=False).reason is None
+    return answers.verdict(generations, max_tokens_given=False).reason is None
 
 
 def _without_ids(generations: Iterable[Generation]) -> list[Generation]:

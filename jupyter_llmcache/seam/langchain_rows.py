@@ -60,13 +60,7 @@ class RowStore(Protocol):
         """Return what LangChain stored for these two strings, one text a generation, in order."""
 
 
-def find_rows(
-    store: RowStore,
-    model: BaseLanguageModel[Any],
-    prompt: Prompt,
-    stop: Sequence[str] | None,
-    kwargs: Mapping[str, Any],
-) -> list[Generation] | None:
+def find_rows(store: RowStore, request: keys.Request) -> list[Generation] | None:
     """Return the answer that LangChain's own cache kept for this request, or None.
 
     Rows of other langchain-core 1.x releases are found too, where only nulls and ids differ.
@@ -74,9 +68,10 @@ def find_rows(
     Raises:
         DamagedEntryError: There is such an answer, and it cannot be read.
     """
+    model, prompt, _, kwargs = request.made_of
     if isinstance(model, BaseLLM) and kwargs:
         return None  # LangChain leaves the call's arguments of a text model out of its string
-    strings = langchain_strings(model, prompt, stop, kwargs)
+    strings = langchain_strings(*request.made_of)
     if strings is None or not row_counts(model, strings[1]):
         return None
     for prompt_text in _prompt_spellings(strings[0], prompt):

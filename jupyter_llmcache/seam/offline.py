@@ -6,9 +6,11 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import modes
+from ..errors import StoreError
 from . import clients, sockets
 from .web_request import key_variables_in
 
@@ -78,8 +80,8 @@ def know(store: Store) -> None:
 
 def _prepare(store: Store) -> None:
     sockets.free(getattr(store, "hosts", ()))
-    names = key_variables_in(store.requests())
-    _place(names, PLACEHOLDER_KEY)
+    with suppress(StoreError):  # closed meanwhile, or it cannot be read, which its calls tell
+        _place(key_variables_in(store.requests()), PLACEHOLDER_KEY)
 
 
 def _place(names: Iterable[str], value: str) -> None:

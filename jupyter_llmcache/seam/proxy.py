@@ -1,7 +1,10 @@
-"""The provider's door: the four methods that every integration writes, with the cache in front.
+"""A model's shadow: the same model, with the cache standing at the provider's door.
 
-Each asks the cache, else calls the real model, and hands the answer over to be kept. The sync and
-the async form of a method differ in their awaits and in nothing else.
+LangChain's ``BaseChatModel`` and ``BaseLLM`` do everything around a provider and call the
+provider's own ``_generate``, ``_stream`` and their async forms, the methods that every integration
+writes. The shadow is a shallow copy whose four methods ask the cache first and otherwise call the
+real model, so that its state stays where it is. The sync and the async form of a method differ in
+their awaits and in nothing else.
 """
 
 from __future__ import annotations
@@ -13,25 +16,30 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
+    AsyncExitStack,
     ExitStack,
     aclosing,
     closing,
     nullcontext,
 )
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
-from pydantic import ValidationError
+from pydantic import BaseModel
 
-from .hits import as_hit
+from .call import OpenCall, id_of
 from .replay import Numbering, chat_chunks, in_blocks, keep, text_chunks, whole_message
+from .watch import Watch, run_message_id
 
-if TYPE_CHECKING:
-    from .call import OpenCall, Prompt
-    from .shadow import Watch
-
+_SHADOW_MARK = "_llmcache_shadow"
 _MANY = "a stream of several choices at once"
+
+
+def is_shadow(model: BaseLanguageModel[Any]) -> bool:
+    """Whether ``model`` is a shadow, whose calls are watched already."""
+    return _SHADOW_MARK in model.__dict__
 
 
 def closing_if_it_can(chunks: Any) -> AbstractContextManager[Any]:
@@ -44,22 +52,36 @@ def aclosing_if_it_can(chunks: Any) -> AbstractAsyncContextManager[Any]:
     return aclosing(chunks) if hasattr(chunks, "aclose") else nullcontext(chunks)
 
 
-class ProviderMethod:
-    """One of a door's methods as LangChain finds it on the shadow.
+def shadow_of(watch: Watch) -> BaseLanguageModel[Any]:
+    """Return the shadow of the watched model, whose requests ``watch`` answers.
 
-    LangChain looks at its signature before every call, which takes long for a bound method.
+    Raises:
+        Exception: The model cannot be copied.
     """
-
-    __signature__ = inspect.signature(lambda prompt, stop=None, run_manager=None, **kwargs: None)  # noqa: ARG005  # only looked at
-
-    __slots__ = ("_method",)
-
-    def __init__(self, method: Callable[..., Any]) -> None:
-        self._method = method
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the door's method."""
-        return self._method(*args, **kwargs)
+    model = watch.model
+    # LangChain keeps this on the instance; asked here, it is made once a model, not once a call.
+    getattr(model, "_serialized", None)
+    # Pydantic's own way to copy: a class may have a way of its own, for its own purposes.
+    shadow = BaseModel.__copy__(model)
+    door = ChatDoor(model, watch) if isinstance(model, BaseChatModel) else TextDoor(model, watch)
+    # Past pydantic on purpose: these are no fields, and the class must keep its own methods.
+    shadow.__dict__.update(
+        {
+            _SHADOW_MARK: True,
+            "rate_limiter": None,
+            "_generate": door.generate,
+            "_agenerate": door.agenerate,
+            "_stream": door.stream,
+            "_astream": door.astream,
+            # A provider's native event stream would go round the cache; None makes LangChain
+            # build the same events from ``_stream``.
+            "_stream_chat_model_events": None,
+            "_astream_chat_model_events": None,
+        }
+    )
+    if watch.other_cache is None:
+        shadow.__dict__["cache"] = False
+    return shadow
 
 
 class _Door(ABC):
@@ -83,66 +105,58 @@ class _Door(ABC):
         self, prompt: Any, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
         """Stand in for ``_stream``."""
-        with self._request_stream(prompt, stop, kwargs) as call:
-            recalled = call.recall()
+        with self._watch.request(prompt, stop, kwargs, self._many(kwargs)) as call:
+            recalled = call.recall(alone=True)
             if recalled is not None:
-                for chunk in self._replayed(as_hit(recalled[:1], call)[0]):
+                for chunk in self._replayed(self._watch.handed(call, recalled[:1])[0]):
                     if run_manager is not None:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
             parts = _Parts(self._model)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
-            try:
-                with call.paying():
-                    self._acquire()
-                    chunks = self._model._stream(prompt, stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
-                    with closing_if_it_can(chunks):
-                        for chunk in chunks:
-                            parts.add(chunk)
-                            call.pause()
-                            yield chunk
-                            call.resume()
-            except ValidationError as error:
-                call.settle_refused(error, lambda: parts.answer(self._whole)[0].text)
-                raise
+            self._acquire()
+            with call.paying(said=lambda: parts.answer(self._whole)[0].text):
+                chunks = self._model._stream(prompt, stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
+                with closing_if_it_can(chunks):
+                    for chunk in chunks:
+                        parts.add(chunk)
+                        call.pause()
+                        yield chunk
+                        parts.see_id(chunk)
+                        call.resume()
             call.settle(lambda: parts.answer(self._whole))
 
     async def astream(
         self, prompt: Any, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """Stand in for ``_astream``."""
-        with self._request_stream(prompt, stop, kwargs) as call:
-            recalled = await call.arecall()
+        async with self._watch.request(prompt, stop, kwargs, self._many(kwargs)) as call:
+            recalled = await call.arecall(alone=True)
             if recalled is not None:
-                for chunk in self._replayed(as_hit(recalled[:1], call)[0]):
+                for chunk in self._replayed(self._watch.handed(call, recalled[:1])[0]):
                     if run_manager is not None:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
             parts = _Parts(self._model)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
-            try:
-                with call.paying():
-                    await self._aacquire()
-                    chunks = self._model._astream(prompt, stop=stop, **options)  # noqa: SLF001  # as above
-                    async with aclosing_if_it_can(chunks):
-                        async for chunk in chunks:
-                            parts.add(chunk)
-                            call.pause()
-                            yield chunk
-                            call.resume()
-            except ValidationError as error:
-                call.settle_refused(error, lambda: parts.answer(self._whole)[0].text)
-                raise
-            call.settle(lambda: parts.answer(self._whole))
+            await self._aacquire()
+            with call.paying(said=lambda: parts.answer(self._whole)[0].text):
+                chunks = self._model._astream(prompt, stop=stop, **options)  # noqa: SLF001  # as above
+                async with aclosing_if_it_can(chunks):
+                    async for chunk in chunks:
+                        parts.add(chunk)
+                        call.pause()
+                        yield chunk
+                        parts.see_id(chunk)
+                        call.resume()
+            await call.place.run(lambda: call.settle(lambda: parts.answer(self._whole)))
 
-    def _request_stream(
-        self, prompt: Prompt, stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> AbstractContextManager[OpenCall]:
+    def _many(self, kwargs: dict[str, Any]) -> str | None:
         # Several choices come mixed in one stream, and could not be given out one by one later.
         choices = kwargs.get("n", getattr(self._model, "n", None)) or 1
-        return self._watch.request(prompt, stop, kwargs, _MANY if choices != 1 else None)
+        return _MANY if choices != 1 else None
 
     def _acquire(self) -> None:
         limiter = getattr(self._model, "rate_limiter", None)
@@ -178,17 +192,13 @@ class ChatDoor(_Door):
         with self._watch.request(messages, stop, kwargs) as call:
             recalled = call.recall()
             if recalled is not None:
-                return ChatResult(generations=as_hit(recalled, call))
+                return ChatResult(generations=self._watch.handed(call, recalled, run_manager))
             method = self._model._generate  # noqa: SLF001  # as above
-            try:
-                with call.paying():
-                    self._acquire()
-                    options = _options(method, run_manager, kwargs)
-                    result: ChatResult = method(messages, stop=stop, **options)
-            except ValidationError as error:
-                call.settle_refused(error)
-                raise
-            call.settle(lambda: _answers(result, self._model))
+            options = _options(method, run_manager, kwargs)
+            self._acquire()
+            with call.paying():
+                result: ChatResult = method(messages, stop=stop, **options)
+            call.settle(lambda: _answers(result, self._model, run_manager))
             return result
 
     async def agenerate(
@@ -199,20 +209,18 @@ class ChatDoor(_Door):
         **kwargs: Any,
     ) -> ChatResult:
         """Stand in for ``_agenerate``."""
-        with self._watch.request(messages, stop, kwargs) as call:
+        async with self._watch.request(messages, stop, kwargs) as call:
             recalled = await call.arecall()
             if recalled is not None:
-                return ChatResult(generations=as_hit(recalled, call))
+                return ChatResult(generations=self._watch.handed(call, recalled, run_manager))
             method = self._model._agenerate  # noqa: SLF001  # as above
-            try:
-                with call.paying():
-                    await self._aacquire()
-                    options = _options(method, run_manager, kwargs)
-                    result: ChatResult = await method(messages, stop=stop, **options)
-            except ValidationError as error:
-                call.settle_refused(error)
-                raise
-            call.settle(lambda: _answers(result, self._model))
+            options = _options(method, run_manager, kwargs)
+            await self._aacquire()
+            with call.paying():
+                result: ChatResult = await method(messages, stop=stop, **options)
+            await call.place.run(
+                lambda: call.settle(lambda: _answers(result, self._model, run_manager))
+            )
             return result
 
 
@@ -238,18 +246,16 @@ class TextDoor(_Door):
         method = functools.partial(self._model._generate, stop=stop)  # noqa: SLF001  # as above
         options = _options(self._model._generate, run_manager, kwargs)  # noqa: SLF001  # as above
         with ExitStack() as requests:
-            batch = self._batch(requests, prompts, stop, kwargs)
-            for call in batch.calls:
-                batch.take(call, call.recall(may_wait=len(batch.calls) == 1))
-            while batch.pending:
-                if batch.missing:
-                    with batch.paying():
-                        self._acquire()
-                        result = method(list(batch.missing), **options)
-                    batch.settle(result)
-                if batch.late:
-                    call = batch.late.pop()
-                    batch.take(call, call.recall())
+            batch = _TextBatch(prompts)
+            self._watch.seen += len(prompts) - len(batch.distinct)
+            for prompt in batch.distinct:
+                call = requests.enter_context(self._watch.request(prompt, stop, kwargs))
+                batch.take(prompt, call, call.recall(alone=batch.is_many))
+            if batch.missing:
+                self._acquire()
+                with batch.paying():
+                    result = method(list(batch.missing), **options)
+                batch.settle(result)
             if run_manager is not None and getattr(self._model, "streaming", False):
                 for chunk in batch.replayed():
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -265,71 +271,49 @@ class TextDoor(_Door):
         """Stand in for ``_agenerate``."""
         method = functools.partial(self._model._agenerate, stop=stop)  # noqa: SLF001  # as above
         options = _options(self._model._agenerate, run_manager, kwargs)  # noqa: SLF001  # as above
-        with ExitStack() as requests:
-            batch = self._batch(requests, prompts, stop, kwargs)
-            for call in batch.calls:
-                batch.take(call, await call.arecall(may_wait=len(batch.calls) == 1))
-            while batch.pending:
-                if batch.missing:
-                    with batch.paying():
-                        await self._aacquire()
-                        result = await method(list(batch.missing), **options)
-                    batch.settle(result)
-                if batch.late:
-                    call = batch.late.pop()
-                    batch.take(call, await call.arecall())
+        async with AsyncExitStack() as requests:
+            batch = _TextBatch(prompts)
+            self._watch.seen += len(prompts) - len(batch.distinct)
+            for prompt in batch.distinct:
+                call = await requests.enter_async_context(self._watch.request(prompt, stop, kwargs))
+                batch.take(prompt, call, await call.arecall(alone=batch.is_many))
+            if batch.missing:
+                await self._aacquire()
+                with batch.paying():
+                    result = await method(list(batch.missing), **options)
+                await self._watch.run(lambda: batch.settle(result))
             if run_manager is not None and getattr(self._model, "streaming", False):
                 for chunk in batch.replayed():
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             return batch.result()
-
-    def _batch(
-        self,
-        requests: ExitStack,
-        prompts: list[str],
-        stop: list[str] | None,
-        kwargs: dict[str, Any],
-    ) -> _TextBatch:
-        """Open one call a distinct prompt, so that equal prompts in one batch are paid once."""
-        calls = [
-            requests.enter_context(self._watch.request(prompt, stop, kwargs))
-            for prompt in dict.fromkeys(prompts)
-        ]
-        return _TextBatch(prompts, calls)
 
 
 class _TextBatch:
     """The prompts of one call of a text model: some recalled, the others paid for together.
 
     Attributes:
-        calls: One a distinct prompt.
-        missing: What has to be paid for now, by prompt.
-        late: What other calls are paying for; to be waited for only while nothing of this batch
-            is in flight, so that two batches never wait for each other.
+        distinct: The prompts, equal ones once.
+        missing: What has to be paid for, by prompt.
     """
 
-    def __init__(self, prompts: list[str], calls: list[OpenCall]) -> None:
+    def __init__(self, prompts: list[str]) -> None:
         self._prompts = prompts
-        self.calls = calls
+        self.distinct = list(dict.fromkeys(prompts))
         self.missing: dict[str, OpenCall] = {}
-        self.late: list[OpenCall] = []
         self._answers: dict[str, list[Any]] = {}
         self._recalled: list[Generation] = []
         self._llm_output: dict[str, Any] | None = None
 
     @property
-    def pending(self) -> bool:
-        return bool(self.missing or self.late)
+    def is_many(self) -> bool:
+        return len(self.distinct) > 1
 
-    def take(self, call: OpenCall, recalled: list[Generation] | None) -> None:
-        prompt = str(call.prompt)
-        if recalled is not None:
-            self._answers[prompt] = as_hit(recalled, call)
-            self._recalled += recalled[:1]
-        elif call.follows:
-            self.late.append(call)
-        else:
+    def take(self, prompt: str, call: OpenCall, recalled: list[Generation] | None) -> None:
+        if recalled is None:
             self.missing[prompt] = call
+        else:
+            self._answers[prompt] = recalled
+            self._recalled += recalled[:1]
 
     def paying(self) -> ExitStack:
         stack = ExitStack()
@@ -339,11 +323,11 @@ class _TextBatch:
 
     def settle(self, result: LLMResult) -> None:
         self._llm_output = result.llm_output
-        missing, self.missing = self.missing, {}
-        for (prompt, call), generations in zip(missing.items(), result.generations, strict=False):
+        for (prompt, call), generations in zip(
+            self.missing.items(), result.generations, strict=False
+        ):
             self._answers[prompt] = generations
             call.settle(functools.partial(list, generations))
-            call.close()
 
     def replayed(self) -> Iterator[Any]:
         for generation in self._recalled:
@@ -351,7 +335,7 @@ class _TextBatch:
 
     def result(self) -> LLMResult:
         generations = [self._answers.get(prompt, []) for prompt in self._prompts]
-        if len(self.calls) < len(self._prompts):
+        if len(self.distinct) < len(self._prompts):
             # Equal prompts share an answer, but nobody may see what another does to his.
             generations = [[g.model_copy(deep=True) for g in answer] for answer in generations]
         return LLMResult(generations=generations, llm_output=self._llm_output)
@@ -363,6 +347,7 @@ class _Parts:
     def __init__(self, model: Any) -> None:
         self._numbering = Numbering(model)
         self._chunks: list[Callable[[], Any]] = []
+        self._id: str | None = None
         self._fault: Exception | None = None
 
     def add(self, chunk: Any) -> None:
@@ -372,6 +357,10 @@ class _Parts:
             self._chunks.append(keep(chunk))
         except Exception as error:  # noqa: BLE001  # whatever a provider puts into a chunk
             self._fault = error
+
+    def see_id(self, chunk: Any) -> None:
+        """Note the id that LangChain gave a chunk after it was handed over."""
+        self._id = self._id or id_of(chunk)
 
     def answer(self, whole: Callable[[Any], Generation]) -> list[Generation]:
         """Add the chunks up.
@@ -383,10 +372,25 @@ class _Parts:
             raise self._fault
         if not self._chunks:
             return []
-        first, *others = [make() for make in self._chunks]
+        first, *others = [_as_told(make()) for make in self._chunks]
         if others and isinstance(first, ChatGeneration):
-            return [whole(first + others)]  # type: ignore[operator]  # all at once is faster
-        return [whole(functools.reduce(lambda left, right: left + right, others, first))]
+            return [self._named(whole(first + others))]  # type: ignore[operator]  # all at once is faster
+        return [
+            self._named(whole(functools.reduce(lambda left, right: left + right, others, first)))
+        ]
+
+    def _named(self, generation: Generation) -> Generation:
+        if isinstance(generation, ChatGeneration) and generation.message.id is None:
+            generation.message.id = self._id
+        return generation
+
+
+def _as_told(chunk: Any) -> Any:
+    """Lay what a chunk says of its generation into its message, as LangChain does."""
+    if isinstance(chunk, ChatGeneration) and chunk.generation_info:
+        message = chunk.message
+        message.response_metadata = {**chunk.generation_info, **message.response_metadata}
+    return chunk
 
 
 def _options(
@@ -402,17 +406,21 @@ def _takes_run_manager(function: Callable[..., Any]) -> bool:
     return "run_manager" in inspect.signature(function).parameters
 
 
-def _answers(result: ChatResult, model: Any) -> Sequence[Generation]:
-    """Return the generations as the caller will see them.
+def _answers(result: ChatResult, model: Any, run_manager: Any) -> Sequence[Generation]:
+    """Return the generations as the caller will see them, once LangChain has added what it knows.
 
-    LangChain lays what the provider says of a whole call into the message, when there is one; a
-    hit has no such output, so it is kept in the message.
+    That is an id, and in the metadata what the provider said of the generation and, where there is
+    only one, of the whole call.
     """
     said = (result.llm_output if len(result.generations) == 1 else None) or {}
+    run_id = getattr(run_manager, "run_id", None)
     seen = []
-    for generation in result.generations:
+    for number, generation in enumerate(result.generations):
         message, info = in_blocks(generation.message, model), generation.generation_info
-        metadata = {**said, **(info or {}), **message.response_metadata}
-        message = message.model_copy(update={"response_metadata": metadata})
+        update = {
+            "id": message.id or (run_message_id(run_id, number) if run_id else None),
+            "response_metadata": {**said, **(info or {}), **message.response_metadata},
+        }
+        message = message.model_copy(update=update)
         seen.append(ChatGeneration(message=message, generation_info=info))
     return seen

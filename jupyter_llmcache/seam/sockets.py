@@ -139,8 +139,13 @@ def _connections() -> Iterator[socket.socket]:
         return
     for file in files:
         try:
-            found = socket.socket(fileno=os.dup(file))
-        except OSError:  # no socket, or closed meanwhile
+            copy = os.dup(file)
+        except OSError:  # closed meanwhile
+            continue
+        try:
+            found = socket.socket(fileno=copy)
+        except OSError:  # no socket
+            os.close(copy)
             continue
         with found:
             yield found

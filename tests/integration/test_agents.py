@@ -64,7 +64,6 @@ def without_ids(messages: list[Any]) -> list[Any]:
     for message in messages:
         data = message.model_dump()
         data.pop("id")
-        data["response_metadata"].pop("llm_cache", None)
         plain.append(data)
     return plain
 

@@ -39,7 +39,7 @@ from jupyter_llmcache import (
 from jupyter_llmcache.course import Imported, export_database, export_lines, import_file
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError, StoreError
-from jupyter_llmcache.seam.places import entry_of
+from jupyter_llmcache.seam.call import entry_of
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.entries import as_put

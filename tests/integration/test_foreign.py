@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_ollama import ChatOllama, OllamaLLM
 
 from jupyter_llmcache import calls, mode
+from jupyter_llmcache import request as keys
 from jupyter_llmcache.errors import ReplayMissError, StoreError
 from jupyter_llmcache.seam.foreign import ForeignCache
 
@@ -178,8 +179,7 @@ def test_a_preview_tells_whether_it_would_hit(foreign, chat_openai):
     llm = chat_openai(cache=foreign)
 
     def held() -> bool:
-        call = foreign.open(llm, [HumanMessage("Well?")], None, {})
-        return foreign.holds(call, call.request)
+        return foreign.holds(keys.describe(llm, [HumanMessage("Well?")], None, {}))
 
     assert not held()
     llm.invoke("Well?")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from langchain_core.globals import get_llm_cache
 
+from jupyter_llmcache import call_of
+
 
 @pytest.fixture
 def llm_shell(shell, chat_openai):
@@ -94,7 +96,7 @@ def test_a_plain_call_shares_its_entry_with_the_magic(llm_shell, openai_server):
     openai_server.delay_s = 0.05
     assert llm_shell.run("%%llm --no-stream\nTell me a joke").value.cached is False
     message = llm_shell.run("llm.invoke('Tell me a joke')").value
-    assert message.response_metadata["llm_cache"]["cached"] is True
+    assert call_of(message).kind == "hit"
     assert llm_shell.run("%llm Tell me a joke").value.cached is True
     assert len(openai_server.requests) == 1
 

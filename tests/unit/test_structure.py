@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("text",),
     ("modes",),
-    ("ledger",),
+    ("ledger", "entry"),
     ("settings",),
     ("providers", "pricing"),
     ("request", "answer", "stores", "draw"),

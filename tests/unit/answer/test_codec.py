@@ -25,6 +25,7 @@ from langchain_core.outputs import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from jupyter_llmcache import answer as entry
+from jupyter_llmcache import call_of
 from jupyter_llmcache.errors import DamagedEntryError
 
 VERSIONS = {"jupyter_llmcache": "0.1.0", "langchain-core": "1.8.3"}
@@ -353,7 +354,7 @@ def test_structured_output_is_recalled(chat_openai, openai_server, responses):
     answers = [ask.invoke("Which city?") for _ in range(3)]
     assert openai_server.answered == 1
     assert [answer["parsed"] for answer in answers] == [City(cityName="text", people=[1])] * 3
-    assert answers[1]["raw"].response_metadata["llm_cache"]["cached"] is True
+    assert call_of(answers[1]["raw"]).kind == "hit"
 
 
 # --- damage ---

@@ -1,0 +1,210 @@
+"""One public call of a model, watched: the requests it makes, the events it leaves.
+
+A hit costs nothing: callbacks see a usage of zero, the caller gets the message as it was recorded.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import Generation, LLMResult
+from langchain_core.utils.utils import LC_ID_PREFIX
+
+from .. import answer as answers
+from .. import request as keys
+from ..ledger import LEDGER, Call
+from .call import Asked, OpenCall, Place, id_of
+
+T = TypeVar("T")
+
+#: What a hit costs, as callbacks are told.
+_NOTHING_USED = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+
+
+class Watch:
+    """One public call of one model: the requests it makes, and the events it leaves.
+
+    Use it as a context manager around the call.
+
+    Args:
+        model: Whose method was called.
+        place: Where the answers are kept.
+        bypass_reason: Why this call is not asked of the cache; None where it is.
+        opened: Its only request, where it is open already.
+        other_cache: The name of the cache that LangChain asks before it comes to the door.
+    """
+
+    def __init__(
+        self,
+        model: BaseLanguageModel[Any],
+        place: Place,
+        bypass_reason: str | None = None,
+        opened: OpenCall | None = None,
+        other_cache: str | None = None,
+    ) -> None:
+        self._began = time.perf_counter()
+        self._cell = LEDGER.cell
+        self._place = place
+        self._bypass_reason = bypass_reason
+        self._opened = opened
+        self.other_cache = other_cache
+        self._ended: list[tuple[OpenCall, float]] = []
+        self._detached = False
+        #: What callbacks must not see of a hit, by the id of its message.
+        self._put_aside: dict[str, AIMessage] = {}
+        self.model = model
+        #: How many prompts came to the provider's door.
+        self.seen = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        ended, self._ended = self._ended, []
+        if len(ended) == 1:
+            # What LangChain did around the only request is part of the caller's wait.
+            ended = [(ended[0][0], time.perf_counter() - self._began)]
+        for call, wall_s in ended:
+            LEDGER.record(call.event(self._cell, wall_s), call.ids)
+
+    def answered_elsewhere(self, generation: Any) -> None:
+        """Tell of a hit of the other cache, which LangChain found before it came to the door."""
+        label = keys.model_label(self.model, {})
+        usage = answers.usage_of([generation])
+        wall_s = time.perf_counter() - self._began
+        call = Call(self._cell, "hit", label, None, wall_s, usage=usage, location=self.other_cache)
+        LEDGER.record(call, [id_] if (id_ := id_of(generation)) else ())
+
+    def detach(self) -> None:
+        """Let each request tell of itself when it ends, because the public call returns before."""
+        self._detached = True
+
+    def request(
+        self, prompt: Any, stop: list[str] | None, kwargs: Any, reason: str | None = None
+    ) -> _Visit:
+        """Take one request of this call in hand; leave the block when its answer is complete."""
+        return _Visit(self, Asked(self.model, prompt, stop, kwargs), reason)
+
+    def open(self, asked: Asked, reason: str | None) -> OpenCall:
+        """Return the request in hand, its answer looked for."""
+        self.seen += 1
+        call, self._opened = self._opened, None
+        if call is None:
+            call = OpenCall(self._place, asked, self._bypass_reason or reason)
+            call.find()
+        return call
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run what may touch a file, off the running event loop."""
+        return await self._place.run(function)
+
+    def end(self, call: OpenCall, wall_s: float) -> None:
+        """Note that ``call`` is over, ``wall_s`` seconds after it was taken in hand."""
+        if self._detached:
+            LEDGER.record(call.event(self._cell, wall_s), call.ids)
+        else:
+            self._ended.append((call, wall_s))
+
+    # --- what callbacks see of a hit, and what the caller gets ---
+
+    def handed(
+        self, call: OpenCall, generations: Sequence[Generation], run_manager: Any = None
+    ) -> list[Any]:
+        """Return a hit's generations with their ids, and with a usage of nothing for callbacks."""
+        call.ids = hand_out(generations, getattr(run_manager, "run_id", None))
+        for generation in generations:
+            message = getattr(generation, "message", None)
+            if isinstance(message, AIMessage) and message.usage_metadata is not None:
+                self._put_aside[str(message.id)] = message
+                nothing = {"usage_metadata": _NOTHING_USED.copy()}
+                generation.message = message.model_copy(update=nothing)  # type: ignore[attr-defined]  # it has one
+        return list(generations)
+
+    def restored(self, result: LLMResult) -> LLMResult:
+        """Return the result of a finished call with each hit's message as it was recorded.
+
+        Callbacks may still hold what they were told, so that it is left as it is.
+        """
+        if not self._put_aside:
+            return result
+        generations = [[self._restored(each) for each in one] for one in result.generations]
+        return result.model_copy(update={"generations": generations})
+
+    def _restored(self, generation: Any) -> Any:
+        aside = self._put_aside.get(id_of(generation) or "")
+        if aside is None:
+            return generation
+        message = generation.message.model_copy(
+            update={
+                "usage_metadata": aside.usage_metadata,
+                "response_metadata": aside.response_metadata,
+            }
+        )
+        return generation.model_copy(update={"message": message})
+
+    def restored_chunk(self, chunk: Any) -> Any:
+        """Return a hit's chunk with its own usage; others as they are."""
+        aside = self._put_aside.get(getattr(chunk, "id", None) or "")
+        if aside is None or chunk.usage_metadata is None:
+            return chunk
+        return chunk.model_copy(update={"usage_metadata": aside.usage_metadata})
+
+
+class _Visit:
+    """The block in which one request is answered; as ``async with`` it keeps files off the loop."""
+
+    __slots__ = ("_asked", "_began", "_call", "_reason", "_watch")
+
+    def __init__(self, watch: Watch, asked: Asked, reason: str | None) -> None:
+        self._began = time.perf_counter()
+        self._watch, self._asked, self._reason = watch, asked, reason
+
+    def __enter__(self) -> OpenCall:
+        self._call = self._watch.open(self._asked, self._reason)
+        return self._call
+
+    def __exit__(self, *error: object) -> None:
+        if self._call.refused is not None:
+            self._call.settle(self._call.refused)
+        self._end()
+
+    async def __aenter__(self) -> OpenCall:
+        self._call = await self._watch.run(lambda: self._watch.open(self._asked, self._reason))
+        return self._call
+
+    async def __aexit__(self, *error: object) -> None:
+        if (refused := self._call.refused) is not None:
+            await self._watch.run(lambda: self._call.settle(refused))
+        self._end()
+
+    def _end(self) -> None:
+        self._call.close()
+        if not self._call.is_preview:
+            self._watch.end(self._call, time.perf_counter() - self._began)
+
+
+def hand_out(generations: Sequence[Generation], run_id: object = None) -> list[str]:
+    """Give the messages of a hit the ids under which they are handed out, and return these."""
+    ids = []
+    for number, generation in enumerate(generations):
+        message = getattr(generation, "message", None)
+        if message is not None:
+            message.id = LEDGER.hand_out(message.id or run_message_id(run_id, number))
+            ids.append(message.id)
+    return ids
+
+
+def run_message_id(run_id: object, number: int) -> str:
+    """Return the id that LangChain gives a message whose provider gave it none."""
+    return f"{LC_ID_PREFIX}-{run_id or uuid.uuid4()}-{number}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .tex import ENVIRONMENTS, MAX_CHARS
+from .tex import ENVIRONMENTS, MARKS, MAX_CHARS
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _BEGIN = re.compile(rf"\\begin\{{((?:{'|'.join(sorted(ENVIRONMENTS))})\*?)\}}")
 _OPENERS = re.compile(r"\$\$?(?!\$)|\\\(|\\\[")
-_CLOSERS = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 #: What may stand before a formula and behind it, marks of emphasis apart.
 _BEFORE = re.compile(r"(?:\A|[\s(\[{'\"\-/|>=,:;<\\]|[^\x00-\x7f])[*_~]*\Z")
 _BEHIND = re.compile(r"[*_~]*(?:\Z|[\s.,;:!?)\]}'\"\-/|<=+>\\]|[^\x00-\x7f]|(?:th|st|nd|rd)\b)")
@@ -76,7 +75,7 @@ def _formula_end(text: str, start: int, limit: int) -> int | None:
     found = _closed(text, opener.group(), opener.end(), limit)
     if found is None:
         return None
-    end = found + len(_CLOSERS[opener.group()])
+    end = found + len(MARKS[opener.group()])
     behind = text[end : min(limit, end + 20)]
     if not _BEHIND.match(behind) or (opener.group()[0] == "\\" and _NOT_BEHIND.match(behind)):
         return None
@@ -85,7 +84,7 @@ def _formula_end(text: str, start: int, limit: int) -> int | None:
 
 def _closed(text: str, opener: str, inside: int, limit: int) -> int | None:
     """Return where the formula's closing mark begins; None where what is inside is no formula."""
-    closer = _CLOSERS[opener]
+    closer = MARKS[opener]
     ends = _unescaped(text, closer, inside, min(limit, inside + MAX_CHARS))
     if ends is None:
         return None

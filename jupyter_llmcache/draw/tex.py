@@ -101,7 +101,8 @@ _TOKEN = re.compile(
 _LENGTH_FOLLOWS = re.compile(r"\*?\s*\[")
 _NAMED = re.compile(r"\s*\{([a-zA-Z]+)\*?\}")
 
-_MARKS = re.compile(r"\A(\$\$|\$|\\\(|\\\[)(.*?)(\$\$|\$|\\\)|\\\])\Z", re.DOTALL)
+#: What a formula stands between; an environment stands alone.
+MARKS = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
 # What only places or colours is taken out, so that the formula itself can be set; what another
 # package defines has its usual name.
 _LENGTH = r"-?(?:\d+\.?\d*|\.\d+)\s*[a-z]{2}"
@@ -123,13 +124,19 @@ def harmless(formula: str) -> str | None:
 
     Labels, colours and lengths are taken out of it, and a tag is set beside it.
     """
-    marked = _MARKS.match(formula)
-    opening, body, closing = marked.groups() if marked else ("", formula, "")
+    opening, body, closing = _split(formula)
     if len(body) > MAX_CHARS:
         return None
     for pattern, instead in _INSTEAD:
         body = pattern.sub(instead, body)
     return f"{opening}{body}{closing}" if _is_harmless(body) else None
+
+
+def _split(formula: str) -> tuple[str, str, str]:
+    for opening, closing in MARKS.items():
+        if formula.startswith(opening):
+            return opening, formula[len(opening) : -len(closing)], closing
+    return "", formula, ""
 
 
 def _is_harmless(formula: str) -> bool:
@@ -185,28 +192,26 @@ _WITHOUT_MATHJAX = ("COLAB_RELEASE_TAG", "VSCODE_PID")
 
 def draws_mathml() -> bool:
     """Return whether formulas are set here: the front end does not, and math-core is installed."""
-    return any(name in os.environ for name in _WITHOUT_MATHJAX) and _converter() is not None
+    return (
+        any(name in os.environ for name in _WITHOUT_MATHJAX) and find_spec("math_core") is not None
+    )
 
 
 def mathml(formula: str) -> str | None:
     """Return a harmless formula as MathML; None where MathJax is to set it, or nothing can."""
     if not draws_mathml():
         return None
-    marked = _MARKS.match(formula)
-    mark, body = (marked[1], marked[2]) if marked else ("$$", formula)
-    converter = _converter()
-    if converter is None:
-        return None
+    opening, body, _ = _split(formula)
     try:
-        return converter.convert_with_local_state(body, displaystyle=mark in ("$$", r"\["))
+        return _converter().convert_with_local_state(
+            body, displaystyle=opening in ("$$", r"\[", "")
+        )
     except Exception:  # noqa: BLE001  # what it cannot set stands as it was typed
         return None
 
 
 @cache
-def _converter() -> LatexToMathML | None:
-    if find_spec("math_core") is None:
-        return None
+def _converter() -> LatexToMathML:
     from math_core import LatexToMathML
 
     return LatexToMathML()

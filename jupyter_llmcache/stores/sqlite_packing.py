@@ -11,15 +11,47 @@ from ..errors import DamagedEntryError, StoreError
 
 #: Shorter texts stay readable in the file, and are searched faster than compressed ones.
 PLAIN_TEXT_BYTES = 2048
-#: Shorter answers shrink by less than the time to unpack them on every hit is worth.
+#: Shorter answers that are not JSON shrink by less than the time to unpack them is worth.
 PLAIN_ANSWER_BYTES = 1024
+#: Longer answers gain nothing from the words below: it is how far back deflate looks.
+_WORDS_BYTES = 32 * 1024
+#: What many answers say around their text, so that a short one shrinks to little more than that,
+#: and faster than without. The likeliest stands last. Never change it: files are read by it.
+_WORDS = (
+    b'"},{"arguments":"{\\"call_id":"call_"type":"function_call"tool_call_chunk"status":"completed"'
+    b'"content":[{"id":"rs_"summary":[{"text":"type":"summary_text"}],"type":"reasoning"},'
+    b'"thinking":"signature":"cache_creation":0,"ephemeral_5m_input_tokens"reasoning":0'
+    b'{"model":"created_at":"2026-01-01T00:00:00.000000Z","done":true,"done_reason":"stop",'
+    b'"total_duration":"load_duration":"prompt_eval_count":"prompt_eval_duration":"eval_count":'
+    b'"eval_duration":"model_provider":"ollama"langchain-ollama":"langchain-google-genai":"'
+    b'"content":[{"type":"text","text":"annotations":[],"index":0,"id":"msg_'
+    b'"container":null,"diagnostics":null,"model":"claude-stop_details":null,"stop_reason":'
+    b'"end_turn","stop_sequence":null,"usage":{"cache_creation":null,'
+    b'"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"inference_geo":null,'
+    b'"output_tokens_details":null,"server_tool_use":null,"service_tier":null,"speed":null},'
+    b'"model_provider":"anthropic"langchain-anthropic":"'
+    b'"response_metadata":{"id":"resp_"created_at":17"metadata":{},"model":"gpt-'
+    b'"object":"response","service_tier":"default","status":"completed"'
+    b'"tool_calls":[{"name":"args":{"id":"call_"type":"tool_call"}],"invalid_tool_calls":['
+    b'{"format":1,"versions":{"jupyter_llmcache":"0.2.0","langchain-core":"1.8.3",'
+    b'"langchain-openai":"1.7.4"},"generations":[{"message":{"content":"'
+    b'","additional_kwargs":{"refusal":null},"response_metadata":{"token_usage":'
+    b'{"completion_tokens":12,"prompt_tokens":11,"total_tokens":23,"completion_tokens_details":'
+    b'{"accepted_prediction_tokens":null,"audio_tokens":0,"reasoning_tokens":0,'
+    b'"rejected_prediction_tokens":null,"text_tokens":null},"prompt_tokens_details":'
+    b'{"audio_tokens":0,"cache_write_tokens":null,"cached_tokens":0,"image_tokens":null,'
+    b'"text_tokens":null}},"model_provider":"openai","model_name":"gpt-","system_fingerprint":'
+    b'"fp_","id":"chatcmpl-","service_tier":"default","finish_reason":"stop","logprobs":null},'
+    b'"id":"lc_run--","usage_metadata":{"input_tokens":11,"output_tokens":12,"total_tokens":23,'
+    b'"input_token_details":{"audio":0,"cache_read":0},"output_token_details":{"audio":0,'
+    b'"reasoning":0}}},"info":{"finish_reason":"stop","logprobs":null}}]}'
+)
 #: No answer or prompt of a model is larger; a row that claims more is hostile or damaged.
 MAX_UNPACKED_BYTES = 1 << 28
 
 _CHECKSUM_BYTES = 8
 _TIMES = struct.Struct("<dd")
-_RAW, _ZLIB = b"\x00", b"\x01"
-_ZLIB_MARK = _ZLIB[0]
+_RAW, _ZLIB, _ZLIB_WITH_WORDS = b"\x00", b"\x01", b"\x02"
 
 
 def pack_answer(answer: bytes) -> bytes:
@@ -29,11 +61,14 @@ def pack_answer(answer: bytes) -> bytes:
         StoreError: It is larger than any row may be.
     """
     _check_size(len(answer))
-    if len(answer) >= PLAIN_ANSWER_BYTES:
-        packed = zlib.compress(answer)
-        if len(packed) < len(answer):
-            return _ZLIB + packed
-    return _RAW + answer
+    if answer.startswith(b"{") and len(answer) < _WORDS_BYTES:
+        deflater = zlib.compressobj(zdict=_WORDS)
+        packed = _ZLIB_WITH_WORDS + deflater.compress(answer) + deflater.flush()
+    elif len(answer) >= PLAIN_ANSWER_BYTES:
+        packed = _ZLIB + zlib.compress(answer)
+    else:
+        return _RAW + answer
+    return packed if len(packed) <= len(answer) else _RAW + answer
 
 
 def unpack_answer(packed: bytes) -> bytes:
@@ -46,6 +81,8 @@ def unpack_answer(packed: bytes) -> bytes:
         return packed[1:]
     if packed[:1] == _ZLIB:
         return _inflate(memoryview(packed)[1:])
+    if packed[:1] == _ZLIB_WITH_WORDS:
+        return _inflate(memoryview(packed)[1:], _WORDS)
     raise DamagedEntryError("an answer is packed in an unknown way")
 
 
@@ -86,8 +123,8 @@ def checksum(
     return blake2b(key + times + packed_answer, digest_size=_CHECKSUM_BYTES).digest()
 
 
-def _inflate(data: bytes | memoryview) -> bytes:
-    inflater = zlib.decompressobj()
+def _inflate(data: bytes | memoryview, words: bytes = b"") -> bytes:
+    inflater = zlib.decompressobj(zdict=words)
     try:
         text = inflater.decompress(data, MAX_UNPACKED_BYTES)
     except zlib.error as error:

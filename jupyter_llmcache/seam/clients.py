@@ -85,26 +85,7 @@ def _httpx(original: Method, module: ModuleType) -> Method:
         response.stream = tee(response.stream, visit)
         return response
 
-    class Tee(module.SyncByteStream):  # type: ignore[misc,name-defined]
-        def __init__(self, stream: Any, visit: web.Visit) -> None:
-            self._stream, self._visit = stream, visit
-            self._pieces = iter(stream)
-
-        def __iter__(self) -> Iterator[bytes]:
-            for piece in self._pieces:
-                self._visit.feed(piece)
-                yield piece
-            self._visit.end()
-
-        def close(self) -> None:
-            if self._visit.wants_rest:
-                for piece in self._pieces:
-                    self._visit.feed(piece)
-                self._visit.end()
-            self._visit.end(whole=False)
-            self._stream.close()
-
-    tee = Tee
+    tee = _sync_tee(module)
     return handle_request
 
 
@@ -124,15 +105,51 @@ def _httpx_async(original: Method, module: ModuleType) -> Method:
         response.stream = tee(response.stream, visit)
         return response
 
+    tee = _async_tee(module)
+    return handle_async_request
+
+
+def _sync_tee(module: ModuleType) -> Any:
+    class Tee(module.SyncByteStream):  # type: ignore[misc,name-defined]
+        def __init__(self, stream: Any, visit: web.Visit) -> None:
+            self._stream, self._visit = stream, visit
+            self._pieces = iter(stream)
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for piece in self._pieces:
+                    self._visit.feed(piece)
+                    yield piece
+            except Exception:
+                self._visit.end(whole=False)
+                raise
+            self._visit.end()
+
+        def close(self) -> None:
+            if self._visit.wants_rest:
+                for piece in self._pieces:
+                    self._visit.feed(piece)
+                self._visit.end()
+            self._visit.end(whole=False)
+            self._stream.close()
+
+    return Tee
+
+
+def _async_tee(module: ModuleType) -> Any:
     class Tee(module.AsyncByteStream):  # type: ignore[misc,name-defined]
         def __init__(self, stream: Any, visit: web.Visit) -> None:
             self._stream, self._visit = stream, visit
             self._pieces = aiter(stream)
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for piece in self._pieces:
-                self._visit.feed(piece)
-                yield piece
+            try:
+                async for piece in self._pieces:
+                    self._visit.feed(piece)
+                    yield piece
+            except Exception:
+                self._visit.end(whole=False)
+                raise
             self._visit.end()
 
         async def aclose(self) -> None:
@@ -143,8 +160,7 @@ def _httpx_async(original: Method, module: ModuleType) -> Method:
             self._visit.end(whole=False)
             await self._stream.aclose()
 
-    tee = Tee
-    return handle_async_request
+    return Tee
 
 
 # --- what stands on http.client: urllib3 (requests, botocore) and urllib ---

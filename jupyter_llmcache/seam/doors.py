@@ -57,13 +57,15 @@ class Doors(importlib.abc.MetaPathFinder):
             sys.meta_path.remove(self)
             for place, name, original, ours in reversed(self._put):
                 if vars(place).get(name) is ours:
-                    setattr(place, name, original)
+                    delattr(place, name)
+                    if getattr(place, name, None) is not original:  # it was its own, not inherited
+                        setattr(place, name, original)
             self._put.clear()
 
     def _enter(self, module: ModuleType) -> None:
         for door in self._doors:
             place = getattr(module, door.owner, None) if door.owner else module
-            original = vars(place).get(door.name) if place is not None else None
+            original = getattr(place, door.name, None)
             if door.module != module.__name__ or original is None:
                 continue
             ours = functools.wraps(original)(door.wrap(original, module))

@@ -80,7 +80,7 @@ def know(store: Store) -> None:
 
 def _prepare(store: Store) -> None:
     sockets.free(getattr(store, "hosts", ()))
-    with suppress(StoreError):  # closed meanwhile, or it cannot be read, which its calls tell
+    with suppress(StoreError):  # closed meanwhile, or at fault, which its own calls will tell
         _place(key_variables_in(store.requests()), PLACEHOLDER_KEY)
 
 

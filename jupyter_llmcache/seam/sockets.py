@@ -13,6 +13,7 @@ import errno
 import gc
 import os
 import socket
+import stat
 import sys
 import threading
 import weakref
@@ -79,8 +80,7 @@ def _look(event: str, args: tuple[Any, ...]) -> None:
     elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = args[1]
         if isinstance(address, tuple) and address:
-            datagram = args[0].type & 0xF == socket.SOCK_DGRAM
-            _check(address[0], f"port {address[1]} of", datagram=datagram)
+            _check(address[0], "a connection to", datagram=_is_datagram(args[0]))
 
 
 def _check(host: Any, what: str, *, datagram: bool = False) -> None:
@@ -138,17 +138,10 @@ def _connections() -> Iterator[socket.socket]:
         yield from [each for each in gc.get_objects() if isinstance(each, socket.socket)]
         return
     for file in files:
-        try:
-            copy = os.dup(file)
-        except OSError:  # closed meanwhile
-            continue
-        try:
-            found = socket.socket(fileno=copy)
-        except OSError:  # no socket
-            os.close(copy)
-            continue
-        with found:
-            yield found
+        with suppress(OSError):  # closed meanwhile
+            if stat.S_ISSOCK(os.fstat(file).st_mode):
+                with socket.socket(fileno=os.dup(file)) as found:
+                    yield found
 
 
 def _listening_ports() -> set[int]:
@@ -194,6 +187,21 @@ def _by_host(position: int, *names: str) -> Callable[[Method, ModuleType], Metho
     return wrap
 
 
+def _by_address(original: Method, _: ModuleType) -> Method:
+    """Check the address that a socket's method gets last: the hook sees it after a look-up."""
+
+    def checked(self: socket.socket, *args: Any) -> Any:
+        if modes.current_mode() == "replay" and args and isinstance(args[-1], tuple):
+            _check(args[-1][0], "a connection to", datagram=_is_datagram(self))
+        return original(self, *args)
+
+    return checked
+
+
+def _is_datagram(connection: socket.socket) -> bool:
+    return connection.type & 0xF == socket.SOCK_DGRAM
+
+
 def _by_url(original: Method, _: ModuleType) -> Method:
     """Check the address of a call ``request(method, url)`` or ``get(url)``, a method's or not."""
 
@@ -232,6 +240,10 @@ _GRPC = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream", "SingleThre
 
 _DOORS = Doors(
     [
+        *(
+            Door("socket", "socket", name, _by_address)
+            for name in ("connect", "connect_ex", "sendto")
+        ),
         Door("uvloop", "Loop", "create_connection", _by_host(2, "host")),
         Door("uvloop", "Loop", "create_datagram_endpoint", _by_host(3, "remote_addr")),
         Door("uvloop", "Loop", "getaddrinfo", _by_host(1, "host")),

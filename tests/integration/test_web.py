@@ -1,0 +1,675 @@
+"""What the notebook fetches by HTTP: recorded once by every client, and the same from the file."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import aiohttp
+import httpx
+import httpx2
+import pytest
+import requests
+import urllib3
+
+from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
+from jupyter_llmcache.seam import clients, web
+from jupyter_llmcache.stores.memory import MemoryStore
+from tests.servers.pages import PAUSE_S, PagesServer, resolving
+
+Fetch = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def pages() -> Iterator[PagesServer]:
+    with PagesServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch) -> Iterator[list[str]]:
+    """Names that end in .test stand for other machines, and lead to this one."""
+    with resolving(monkeypatch, ".test") as asked:
+        yield asked
+
+
+@pytest.fixture
+def recording(tmp_path) -> Iterator[Callable[..., SQLiteCache]]:
+    """Open the file of the test as a new kernel would; what was open before is closed."""
+    opened: list[SQLiteCache] = []
+
+    def reopen(**options) -> SQLiteCache:
+        while opened:
+            opened.pop().close()
+        opened.append(SQLiteCache(tmp_path / "web.db", **{"record_web": True, **options}))
+        return opened[-1]
+
+    yield reopen
+    for cache in opened:
+        cache.close()
+
+
+def _httpx(client=httpx) -> Fetch:
+    def fetch(url, method="GET", **kwargs):
+        answer = client.request(method, url, follow_redirects=True, **kwargs)
+        return answer.status_code, answer.text
+
+    return fetch
+
+
+def _async_httpx(client=httpx) -> Fetch:
+    def fetch(url, method="GET", **kwargs):
+        async def ask():
+            async with client.AsyncClient(follow_redirects=True) as session:
+                answer = await session.request(method, url, **kwargs)
+            return answer.status_code, answer.text
+
+        return asyncio.run(ask())
+
+    return fetch
+
+
+def _requests(url, method="GET", **kwargs):
+    answer = requests.request(method, url, timeout=5, **kwargs)
+    return answer.status_code, answer.text
+
+
+def _streamed_requests(url, method="GET", **kwargs):
+    with requests.request(method, url, timeout=5, stream=True, **kwargs) as answer:
+        return answer.status_code, b"".join(answer.iter_content(37)).decode()
+
+
+def _urllib3(url, method="GET", **kwargs):
+    answer = urllib3.PoolManager().request(method, url, **kwargs)
+    return answer.status, answer.data.decode()
+
+
+def _unloaded_urllib3(url, method="GET", **kwargs):
+    answer = urllib3.PoolManager().request(method, url, preload_content=False, **kwargs)
+    text = b"".join(answer.stream(53, decode_content=True)).decode()
+    answer.release_conn()
+    return answer.status, text
+
+
+def _urllib(url, method="GET", json=None, headers=()):
+    given = {**dict(headers), **({"content-type": "application/json"} if json else {})}
+    asked = urllib.request.Request(url, _json_bytes(json), given, method=method)
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def _json_bytes(value) -> bytes | None:
+    return None if value is None else json.dumps(value).encode()
+
+
+def _urllib_lines(url, method="GET", json=None, headers=()):
+    asked = urllib.request.Request(url, _json_bytes(json), dict(headers), method=method)
+    with urllib.request.urlopen(asked) as answer:
+        return answer.status, b"".join(io.BufferedReader(answer)).decode()
+
+
+def _aiohttp(url, method="GET", **kwargs):
+    async def ask():
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, url, **kwargs) as got,
+        ):
+            return got.status, await got.text()
+
+    return asyncio.run(ask())
+
+
+CLIENTS: dict[str, Fetch] = {
+    "httpx": _httpx(),
+    "httpx2": _httpx(httpx2),
+    "httpx async": _async_httpx(),
+    "httpx2 async": _async_httpx(httpx2),
+    "requests": _requests,
+    "requests streamed": _streamed_requests,
+    "urllib3": _urllib3,
+    "urllib3 streamed": _unloaded_urllib3,
+    "urllib": _urllib,
+    "urllib by lines": _urllib_lines,
+    "aiohttp": _aiohttp,
+}
+#: One of each seam, for what does not depend on how a body is read.
+SEAMS = ("httpx", "httpx2 async", "requests", "urllib", "aiohttp")
+#: These unpack nothing by themselves.
+PLAIN = ("urllib", "urllib by lines")
+
+
+@pytest.mark.parametrize("path", ["/page", "/chunked", "/close", "/redirect", "/sse", "/gzip"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_was_fetched_comes_from_the_file(client, path, pages, recording):
+    """The second kernel gets the very same answer, and sends nothing."""
+    if client in PLAIN and path == "/gzip":
+        pytest.skip("it unpacks nothing")
+    recording()
+    first = CLIENTS[client](pages.url(path))
+    sent = len(pages.seen)
+    recording()
+    assert CLIENTS[client](pages.url(path)) == first
+    assert len(pages.seen) == sent
+    assert {call.asked for call in calls()} == {"web"}
+    assert [call.kind for call in calls()] == ["miss"] * sent + ["hit"] * sent
+    assert all(call.stored for call in calls() if call.kind == "miss")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_any_client_replays_what_another_recorded(client, pages, recording):
+    """In replay the address is answered from the file to whoever asks in the same words."""
+    headers = {"accept": "*/*"}
+    recording()
+    first = httpx.get(pages.url("/page"), headers=headers).text
+    recording(record_web=False, read_only=True)
+    with mode("replay"):
+        status, text = CLIENTS[client](pages.url("/page"), headers=headers)
+    assert (status, text, len(pages.seen)) == (200, first, 1)
+
+
+@pytest.mark.parametrize("client", SEAMS)
+def test_body_and_method_count(client, pages, recording):
+    """Another body, method, query or header is another request."""
+    fetch = CLIENTS[client]
+    asked = [
+        ("/echo", {"method": "POST", "json": {"q": "a"}}),
+        ("/echo", {"method": "POST", "json": {"q": "b"}}),
+        ("/echo", {"method": "PUT", "json": {"q": "a"}}),
+        ("/echo?x=1", {"method": "POST", "json": {"q": "a"}}),
+        ("/echo", {"method": "POST", "json": {"q": "a"}, "headers": {"x-variant": "b"}}),
+    ]
+    recording()
+    first = [fetch(pages.url(path), **kwargs) for path, kwargs in asked]
+    recording()
+    assert [fetch(pages.url(path), **kwargs) for path, kwargs in asked] == first
+    assert len({text for _, text in first}) == len(pages.seen) == 5
+
+
+@pytest.mark.parametrize("client", SEAMS)
+def test_answers_come_in_the_order_in_which_they_were_recorded(client, pages, recording):
+    """The same request asked again gets its next answer, and after the last one that again."""
+    fetch = CLIENTS[client]
+    recording()
+    first = [fetch(pages.url("/json"))[1] for _ in range(3)]
+    recording()
+    again = [fetch(pages.url("/json"))[1] for _ in range(5)]
+    assert len(set(first)) == 3
+    assert again == [*first, first[-1], first[-1]]
+    assert len(pages.seen) == 3
+
+
+def test_replay_in_the_kernel_that_recorded(pages, recording):
+    """A cell that recorded is answered when it runs again in replay, in the same kernel."""
+    recording()
+    first = httpx.get(pages.url("/json")).text
+    with mode("replay"):
+        assert httpx.get(pages.url("/json")).text == first
+    assert len(pages.seen) == 1
+
+
+@pytest.mark.parametrize("client", ["httpx", "httpx2", "requests", "urllib", "aiohttp"])
+def test_a_live_stream_stays_live(client, pages, recording):
+    """The first event reaches the reader long before the last one is sent."""
+    recording()
+    url, began, came = pages.url("/sse"), time.perf_counter(), []
+
+    def note(_):
+        came.append(time.perf_counter() - began)
+
+    async def read():
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            async for line in answer.content:
+                note(line)
+
+    if client in ("httpx", "httpx2"):
+        with {"httpx": httpx, "httpx2": httpx2}[client].stream("GET", url) as answer:
+            for line in answer.iter_lines():
+                note(line)
+    elif client == "requests":
+        for line in requests.get(url, stream=True, timeout=5).iter_lines(chunk_size=1):
+            note(line)
+    elif client == "urllib":
+        with urllib.request.urlopen(url) as answer:
+            for line in answer:
+                note(line)
+    else:
+        asyncio.run(read())
+    assert came[-1] > 2 * PAUSE_S
+    assert came[0] < PAUSE_S
+    assert calls()[-1].stored
+
+
+def test_a_stream_that_says_it_is_over_is_kept(pages, recording):
+    """OpenAI's SDK closes a stream at ``[DONE]`` without reading on."""
+    for _ in range(2):
+        recording()
+        with httpx.stream("GET", pages.url("/done")) as answer:
+            lines = []
+            for line in answer.iter_lines():
+                lines.append(line)
+                if "[DONE]" in line:
+                    break
+    assert lines[0] == "data: 1"
+    assert [call.kind for call in calls()] == ["miss", "hit"]
+
+
+@pytest.mark.parametrize("client", ["httpx", "requests"])
+def test_a_stream_left_early_is_not_kept(client, pages, recording):
+    """Who leaves a stream leaves no half of it in the file."""
+    recording()
+    if client == "httpx":
+        with httpx.stream("GET", pages.url("/sse")) as answer:
+            next(answer.iter_lines())
+    else:
+        with requests.get(pages.url("/sse"), stream=True, timeout=5) as answer:
+            next(answer.iter_lines(chunk_size=1))
+    (call,) = calls()
+    assert call.reason == "not stored: it was left before its end"
+    assert not call.stored
+
+
+@pytest.mark.parametrize("client", ["httpx", "requests", "urllib3", "aiohttp"])
+def test_a_body_that_nobody_reads_is_kept(client, pages, recording):
+    """A request that only asks whether the page is there replays too."""
+
+    def fetch():
+        url = pages.url("/page")
+        if client == "httpx":
+            with httpx.stream("GET", url) as answer:
+                return answer.status_code
+        if client == "requests":
+            with requests.get(url, stream=True, timeout=5) as answer:
+                return answer.status_code
+        if client == "urllib3":
+            answer = urllib3.PoolManager().request("GET", url, preload_content=False)
+            answer.close()
+            return answer.status
+
+        async def ask():
+            async with aiohttp.ClientSession() as session, session.get(url) as answer:
+                await asyncio.sleep(0.1)
+                return answer.status
+
+        return asyncio.run(ask())
+
+    for _ in range(2):
+        recording()
+        assert fetch() == 200
+    assert len(pages.seen) == 1
+
+
+@pytest.mark.parametrize("client", ["httpx", "requests", "urllib", "aiohttp"])
+def test_a_cut_answer_is_not_kept(client, pages, recording):
+    """A connection that broke in the middle leaves nothing behind."""
+    recording()
+    with pytest.raises(Exception, match=r".*"):  # each client has an error of its own
+        CLIENTS[client](pages.url("/cut"))
+    assert not any(call.stored for call in calls())
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+def test_passing_answers_are_not_kept(status, pages, recording):
+    """What tells of a key, of haste or of a fault is asked again; the line says why."""
+    recording()
+    assert requests.get(pages.url(f"/status/{status}"), timeout=5).status_code == status
+    assert calls()[-1].reason == f"not stored: HTTP {status}"
+    recording()
+    requests.get(pages.url(f"/status/{status}"), timeout=5)
+    assert len(pages.seen) == 2
+
+
+@pytest.mark.parametrize("client", SEAMS)
+def test_a_final_answer_that_is_no_success_is_kept(client, pages, recording):
+    """That a page is not there is an answer."""
+    for _ in range(2):
+        recording()
+        assert CLIENTS[client](pages.url("/status/404"))[0] == 404
+    assert len(pages.seen) == 1
+
+
+def test_a_large_answer_is_not_kept_and_arrives(pages, recording):
+    """Past ten megabytes the reader gets all and the file nothing, which is told."""
+    recording()
+    assert len(requests.get(pages.url("/big"), timeout=20).content) > 10_000_000
+    assert calls()[-1].reason == "not stored: larger than 10 MB"
+
+
+@pytest.mark.parametrize("client", SEAMS)
+def test_cookies_and_tokens_are_not_kept(client, pages, recording, tmp_path):
+    """Cookies are left out of an answer; an answer that carries a token is not kept at all."""
+    recording()
+    CLIENTS[client](pages.url("/cookie"))
+    CLIENTS[client](pages.url("/token"))
+    assert [call.stored for call in calls()] == [True, False]
+    recording().close()
+    assert b"of-one-person" not in (tmp_path / "web.db").read_bytes()
+
+
+def test_a_credential_is_neither_kept_nor_counted(pages, recording, tmp_path, monkeypatch):
+    """A course replays under another key, wherever the key stands in the request."""
+
+    def ask(key):
+        monkeypatch.setenv("SEARCH_API_KEY", key)
+        headers = {"Authorization": f"Bearer {key}", "X-Custom": key}
+        url = pages.url(f"/echo?api_key={key}&q=a&k={key}")
+        return requests.post(url, json={"api_key": key, "q": 1}, headers=headers, timeout=5).text
+
+    recording()
+    first = ask("secret-of-the-teacher")
+    recording()
+    stored = json.loads(next(iter(recording().store.entries())).request)
+    assert stored["keys"] == ["SEARCH_API_KEY"]
+    assert ask("no-key") == first.replace("secret-of-the-teacher", "secret-of-the-teacher")
+    assert len(pages.seen) == 1
+
+
+def test_no_secret_is_in_the_file(pages, recording, tmp_path, monkeypatch):
+    """Neither the key in the environment nor what looks like a token stands in the file."""
+    monkeypatch.setenv("SEARCH_API_KEY", "secret-of-the-teacher")
+    cache = recording()
+    url = pages.url("/page?key=secret-of-the-teacher&token=sk-abcdefghijklmnopqrstuvwx")
+    url = url.replace("://", "://user:pass-of-the-teacher@")
+    body = {"note": "mine is sk-zyxwvutsrqponmlkjihgfedc, keep it", "password": "pass-of-somebody"}
+    requests.post(url, json=body, headers={"x-api-key": "other-of-the-teacher"}, timeout=5)
+    assert calls()[-1].stored
+    (entry,) = cache.store.entries()
+    for text in (entry.request, entry.prompt, entry.title, repr(entry.answer)):
+        for secret in ("of-the-teacher", "sk-abc", "sk-zyx", "of-somebody"):
+            assert secret not in text
+
+
+def test_what_is_not_shown_still_counts(pages, recording):
+    """Two passwords, two requests: what is hidden from readers makes the key all the same."""
+    recording()
+    for word in ("one", "two"):
+        requests.post(pages.url("/echo"), json={"password": word}, timeout=5)
+    assert len(pages.seen) == 2
+    assert sum(call.stored for call in calls()) == 2
+
+
+def test_a_signature_in_a_redirect_is_not_kept(pages, recording):
+    """A signed address is left out; in auto it is asked for anew, for the old one has expired."""
+    cache = recording()
+    first = requests.get(pages.url("/signed"), timeout=5).text
+    assert not any("abcdef" in repr(entry) for entry in cache.store.entries())
+    recording()
+    assert requests.get(pages.url("/signed"), timeout=5).text == first
+    with mode("replay"):
+        recording(record_web=False)
+        assert requests.get(pages.url("/signed"), timeout=5).text == first
+    assert [path.partition("?")[0] for _, path, _ in pages.seen] == [
+        "/signed",
+        "/target",
+        "/signed",
+    ]
+
+
+@pytest.mark.parametrize("client", ["httpx", "requests", "aiohttp", "httpx2 async"])
+def test_files_sent_are_the_same_request_again(client, pages, recording):
+    """The random boundary between the parts of a form does not count, their content does."""
+
+    def send(content):
+        if client == "aiohttp":
+            form = aiohttp.FormData()
+            form.add_field("file", content, filename="a.txt")
+            return CLIENTS[client](pages.url("/page"), method="POST", data=form)
+        files = {"file": ("a.txt", content)}
+        return CLIENTS[client](pages.url("/page"), method="POST", files=files)
+
+    for _ in range(2):
+        recording()
+        send(b"one")
+    assert len(pages.seen) == 1
+    send(b"two")
+    assert len(pages.seen) == 2
+
+
+def test_a_body_that_can_be_read_once_is_sent_and_not_kept(pages, recording):
+    """A generator goes out as it is."""
+    recording()
+    text = requests.post(pages.url("/echo"), data=b"ab", timeout=5).text
+    generated = requests.post(pages.url("/echo"), data=iter([b"a", b"b"]), timeout=5).text
+    assert (text, generated) == ("ab 1", "ab 2")
+    assert calls()[-1].reason == "not stored: what was sent cannot be read twice"
+
+
+@pytest.mark.parametrize("packing", ["br", "zstd"])
+def test_packings_are_undone(packing, pages, recording):
+    """What one machine unpacks another may not: the file holds plain bodies."""
+    pytest.importorskip({"br": "brotli", "zstd": "zstandard"}[packing])
+    cache = recording()
+    first = httpx.get(pages.url(f"/{packing}")).text
+    (entry,) = cache.store.entries()
+    assert web.decode(entry.answer)[0].body.decode() == first
+
+
+def test_an_unknown_packing_is_not_kept(pages, recording):
+    """What cannot be unpacked is told and left out."""
+    recording()
+    httpx.get(pages.url("/unknownpacking"))
+    assert "cannot be unpacked" in calls()[-1].reason
+
+
+def test_refresh_overwrites_and_bypass_leaves(pages, recording):
+    """The modes mean for the web what they mean for models."""
+    recording()
+    first = httpx.get(pages.url("/json")).text
+    recording()
+    with mode("bypass"):
+        assert httpx.get(pages.url("/json")).text != first
+    recording()
+    with mode("refresh"):
+        fresh = httpx.get(pages.url("/json")).text
+    recording()
+    assert httpx.get(pages.url("/json")).text == fresh
+    assert [call.kind for call in calls()] == ["miss", "bypass", "miss", "hit"]
+
+
+def test_head_and_its_length(pages, recording):
+    """The length that HEAD tells is the page's, though no body came."""
+    recording()
+    first = requests.head(pages.url("/page"), timeout=5)
+    recording()
+    second = requests.head(pages.url("/page"), timeout=5)
+    assert second.headers["content-length"] == first.headers["content-length"] != "0"
+    assert (second.content, len(pages.seen)) == (b"", 1)
+
+
+def test_a_cached_call_of_langchain_is_kept_once(openai_server, chat_openai):
+    """What comes through LangChain's door is kept there; the SDK's own request beside it, here."""
+    from langchain_core.globals import set_llm_cache
+
+    cache = MemoryCache(record_web=True)
+    set_llm_cache(cache)
+    model = chat_openai()
+    model.invoke("one")
+    list(model.stream("two"))
+    asyncio.run(model.ainvoke("three"))
+    assert [call.asked for call in calls()] == ["model"] * 3
+    model.root_client.embeddings.create(model="e", input=["x"])
+    assert [call.asked for call in calls()][3:] == ["web"]
+    kinds = sorted(entry.kind for entry in cache.store.entries())
+    assert kinds == ["answer", "answer", "answer", "web"]
+    cache.close()
+
+
+def test_a_raw_sdk_is_recorded_and_replayed(openai_server, recording):
+    """OpenAI's client, whole and streamed, sync and async, needs no server the second time."""
+    import openai
+
+    settings = {"api_key": "sk-teacher", "base_url": openai_server.url, "max_retries": 0}
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+    def ask():
+        client = openai.OpenAI(**settings)
+        whole = client.chat.completions.create(**asked).choices[0].message.content
+        pieces = [
+            chunk.choices[0].delta.content or ""
+            for chunk in client.chat.completions.create(**asked, stream=True)
+            if chunk.choices
+        ]
+
+        async def later():
+            async with openai.AsyncOpenAI(**settings) as other:
+                return (await other.chat.completions.create(**asked)).choices[0].message.content
+
+        return whole, "".join(pieces), asyncio.run(later())
+
+    recording()
+    first = ask()
+    sent = len(openai_server.requests)
+    assert sent == 3
+    recording(record_web=False, read_only=True)
+    with mode("replay"):
+        assert ask() == first
+    assert len(openai_server.requests) == sent
+
+
+def test_jupyter_itself_is_not_recorded(pages, recording):
+    """What the notebook asks its own server is no part of the lesson."""
+    recording()
+    requests.get(f"{pages.root}/api/kernels", timeout=5)
+    assert calls() == []
+
+
+def test_reports_to_makers_are_not_recorded(pages, recording):
+    """What a library reports of itself is neither kept nor told."""
+    recording()
+    requests.post(pages.url("/batch", "eu.i.posthog.com.test"), json={}, timeout=5)
+    assert [call.model for call in calls()] == ["web:eu.i.posthog.com.test"]
+
+
+def test_threads_record_and_replay(pages, recording):
+    """Many threads at once lose nothing and mix nothing up."""
+
+    def fetch(number, into):
+        into[number] = requests.get(pages.url(f"/page{number}"), timeout=10).text
+
+    both = []
+    for _ in range(2):
+        recording()
+        into = {}
+        threads = [threading.Thread(target=fetch, args=(n, into)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        both.append(into)
+    assert both[0] == both[1]
+    assert len(pages.seen) == 20
+
+
+def test_a_fault_of_the_store_costs_no_answer(pages, recording, monkeypatch):
+    """Once the server has answered, the notebook gets the answer, whatever the file does."""
+    cache = recording()
+
+    def fail(*_):
+        raise OSError("no room")
+
+    monkeypatch.setattr(cache.store, "put_many", fail)
+    assert requests.get(pages.url("/page"), timeout=5).status_code == 200
+    assert calls()[-1].warning == "no room"
+
+
+def test_a_read_only_file_takes_nothing(pages, recording):
+    """The line says why what was fetched is not kept."""
+    recording()
+    requests.get(pages.url("/page"), timeout=5)
+    recording(read_only=True)
+    requests.get(pages.url("/other"), timeout=5)
+    assert calls()[-1].reason.endswith("is read-only")
+
+
+def test_without_the_flag_nothing_is_touched(pages, recording):
+    """A cache that does not record the web leaves every client as it is."""
+    before = httpx.HTTPTransport.handle_request, urllib3.HTTPConnectionPool.urlopen
+    recording(record_web=False)
+    assert (httpx.HTTPTransport.handle_request, urllib3.HTTPConnectionPool.urlopen) == before
+    cache = recording()
+    assert httpx.HTTPTransport.handle_request is not before[0]
+    cache.close()
+    assert (httpx.HTTPTransport.handle_request, urllib3.HTTPConnectionPool.urlopen) == before
+
+
+def test_a_client_imported_later_is_recorded(pages, tmp_path):
+    """A cell may import its client after the cache was turned on."""
+    code = f"""
+import sys
+from jupyter_llmcache import MemoryCache, SQLiteCache, calls
+cache = SQLiteCache({str(tmp_path / "later.db")!r}, record_web=True)
+assert "aiohttp" not in sys.modules
+import asyncio, aiohttp
+async def fetch():
+    async with aiohttp.ClientSession() as session, session.get({pages.root + "/page"!r}) as got:
+        await got.read()
+asyncio.run(fetch())
+print([call.stored for call in calls()])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[True]", done.stderr
+
+
+def test_where_other_code_leads_requests_elsewhere(pages, recording, monkeypatch):
+    """A mirror below a client changes where it goes, not what was asked for."""
+    real = requests.adapters.HTTPAdapter.send
+
+    def mirrored(self, request, **kwargs):
+        request.url = request.url.replace("http://asked.test", pages.root)
+        return real(self, request, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.adapters.HTTPAdapter, "send", mirrored)
+        recording()
+        first = requests.get("http://asked.test/page", timeout=5).text
+        recording().close()
+    recording(record_web=False)
+    with mode("replay"):
+        assert requests.get("http://asked.test/page", timeout=5).text == first
+
+
+def test_hosts_tells_what_a_store_holds(pages):
+    """Before a file is given away its hosts and bytes can be told."""
+    cache = MemoryCache(record_web=True)
+    requests.get(pages.url("/page", "a.test"), timeout=5)
+    requests.get(pages.url("/page2", "a.test"), timeout=5)
+    requests.get(pages.url("/page", "b.test"), timeout=5)
+    totals = web.hosts(cache.store)
+    assert {(row.host, row.entries) for row in totals} == {("a.test", 2), ("b.test", 1)}
+    assert all(row.size_bytes > 0 for row in totals)
+    cache.close()
+
+
+def test_a_hostile_row_is_no_answer(pages, recording):
+    """A row that was tampered with is a miss, and no header can smuggle a line."""
+    cache = recording()
+    requests.get(pages.url("/page"), timeout=5)
+    (entry,) = cache.store.entries()
+    for answer in (b"", b"z", b"p\0\0\0\1{", b"z" + b"\0" * 50, entry.answer[:20]):
+        cache.store.put(entry._replace(answer=answer))
+        with pytest.raises(web.StoreError):
+            web.decode(answer)
+    forged = web.Answered(200, "OK\r\nx: y", [("a", "b\r\nset-cookie: c")], b"")
+    assert b"\r\nset-cookie" not in web.decode(web.encode(forged, signed=False))[0].wire
+
+
+def test_the_doors_of_a_memory_store(pages):
+    """Any store serves."""
+    serving = web.Web(MemoryStore(), records=True)
+    first = httpx.get(pages.url("/json")).text
+    serving.close()
+    again = web.Web(serving.store, records=True)
+    assert httpx.get(pages.url("/json")).text == first
+    again.close()
+    assert not clients._DOORS._put

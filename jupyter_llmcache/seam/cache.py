@@ -25,7 +25,7 @@ from .. import modes
 from .. import request as keys
 from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
-from ..stores.base import Store
+from ..stores.base import Claim, Store
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
 from . import offline, patch
@@ -100,6 +100,10 @@ class ObservedCache(BaseCache, Place):
             StoreError: The store is at fault.
         """
         return self.store.put(entry)
+
+    def claim(self, request: keys.Request) -> Claim | None:
+        """Ask for the right to pay for ``request``, where other machines share the store."""
+        return self.store.claim(request.key)
 
     def recorded_requests(self) -> Iterable[str]:
         """Return the request texts of all entries; see ``Entry.request``."""

@@ -27,6 +27,7 @@ from .. import request as keys
 from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
+from ..stores.base import Claim
 from . import structured, web
 from .flight import MAX_WAIT_S, Flight, Flights
 
@@ -38,6 +39,8 @@ CHOOSE_FIRST = "Choose a recorded file first: %llm_cache sqlite FILE"
 
 #: A stream's reader may take this long for a piece before the pause is not the provider's time.
 _PAUSE_LIMIT_S = 5.0
+#: Between two looks whether another machine has the answer, on an event loop, in seconds.
+_CLAIM_PAUSE_S = 0.05
 #: Exceptions that are the caller's doing, not the provider's.
 _LEFT = (KeyboardInterrupt, asyncio.CancelledError)
 
@@ -131,6 +134,10 @@ class Place:
         """
         return False
 
+    def claim(self, request: keys.Request) -> Claim | None:  # noqa: ARG002  # as in find
+        """Ask for the right to pay; None where no other machine shares the place."""
+        return None
+
     def recorded_requests(self) -> Iterable[str]:
         """Return the request texts of all that is kept."""
         return ()
@@ -176,6 +183,8 @@ class OpenCall:
     _searched = False
     _flight: Flight | None = None
     _shares = False
+    _claim: Claim | None = None
+    _claimed_at = 0.0
     _landings = 0
     _waited_s = 0.0
     _paused_at = 0.0
@@ -266,6 +275,9 @@ class OpenCall:
             self._take(flight, began)
         if self._must_look_again:
             self._look_again()
+        while (claim := self._claim_to_wait_for()) is not None:
+            claim.wait(MAX_WAIT_S - self._waited_s)
+            self._take_claimed()
         return self._recalled()
 
     async def arecall(self, *, alone: bool = False) -> list[Generation] | None:
@@ -281,7 +293,29 @@ class OpenCall:
             self._take(flight, began)
         if self._must_look_again:
             await self.place.run(self._look_again)
+        while (claim := await self.place.run(self._claim_to_wait_for)) is not None:
+            ended = functools.partial(claim.wait, 0)
+            while self._waited_s < MAX_WAIT_S and not await self.place.run(ended):
+                await asyncio.sleep(_CLAIM_PAUSE_S)
+                self._waited_s += _CLAIM_PAUSE_S
+            await self.place.run(self._take_claimed)
         return self._recalled()
+
+    def _claim_to_wait_for(self) -> Claim | None:
+        """Return another machine's claim; None where this call has its answer or has to pay."""
+        leads_here = self._flight is not None and self.found is None
+        if self.request is None or not leads_here or self._waited_s >= MAX_WAIT_S:
+            return None
+        self._claimed_at = time.perf_counter()
+        self._claim = self.place.claim(self.request)
+        return None if self._claim is None or self._claim.leads else self._claim
+
+    def _take_claimed(self) -> None:
+        """Look for what another machine got, after its claim has ended."""
+        self._waited_s = max(self._waited_s, time.perf_counter() - self._claimed_at)
+        self._look_again()
+        if self.found is not None:
+            self._note = "another machine asked"
 
     def _flight_to_join(self) -> Flight | None:
         """Return a flight to wait for; None where this call has its answer or has to pay."""
@@ -445,6 +479,9 @@ class OpenCall:
         if self._flight is not None and self.request is not None:
             self.place.flights.end(self.request.key, self._flight, left=self._left)
             self._flight = None
+        if self._claim is not None:
+            self._claim.free()
+            self._claim = None
         if self.request is not None and self.found is None and not self._stored:
             _recent.append(self.request)  # no entry will tell of it
 

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, TypedDict, Unpack
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from ..entry import Entry, EntryKind
 from ..errors import DamagedEntryError, LLMCacheError
@@ -115,6 +115,20 @@ class Verification(NamedTuple):
     def is_sound(self) -> bool:
         """Whether nothing was wrong."""
         return not (self.damaged or self.orphans or self.faults)
+
+
+class Claim(Protocol):
+    """The right to pay for one request, or the news that another machine has it."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is ours."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until its owner is done or gone; False where ``timeout_s`` seconds passed."""
+
+    def free(self) -> None:
+        """End it and wake who waits. Ending it twice is no error."""
 
 
 class Store(ABC):
@@ -296,6 +310,13 @@ class Store(ABC):
             How many entries are still pending.
         """
         return 0
+
+    def claim(self, key: bytes) -> Claim | None:  # noqa: ARG002  # few stores are shared so
+        """Ask for the right to pay for ``key``, which one machine at a time has.
+
+        None where each pays for itself: no other machine shares the store, or nobody can tell.
+        """
+        return None
 
     def langchain_rows(self, prompt: str, llm_string: str) -> list[str]:  # noqa: ARG002  # few stores have any
         """Return what LangChain stored for these two strings, one text a generation, in order."""

@@ -36,6 +36,10 @@ class Claims:
         token, name = secrets.token_hex(16), self._name(key)
         try:
             taken = self._link.ask(lambda s: s.set(name, token, nx=True, px=round(_CLAIM_S * 1000)))
+            if (
+                taken
+            ):  # what was told of the claim before is no news for those who wait for this one
+                self._link.ask(lambda s: s.delete(name + b":told"))
         except StoreError:
             return None
         if taken:
@@ -63,12 +67,14 @@ class Claims:
         """Wait until the claim has ended, or its owner died; False where ``timeout_s`` passed."""
         end = time.monotonic() + timeout_s
         try:
-            while (left_s := end - time.monotonic()) > 0:
-                if self._is_told(name, min(left_s, 1.0)) or not self._is_held(name):
-                    return True
+            while self._is_held(name):
+                left_s = end - time.monotonic()
+                if left_s <= 0:
+                    return False
+                self._listen(name, min(left_s, 1.0))
         except StoreError:
-            return True
-        return False
+            pass  # nobody can tell any more: each pays for itself
+        return True
 
     def close(self) -> None:
         """End what is still claimed."""
@@ -87,11 +93,11 @@ class Claims:
     def _renew_one(self, name: bytes, token: str) -> None:
         self._link.ask(lambda server: server.eval(_RENEW, 1, name, token, round(_CLAIM_S * 1000)))
 
-    def _is_told(self, name: bytes, timeout_s: float) -> bool:
+    def _listen(self, name: bytes, timeout_s: float) -> None:
+        """Return when a claim ends, or after ``timeout_s``."""
         told = name + b":told"
         # The word goes round in its list, so that all who wait for it are woken.
-        word = self._link.ask(lambda server: server.brpoplpush(told, told, timeout_s), patient=True)
-        return word is not None
+        self._link.ask(lambda server: server.brpoplpush(told, told, timeout_s), patient=True)
 
     def _is_held(self, name: bytes) -> bool:
         return bool(self._link.ask(lambda server: server.exists(name)))

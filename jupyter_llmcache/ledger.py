@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,9 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
+
+#: What may be an id with its number behind it.
+_NUMBERED_ID = re.compile(r"[\w.:-]+-\d+")
 
 Kind = Literal["hit", "miss", "bypass", "error"]
 Asked = Literal["model", "embedding", "web"]
@@ -127,6 +131,7 @@ class Ledger:
     _told: set[int] = field(default_factory=set)
     _handed: dict[str, int] = field(default_factory=dict)
     _by_id: dict[str, Call] = field(default_factory=dict)
+    _recorded_ids: dict[str, str] = field(default_factory=dict)
     _events: deque[Call] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -154,7 +159,18 @@ class Ledger:
         with self._lock:
             count = self._handed.get(recorded_id, 0) + 1
             _put_bounded(self._handed, recorded_id, count)
-        return recorded_id if count == 1 or self.is_stable else f"{recorded_id}-{count}"
+            if count == 1 or self.is_stable:
+                return recorded_id
+            handed = f"{recorded_id}-{count}"
+            _put_bounded(self._recorded_ids, handed, recorded_id)
+        return handed
+
+    def with_recorded_ids(self, text: str) -> str:
+        """Return ``text`` with the ids as recorded: a prompt may hold a printed message."""
+        known = self._recorded_ids
+        if not known or "-" not in text:
+            return text
+        return _NUMBERED_ID.sub(lambda match: known.get(match[0], match[0]), text)
 
     def call_of(self, message_id: str | None) -> Call | None:
         """Return the newest call that brought a message of this id."""

@@ -2,14 +2,15 @@
 
 Replay is a promise about the whole process ("nothing is sent"), so any replay in force anywhere
 beats every other setting, in every thread. The other modes belong to whoever set them: a block or
-a magic's flag (a ContextVar, which LangChain's own thread pools inherit), then the session, then
-the environment.
+a magic's flag (a ContextVar, which LangChain's own thread pools inherit, and which holds too for
+threads that are started inside), then the session, then the environment.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,8 @@ Embedded = Literal["remote", "all", "off"]
 _block_mode: ContextVar[Mode | None] = ContextVar("llmcache_block_mode", default=None)
 _lock = threading.Lock()
 _replay_blocks = 0
+#: The blocks that run now, the newest last: their mode, and the threads that were there before.
+_blocks: list[tuple[Mode, weakref.WeakSet[threading.Thread]]] = []
 _session_mode: Mode | None = None
 _session_allows_web = False
 _embedded: Embedded = "remote"
@@ -48,7 +51,14 @@ def current_mode() -> Mode:
     environment = _environment_mode()
     if _replay_blocks or "replay" in (_session_mode, environment):
         return "replay"
-    return _block_mode.get() or _session_mode or environment or "auto"
+    block = _block_mode.get() or (_mode_of_newcomer() if _blocks else None)
+    return block or _session_mode or environment or "auto"
+
+
+def _mode_of_newcomer() -> Mode | None:
+    """Return the mode of the newest block inside which this thread was started."""
+    here = threading.current_thread()
+    return next((mode for mode, before in reversed(_blocks) if here not in before), None)
 
 
 def set_session_mode(mode: Mode | None, *, allow_web: bool = False) -> None:
@@ -87,17 +97,21 @@ def embedded() -> Embedded:
 def mode(name: str) -> Iterator[None]:
     """Use the cache in this mode inside a ``with`` block.
 
-    ``replay`` holds for the whole process while the block runs, threads included.
+    It also holds in threads that are started inside the block, while the block runs; ``replay`` for
+    the whole process.
 
     Raises:
         LLMCacheError: ``name`` is none of auto, replay, refresh, bypass.
     """
     wanted = parse_mode(name)
     token = _block_mode.set(wanted)
+    block = wanted, weakref.WeakSet(threading.enumerate())
     _count_replay_block(+1 if wanted == "replay" else 0)
+    _blocks.append(block)
     try:
         yield
     finally:
+        _blocks.remove(block)
         _count_replay_block(-1 if wanted == "replay" else 0)
         _block_mode.reset(token)
 

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from ..stores.base import Store
     from .answer import CacheStatus, CellSummary
 
-REPLACED_NOTICE = (
-    "LangChain's global cache was replaced by other code; calls do not go through this one"
-)
+REPLACED_NOTICE = "the notebook has set a {name} of its own, which is asked before this one"
+OFF_NOTICE = "set_llm_cache(None) turned LangChain's cache off; this one is asked in replay only"
 
 
 @dataclass(eq=False)
@@ -128,8 +127,11 @@ class Session:
         if self.cache is not None:
             from langchain_core.globals import get_llm_cache, set_llm_cache
 
+            from ..seam import patch
+
             if get_llm_cache() is self.cache:
                 set_llm_cache(_open_or_none(self._replaced))
+            patch.turn_on(None)
             self.cache.close()
             self.cache = self._replaced = None
         return self.status()
@@ -137,10 +139,13 @@ class Session:
     def _turn_on(self, cache: ObservedCache) -> CacheStatus:
         from langchain_core.globals import get_llm_cache, set_llm_cache
 
+        from ..seam import patch
+
         before = get_llm_cache()
         if before is not self.cache:
             self._replaced = before
         set_llm_cache(cache)
+        patch.turn_on(cache)
         if self.cache is not None and self.cache is not cache:
             self.cache.close()
         self.cache = cache
@@ -196,8 +201,10 @@ class Session:
 
         from ..seam import patch
 
-        if get_llm_cache() is not self.cache:
-            yield REPLACED_NOTICE
+        if (now := get_llm_cache()) is None:
+            yield OFF_NOTICE
+        elif now is not self.cache:
+            yield REPLACED_NOTICE.format(name=type(now).__name__)
         for notice in (patch.problem(), getattr(self.cache.store, "notice", None)):
             if notice:
                 yield notice
@@ -207,6 +214,7 @@ class Session:
     def before_cell(self, number: int) -> None:
         """Note that cell ``number`` begins; a cell that runs cells is still one cell."""
         LEDGER.cell = number
+        LEDGER.is_stable = self.settings.stable
         if not self._in_cell:
             self._in_cell = True
             self._mark = LEDGER.mark()

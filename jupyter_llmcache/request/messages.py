@@ -14,6 +14,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
+from ..ledger import LEDGER
 from .canonical import TAG, Canon, IndescribableError, dump, dump_text
 from .hidden import scrubbed
 
@@ -66,7 +67,7 @@ _CALL_FIELDS = frozenset({"call_id", "id", "name", "status", "type", *_ARGUMENTS
 _CACHE_MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
 
 #: LangChain's number of a run, which it gives to answers and which may stand in printed ones.
-_RUN_ID = re.compile(r"\b(?:lc_)?run-{1,2}[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d+)?")
+_RUN_ID = re.compile(r"\b(?:lc_)?run-{1,2}[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d+){0,2}")
 
 #: Classes without further fields that a provider is sent.
 _PLAIN_CLASSES = frozenset({AIMessage, HumanMessage, SystemMessage})
@@ -269,7 +270,8 @@ def _keyed(value: Any) -> Any:
 
 
 def _without_run_ids(text: str) -> str:
-    return _RUN_ID.sub("run-", text) if "run-" in text else text
+    text = _RUN_ID.sub("run-", text) if "run-" in text else text
+    return LEDGER.with_recorded_ids(text)
 
 
 def long_digest(text: str) -> str:

@@ -241,18 +241,17 @@ class SQLiteCache(ObservedCache):
 def mode(name: str) -> Iterator[None]:
     """Use the cache in a mode inside a ``with`` block: auto, replay, refresh or bypass.
 
-    ``replay`` holds for the whole process while the block runs, threads included: nothing leaves
-    this machine, whoever sends it.
+    It also holds in threads that are started inside the block; ``replay`` in all threads: nothing
+    leaves this machine, whoever sends it.
 
     Raises:
         LLMCacheError: There is no mode of this name.
     """
     guard = _ReplayGuard()
-    if name == "replay":
-        patch.install(guard)
     try:
         with modes.mode(name):
             if name == "replay":
+                patch.install(guard)
                 offline.hold(guard)
             yield
     finally:

@@ -35,6 +35,7 @@ T = TypeVar("T")
 Prompt = str | Sequence[BaseMessage]
 
 RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
+NO_CACHE = "no cache is on"
 CHOOSE_FIRST = "Choose a recorded file first: %llm_cache sqlite FILE"
 
 #: A stream's reader may take this long for a piece before the pause is not the provider's time.
@@ -114,7 +115,7 @@ class Place:
     read_only = True
     keeps_elsewhere = False
 
-    def __init__(self, bypass_reason: str | None = "no cache is on") -> None:
+    def __init__(self, bypass_reason: str | None = NO_CACHE) -> None:
         self.bypass_reason = bypass_reason
         self.flights = Flights()
 
@@ -371,7 +372,7 @@ class OpenCall:
             what = f"replay: this call of {self.label} cannot be recorded ({self._unrecorded})"
             return ReplayMissError(what)
         what = f"replay: this call of {self.label} would go past the cache ({self._unrecorded})"
-        return ReplayMissError(what, CHOOSE_FIRST)
+        return ReplayMissError(what, CHOOSE_FIRST if self._refusal == NO_CACHE else "")
 
     # --- the provider, and after it ---
 

@@ -27,7 +27,7 @@ from langchain_core.language_models import (
 )
 
 from .. import modes
-from . import embed
+from . import closed, embed
 from .call import OpenCall, Place
 from .proxy import aclosing_if_it_can, closing_if_it_can, is_shadow, shadow_of
 from .quick import Plan, answered, chunks_of, open_unheard, open_unheard_stream
@@ -91,6 +91,8 @@ def install(owner: object) -> None:
         embed.put()
         for seam in _SEAMS:
             seam.put()
+        if modes.current_mode() == "replay":
+            closed.close()
 
 
 def uninstall(owner: object) -> None:
@@ -99,6 +101,7 @@ def uninstall(owner: object) -> None:
         _owners.discard(owner)
         if not _owners:
             embed.take()
+            closed.reopen()
             for seam in _SEAMS:
                 seam.take()
 

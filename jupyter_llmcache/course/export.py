@@ -21,8 +21,8 @@ from typing import Any
 from ..entry import Entry
 from ..errors import StoreError
 from ..stores.base import Store
-from ..stores.sqlite_export import write_clean
-from ..stores.sqlite_paths import resolve, side_file
+from ..stores.sqlite_copy import write_clean
+from ..stores.sqlite_open import resolve, side_file
 
 FORMAT = 1
 HEADER = {"jupyter_llmcache": "course", "format": FORMAT}
@@ -46,7 +46,7 @@ def export_database(
         StoreError: The file cannot be written, is the one in use, or an entry is damaged.
     """
     with _new_file(path, store) as new:
-        return write_clean(new, store, keys, on_progress)
+        return write_clean(new, store.payloads(keys), on_progress)
 
 
 # --- as JSON lines ---

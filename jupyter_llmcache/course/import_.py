@@ -22,7 +22,7 @@ from ..entry import Entry
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
 from ..stores.base import KEY_BYTES, Store
 from ..stores.sqlite import SQLiteStore
-from ..stores.sqlite_paths import resolve
+from ..stores.sqlite_open import resolve
 from .export import FORMAT, closed
 
 _FIELDS = ("key", "title", "created_at", "provider_s", "request", "prompt", "answer")

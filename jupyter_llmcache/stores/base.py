@@ -8,10 +8,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from ..entry import Entry, EntryKind
-from ..errors import DamagedEntryError, LLMCacheError
+from ..errors import DamagedEntryError, LLMCacheError, StoreError
 
 #: Length of a key, in bytes.
 KEY_BYTES = 16
@@ -45,6 +45,14 @@ class Which(TypedDict, total=False):
     sort: SortOrder
     limit: int | None
     texts: bool
+
+
+#: An entry as a SQLite file keeps it: its row, and its packed request text.
+Payload = tuple[tuple[Any, ...], object]
+
+
+class BusyError(StoreError):
+    """The medium is in use, and may be free a moment later."""
 
 
 class Bounds(NamedTuple):
@@ -159,6 +167,8 @@ class Store(ABC):
     backend: ClassVar[str]
     location: str = ""
     bounds: Bounds = Bounds()
+    #: Whether ``get`` and ``put`` never wait for a medium: an event loop may call them.
+    is_instant: ClassVar[bool] = False
     #: The file that holds the entries, where there is one.
     path: Path | None = None
     #: Whether LangChain's own cache has its table in the same file; see ``langchain_rows``.
@@ -299,6 +309,14 @@ class Store(ABC):
         if repair and damaged:
             self.delete(damaged)
         return Verification(len(keys), damaged, repaired=repair)
+
+    def payloads(self, keys: Collection[bytes] | None = None) -> Iterator[Entry | Payload]:
+        """Yield entries (all, or those of ``keys``) for a clean file, in key order.
+
+        Raises:
+            DamagedEntryError: One is not what was stored.
+        """
+        return self.entries(keys=keys)
 
     def flush(self, timeout_s: float = 0.0) -> int:  # noqa: ARG002  # nothing waits here
         """Commit what is pending, and put all where a copy of the medium finds it.

@@ -28,6 +28,7 @@ class MemoryStore(Store):
     """
 
     backend = "memory"
+    is_instant = True
 
     def __init__(
         self,

@@ -17,10 +17,10 @@ from typing import Any, TypeVar, Unpack
 from ..entry import Entry
 from ..errors import DamagedEntryError, StoreError
 from .base import FOUND_KEYS, LifeTotals, Store, Which, select
+from .pending_hits import PendingHits
 from .redis_claims import Claim, Claims
 from .redis_link import Link, ServerAwayError
 from .redis_values import Values
-from .sqlite_hits import PendingHits
 
 T = TypeVar("T")
 

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import atexit
 import os
+import sqlite3
+import sys
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from ..entry import Entry
 from ..errors import StoreError
-from . import langchain_table, sqlite_eviction, sqlite_query, sqlite_repair, sqlite_rows
-from .base import LifeTotals, Store, Verification, Which
-from .sqlite_clear import clear
+from . import sqlite_copy, sqlite_evict, sqlite_query, sqlite_rows, sqlite_schema
+from .base import BusyError, LifeTotals, Payload, Store, Verification, Which
+from .pending_hits import PendingHits
+from .sqlite_faults import DamagedFileError
 from .sqlite_file import SQLiteFile
-from .sqlite_hits import PendingHits
+from .write_behind import WriteBehind
 
 BUSY_TIMEOUT_S = 5.0
+#: How long a put waits for other threads, and again for other programs; then it is pending.
+_PUT_PATIENCE_S = 0.025
+#: How long the end of a session waits until what is pending can be written.
+_LAST_PATIENCE_S = 5.0
+_CHUNK = 200
+
+Answer = TypeVar("Answer")
 
 
 class SQLiteStore(Store):
     """A store in one SQLite file, shared with other processes and with LangChain's own cache.
 
     Hits are counted in memory and written with the next answer, or at the end of a session that
-    stored one: a session that stores nothing leaves the file as it was.
+    stored one: a session that stores nothing leaves the file as it was. While another program holds
+    the file, entries are pending: ``get`` and ``read`` find them, lists and counts do not.
 
     Args:
         path: The file; taken literally but for a leading ``~``. Made when it is missing, with the
@@ -36,12 +47,8 @@ class SQLiteStore(Store):
         max_entries: How many entries the file holds; the least recently used goes first.
         max_size_bytes: How large the file may grow, its ``-wal`` not counted.
         clock: Returns the Unix time in seconds.
-        busy_timeout_s: How long to wait for other programs that write, in seconds.
-
-    Attributes:
-        bounds: How long entries are good and how many there may be.
-        read_only: Also true where the file or its folder cannot be written.
-        notice: What the user should know about this file, in one line; None when nothing.
+        busy_timeout_s: How long whatever is not a put waits for other programs, in seconds.
+        _may_be_damaged: Open a broken file too, to ``verify`` and repair it.
 
     Raises:
         StoreError: The file cannot be opened, is no file of this kind, or is of a newer version.
@@ -60,6 +67,7 @@ class SQLiteStore(Store):
         max_size_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
+        _may_be_damaged: bool = False,
     ) -> None:
         super().__init__(
             os.fspath(path),
@@ -69,26 +77,31 @@ class SQLiteStore(Store):
             max_size_bytes=max_size_bytes,
             clock=clock,
         )
-        self._pending = PendingHits()
-        self._evictor = sqlite_eviction.Evictor(self.bounds)
+        self._hits = PendingHits()
+        self._evictor = sqlite_evict.Evictor(self.bounds)
+        self._behind = WriteBehind(self._commit_pending)
         self._file = SQLiteFile(
             os.fspath(path),
             read_only=read_only,
             busy_timeout_s=busy_timeout_s,
-            on_fork=self._pending.reset,
+            on_fork=self._after_fork,
+            may_be_damaged=_may_be_damaged,
         )
-        self._busy_timeout_s = busy_timeout_s
         self.path = self._file.path
         _open_stores.add(self)
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing can be stored."""
+        """Whether nothing can be stored; also where the file or its folder cannot be written."""
         return self._file.read_only
 
     @property
     def notice(self) -> str | None:
         """What the user should know about this file, in one line; None when nothing."""
+        if self._behind.lost:
+            return f"{self._behind.lost:,} answers could not be stored: {self._behind.fault}"
+        if self._behind:
+            return f"{len(self._behind):,} answers wait to be stored: {self.location} is in use"
         if self._file.network:
             return (
                 f"{self.location} is on a network file system ({self._file.network}): written with "
@@ -98,129 +111,134 @@ class SQLiteStore(Store):
             return f"{self.location} cannot be written: it is used read-only"
         return None
 
-    def get(self, key: bytes) -> Entry | None:
-        """Return the entry of ``key`` and count a hit; None when there is none or it is too old.
+    # --- one entry and many ---
 
-        Raises:
-            StoreError: The file cannot be read.
-            DamagedEntryError: The entry is not what was stored.
-        """
+    def get(self, key: bytes) -> Entry | None:
+        """Return the entry of ``key`` and count a hit; None when there is none or it is too old."""
+        return self.get_many((key,)).get(key)
+
+    def get_many(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
+        """Return what ``get`` finds for each of ``keys``, looking at each block of vectors once."""
+        waiting: list[Entry] = []
+        if self._behind:
+            waiting = [Entry(*entry[:5]) for entry in map(self._behind.get, keys) if entry]
+            keys = set(keys).difference(entry.key for entry in waiting)
+            if not keys:
+                with self._file.lock:
+                    return {entry.key: entry for entry in waiting if self._serves(entry)}
         with self._file.reading() as connection:
-            hit = sqlite_rows.get(connection, key) if connection else None
-            if hit is None:
-                return None
-            now = self._clock()
-            if hit.created_at <= self.bounds.oldest_good(now):
-                return None
-            self._pending.add(key, now, hit.provider_s)
-            return hit
+            found = sqlite_rows.get(connection, keys) if connection else ()
+            return {entry.key: entry for entry in (*waiting, *found) if self._serves(entry)}
+
+    def _serves(self, entry: Entry) -> bool:
+        """Count a hit, unless the entry is too old."""
+        now = self._clock()
+        if entry.created_at <= self.bounds.oldest_good(now):
+            return False
+        self._hits.add(entry.key, now, entry.provider_s)
+        return True
 
     def read(self, key: bytes) -> Entry | None:
         """Return the whole entry without counting a hit. Raises as ``get``."""
-        with self._file.reading() as connection:
-            entry = sqlite_rows.read(connection, key) if connection else None
-            return self._pending.added_to(entry) if entry else None
+        if self._behind and (entry := self._behind.get(key)):
+            return entry
+        for row, request in self._rows(f"{sqlite_rows.READ} WHERE key = ?", (key,)):
+            return self._hits.added_to(sqlite_rows.entry_of(row, request))
+        return None
 
     def put_many(self, entries: Collection[Entry]) -> bool:
-        """Store all of ``entries`` or, on a fault, none.
-
-        Raises:
-            StoreError: The file cannot be written; nothing was stored.
-        """
-        try:
-            with self._file.writing(self._pending.reset) as connection:
-                now = self._clock()
-                sqlite_rows.write_hits(connection, self._pending)
-                for entry in entries:
-                    sqlite_rows.put(connection, entry, now)
-                self._evictor.after_put(connection, len(entries), now)
-        except BaseException:
-            self._evictor.forget()
-            raise
-        return True
+        """Store all of ``entries``; where the file is not free at once, they are pending."""
+        if not self._behind:
+            try:
+                self._commit(entries, _PUT_PATIENCE_S)
+                return True
+            except BusyError:
+                pass
+        self._behind.add(entries)
+        return False
 
     def delete(self, keys: Collection[bytes]) -> int:
-        """Delete entries and return how many there were. Raises as ``put``."""
-        if self._is_empty():
-            return 0
-        with self._file.writing() as connection:
-            deleted = sqlite_rows.delete(connection, keys)
-        self._give_back()
+        """Delete entries and return how many there were. Raises as ``put_many``."""
+        deleted = 0
+        if not self._file.is_empty():
+            with self._file.writing() as connection:
+                dropped = self._behind.drop(keys)
+                deleted = max(dropped, sqlite_rows.delete(connection, keys))
+            self._give_back()
         return deleted
 
     def clear(self) -> None:
-        """Delete every entry of ours, and give the space back. Raises as ``put``."""
-        if not self._is_empty():
-            with self._file.exclusive() as connection:
-                clear(connection, self._pending, self._busy_timeout_s)
-                self._pending.reset()
+        """Delete every entry of ours, and give the space back. Raises as ``put_many``."""
+        if not self._file.is_empty():
+            with self._file.writing(self._hits.reset) as connection:
+                self._behind.drop()
+                sqlite_query.write_hits(connection, self._hits)
+                connection.execute("DELETE FROM llmcache_entries")
+                sqlite_rows.delete_orphans(connection)
             self._evictor.forget()
             self._give_back()
 
     def prune(self) -> int:
         """Delete what is too old or over the bounds now, give the space back; return how many."""
-        if self._is_empty():
+        if self._file.is_empty():
             return 0
         with self._file.writing() as connection:
-            pruned = sqlite_eviction.prune(connection, self.bounds, self._clock())
+            pruned = sqlite_evict.evict(connection, self.bounds, self._clock())
+            sqlite_rows.delete_orphans(connection)
         self._evictor.forget()
         self._give_back()
         return pruned
 
+    # --- lists and figures ---
+
+    def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
+        """Yield entries, in bounded memory; see ``Which``."""
+        limits = {name for name, value in which.items() if value is not None} - {"texts"}
+        if not which.get("texts", True):
+            yield from self._list(which)
+        elif not limits:
+            for row, request in self._payloads():
+                yield self._hits.added_to(sqlite_rows.entry_of(row, request))
+        else:
+            keys: Collection[bytes] = which.get("keys") or ()
+            if limits - {"keys"}:
+                chosen = [entry.key for entry in self._list(which)]
+            else:
+                chosen = sorted(set(keys))
+            yield from (entry for key in chosen if (entry := self.read(key)))
+
+    def payloads(self, keys: Collection[bytes] | None = None) -> Iterator[Payload]:
+        """Yield whole rows and their packed request texts in key order, in bounded memory."""
+        wanted = None if keys is None else set(keys)
+        return (each for each in self._payloads() if wanted is None or each[0][0] in wanted)
+
+    def _payloads(self) -> Iterator[Payload]:
+        page = f"ORDER BY key LIMIT {_CHUNK}"
+        rows = self._rows(f"{sqlite_rows.READ} {page}", ())
+        while rows:
+            yield from rows
+            rows = self._rows(f"{sqlite_rows.READ} WHERE key > ? {page}", (rows[-1][0][0],))
+
+    def titled_like(self, pieces: Collection[str], limit: int, ties: int) -> list[Entry]:
+        """Return the entries whose titles hold the most of ``pieces``."""
+        return self._ask(lambda c: sqlite_query.titled_like(c, pieces, limit, ties), [])
+
     def count(self) -> int:
         """Return the number of entries."""
-        with self._file.reading() as connection:
-            return sqlite_eviction.count(connection) if connection else 0
+        return self._ask(sqlite_query.count, 0)
 
     def size_bytes(self) -> int:
         """Return the size of the file once its ``-wal`` is folded in."""
         with self._file.opened() as connection:
-            return sqlite_eviction.file_bytes(connection) if connection else 0
+            return sqlite_evict.file_bytes(connection) if connection else 0
 
     def find(self, prefix: str) -> list[bytes]:
         """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
-        with self._file.reading() as connection:
-            return sqlite_query.find(connection, prefix) if connection else []
-
-    def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
-        """Yield entries, in bounded memory; see ``Which``.
-
-        Raises:
-            StoreError: The file cannot be read.
-            DamagedEntryError: A whole entry is asked for that is not what was stored.
-        """
-        texts = which.get("texts", True)
-        keys = which.get("keys")
-        if texts and keys is None and which.keys() <= {"keys", "texts"}:
-            for row in self.all_rows():
-                yield self._pending.added_to(sqlite_rows.entry_of(row))
-        elif texts:
-            found = set(which) <= {"keys", "texts"} and keys is not None
-            chosen = sorted(set(keys or ())) if found else [each.key for each in self._list(which)]
-            whole = map(self.read, chosen)
-            yield from (entry for entry in whole if entry is not None)
-        else:
-            yield from self._list(which)
-
-    def _list(self, which: Which) -> list[Entry]:
-        with self._file.reading() as connection:
-            return sqlite_query.select(connection, self._pending, which) if connection else []
-
-    def titled_like(self, pieces: Collection[str], limit: int, ties: int) -> list[Entry]:
-        """Return the entries whose titles hold the most of ``pieces``, in one look at the titles.
-
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        with self._file.reading() as connection:
-            if connection is None:
-                return []
-            return sqlite_query.titled_like(connection, pieces, limit, ties)
+        return self._ask(lambda c: sqlite_query.find(c, prefix), [])
 
     def requests(self) -> list[str]:
         """Return the distinct request texts of all entries."""
-        with self._file.reading() as connection:
-            return sqlite_query.requests(connection) if connection else []
+        return self._ask(sqlite_query.requests, [])
 
     def life_totals(self) -> LifeTotals:
         """Return what the file has seen since it was made, and this session if it stored."""
@@ -228,60 +246,56 @@ class SQLiteStore(Store):
             totals = sqlite_query.life_totals(connection) if connection else LifeTotals(0, 0.0)
             if not self._file.wrote:
                 return totals
-            return LifeTotals(
-                totals.hits + self._pending.hits, totals.saved_s + self._pending.saved_s
-            )
+            return LifeTotals(totals.hits + self._hits.hits, totals.saved_s + self._hits.saved_s)
+
+    # --- the file ---
 
     def verify(self, *, repair: bool = False) -> Verification:
         """Look through the whole file: its structure, every checksum, texts that nobody uses.
 
         Args:
-            repair: Delete what is damaged and unused. Of a file whose structure is broken, save
-                what can be read into a new one in its place, and keep the broken one beside it.
-
-        Raises:
-            StoreError: The file cannot be read; with ``repair``, cannot be written.
+            repair: Delete what is damaged and unused; of an entry whose answer is whole, only the
+                texts that are not. Of a file whose structure is broken, save what can be read into
+                a new one in its place, and keep the broken one beside it.
         """
-        with self._file.opened() as connection:
-            faults = tuple(sqlite_repair.faults_of(connection)) if connection else ()
+        faults = self._faults()
         if faults:
-            kept_at = str(self._file.swap(sqlite_repair.salvage)) if repair else None
+            kept_at = str(self._file.rescue()) if repair else None
             entries = self.count() if repair else 0
             return Verification(entries, faults=faults, repaired=repair, kept_at=kept_at)
-        with self._file.reading() as connection:
-            orphans = sqlite_repair.count_orphans(connection) if connection else 0
-        entries = self.count()
-        damaged = tuple(sqlite_repair.damaged_keys(self.all_rows()))
+        orphans, entries = self._ask(sqlite_rows.count_orphans, 0), self.count()
+        damaged = [each for each in self._payloads() if sqlite_copy.is_damaged(*each)]
         if repair and (damaged or orphans):
             with self._file.writing() as connection:
-                sqlite_rows.delete(connection, damaged)
-                sqlite_rows.delete_orphans(connection)
-        return Verification(entries, damaged, orphans, repaired=repair)
+                sqlite_copy.mend(connection, damaged)
+        keys = tuple(row[0] for row, _ in damaged)
+        return Verification(entries, keys, orphans, repaired=repair)
 
-    def flush(self, timeout_s: float = 0.0) -> int:  # noqa: ARG002  # the busy timeout rules
-        """Fold the ``-wal`` into the file and write pending hits, if anything was stored since.
+    def flush(self, timeout_s: float = 0.0) -> int:
+        """Write what is pending, and fold the ``-wal`` into the file if anything was stored since.
 
         After it a copy of the file alone is whole, though it is still open here.
-
-        Raises:
-            StoreError: The file cannot be written.
         """
+        waiting = self._behind.flush(timeout_s)
         if not self._file.is_folded:
-            self._write_pending()
+            self._write_hits()
             self._file.fold()
-        return 0
+        return waiting
 
     def close(self) -> None:
         """Write what is pending and give the file back, in one piece. Closing twice is no error."""
         if not self._file.is_closed:
             _open_stores.discard(self)
+            lost = self._behind.flush(_LAST_PATIENCE_S) + self._behind.lost
+            if lost:
+                why = self._behind.fault or f"{self.location} is locked by another program"
+                print(f"jupyter_llmcache: {lost:,} answers were not stored: {why}", file=sys.stderr)  # noqa: T201  # at the end nobody else tells
+            self._behind.drop()
             with suppress(StoreError):  # bookkeeping is not worth an error at the end
                 if self._file.wrote:
-                    self._write_pending()
+                    self._write_hits()
                     self._file.fold()
             self._file.close()
-
-    # --- rows that LangChain wrote ---
 
     @property
     def has_langchain_rows(self) -> bool:  # type: ignore[override]  # it may come while the file is open
@@ -289,46 +303,78 @@ class SQLiteStore(Store):
         return self._file.has_langchain_table
 
     def langchain_rows(self, prompt: str, llm_string: str) -> list[str]:
-        """Return what LangChain stored for these two strings, one text a generation, in order.
-
-        Raises:
-            StoreError: The file cannot be read.
-        """
+        """Return what LangChain stored for these two strings, one text a generation, in order."""
         with self._file.opened() as connection:
             if connection is None or not self.has_langchain_rows:
                 return []
-            return langchain_table.responses(connection, prompt, llm_string)
+            return sqlite_schema.langchain_rows(connection, prompt, llm_string)
 
-    def all_rows(self) -> Iterator[sqlite_rows.Row]:
-        """Yield whole rows in key order, in bounded memory; see ``sqlite_rows.entry_of``."""
-        place = b""
-        while rows := self._rows_after(place):
-            yield from rows
-            place = rows[-1][0]
+    # --- inside ---
 
-    def _rows_after(self, key: bytes) -> list[sqlite_rows.Row]:
+    def _ask(self, question: Callable[[sqlite3.Connection], Answer], nothing: Answer) -> Answer:
+        """Return what ``question`` finds; ``nothing`` where the file holds nothing of ours."""
         with self._file.reading() as connection:
-            return sqlite_rows.rows_after(connection, key) if connection else []
+            return question(connection) if connection else nothing
 
-    def _write_pending(self) -> None:
-        if self._pending.hits and not self._is_empty():
-            with self._file.writing(self._pending.reset) as connection:
-                sqlite_rows.write_hits(connection, self._pending)
+    def _list(self, which: Which) -> list[Entry]:
+        return self._ask(lambda c: sqlite_query.select(c, self._hits, which), [])
 
-    def _is_empty(self) -> bool:
-        """Tell whether there is nothing of ours, so that deleting need not make a file."""
-        with self._file.reading(now=True) as connection:
-            return connection is None
+    def _rows(self, statement: str, values: tuple[object, ...]) -> list[Payload]:
+        def found(connection: sqlite3.Connection) -> list[Payload]:
+            texts: dict[object, object] = {}
+            rows = connection.execute(statement, values).fetchall()
+            return [(row, sqlite_rows.packed_request(connection, row[8], texts)) for row in rows]
+
+        return self._ask(found, [])
+
+    def _commit(self, entries: Collection[Entry], patience_s: float) -> None:
+        """Write ``entries`` after what is pending."""
+        pending: list[Entry] = []
+
+        def committed() -> None:
+            self._hits.reset()
+            self._behind.done(pending)
+
+        try:
+            with self._file.writing(committed, patience_s) as connection:
+                pending += self._behind.taken() if self._behind else ()
+                now = self._clock()
+                sqlite_query.write_hits(connection, self._hits)
+                every = [*pending, *entries] if pending else entries
+                sqlite_rows.put(connection, every, now)
+                self._evictor.after_put(connection, len(every), now)
+        except BaseException:
+            self._evictor.forget()
+            raise
+
+    def _commit_pending(self) -> bool:
+        try:
+            self._commit((), _PUT_PATIENCE_S)
+        except BusyError:
+            return False
+        return True
+
+    def _write_hits(self) -> None:
+        if self._hits.hits and not self._file.is_empty():
+            with self._file.writing(self._hits.reset) as connection:
+                sqlite_query.write_hits(connection, self._hits)
+
+    def _after_fork(self) -> None:
+        self._hits.reset()
+        self._behind.reset()
+
+    def _faults(self) -> tuple[str, ...]:
+        try:
+            with self._file.opened() as connection:
+                return tuple(sqlite_copy.faults_of(connection)) if connection else ()
+        except DamagedFileError as error:
+            return (error.what,)
 
     def _give_back(self) -> None:
-        """Cut free pages off the file, step by step, so that others can write in between."""
+        """Cut free pages off the file."""
         with suppress(StoreError):  # what was asked for is done; free pages are used again
             with self._file.exclusive() as connection:
-                sqlite_eviction.compact(connection)
-            more = True
-            while more:
-                with self._file.writing() as connection:
-                    more = sqlite_eviction.give_back(connection, sqlite_eviction.PAGES_A_STEP)
+                sqlite_evict.give_back(connection)
             self._file.fold()
 
 

@@ -1,4 +1,4 @@
-"""SQLite's errors in one line for the person."""
+"""SQLite's and the system's errors in one line for the person."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import errno
 import sqlite3
 
 from ..errors import StoreError
+from .base import BusyError
 
-_REPAIR = "Run `%llm_cache verify --repair`"
+
+class DamagedFileError(StoreError):
+    """The file itself is broken."""
+
+
+_REPAIR = "Run: python -m jupyter_llmcache verify --repair FILE, which saves what can be read"
 _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_BUSY: ("is locked by another program", "Close that program or try again"),
     sqlite3.SQLITE_LOCKED: ("is locked by another program", "Close that program or try again"),
@@ -17,7 +23,7 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "Free some space"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check that file and folder are there"),
     sqlite3.SQLITE_CORRUPT: ("is damaged", _REPAIR),
-    sqlite3.SQLITE_NOTADB: ("is damaged or no SQLite database", _REPAIR),
+    sqlite3.SQLITE_NOTADB: ("is damaged", _REPAIR),
 }
 _SYSTEM_MEANINGS: dict[int, tuple[str, str]] = {
     errno.EACCES: ("may not be used", "Check the permissions of file and folder"),
@@ -45,7 +51,8 @@ def store_error(location: str, error: BaseException) -> StoreError:
         detail = str(error)
     # SQLite quotes damaged table definitions, which have lines.
     detail = " ".join(detail.split())[:_MAX_DETAIL] or type(error).__name__
-    return StoreError(f"{location} {what} ({detail})", remedy)
+    kind = BusyError if is_busy(error) else DamagedFileError if is_damage(error) else StoreError
+    return kind(f"{location} {what} ({detail})", remedy.replace("FILE", location))
 
 
 def primary_code(error: BaseException) -> int:

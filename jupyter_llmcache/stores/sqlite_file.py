@@ -2,45 +2,94 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from types import TracebackType
 
 from ..errors import StoreError
-from . import sqlite_forks, sqlite_schema
-from .sqlite_faults import FAULTS, is_busy, is_damage
-from .sqlite_guards import Guard, Lending
-from .sqlite_network import network_type
-from .sqlite_open import ApartOpening, LiveOpening, Opening, connect
-from .sqlite_paths import Header, move_with_side_files, read_header, resolve, uri
+from . import sqlite_copy, sqlite_schema
+from .base import BusyError
+from .sqlite_faults import FAULTS, DamagedFileError, is_busy, is_damage, store_error
+from .sqlite_open import (
+    ApartOpening,
+    LiveOpening,
+    can_write,
+    folder_of,
+    free_name,
+    is_wal_file,
+    make_private_file,
+    move_with_side_files,
+    network_type,
+    resolve,
+    switch_journal,
+)
+
+_CHOOSE_WRITABLE = "Choose a file and a folder that can be written"
+
+
+class _Use:
+    """The file's lock as a block; a fault in it becomes one line for the person."""
+
+    # A hit passes here each time: ``contextlib``'s generators would take twice as long.
+
+    __slots__ = ("_file", "_find", "_patience_s")
+
+    def __init__(
+        self,
+        file: SQLiteFile,
+        find: Callable[[], sqlite3.Connection | None],
+        patience_s: float = -1,
+    ) -> None:
+        self._file = file
+        self._find = find
+        self._patience_s = patience_s
+
+    def __enter__(self) -> sqlite3.Connection | None:
+        if not self._file.lock.acquire(timeout=self._patience_s):
+            raise BusyError(f"{self._file.location} is in use by another thread")
+        try:
+            self._file.set_patience(self._patience_s)
+            return self._find()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.lock.release()
+        if isinstance(error, FAULTS):
+            raise store_error(self._file.location, error) from error
 
 
 class SQLiteFile:
     """A cache file that may come, go, be replaced, be read-only or be shared while it is open.
 
-    Nothing is written before the first ``writing``: a missing file is not made, an existing one
-    keeps its bytes.
+    Nothing is written before the first ``writing``.
 
     Args:
         location: The path as the user gave it.
         read_only: Write nothing, whatever happens.
         busy_timeout_s: How long to wait for other programs that write, in seconds.
         on_fork: Called in a forked child.
+        may_be_damaged: Open it although it is broken; then only ``rescue`` can use it.
 
     Attributes:
         path: The absolute path.
         read_only: Also true where the file or its folder cannot be written.
         network: The type of the network file system that holds the file, or None.
-        has_langchain_table: Whether LangChain's own SQLite cache has its table in the file.
-        wrote: Whether this process has written to the file.
-        is_folded: Whether nothing was written since ``fold``.
+        has_langchain_table: Whether LangChain's own SQLite cache has its table in it.
+        wrote, is_folded: Whether this process has written to it; nothing since ``fold``.
 
     Raises:
         StoreError: There is no such file, or it is none of ours.
@@ -53,6 +102,7 @@ class SQLiteFile:
         read_only: bool,
         busy_timeout_s: float,
         on_fork: Callable[[], None],
+        may_be_damaged: bool = False,
     ) -> None:
         self.location = location
         self.path = resolve(location)
@@ -60,71 +110,70 @@ class SQLiteFile:
         self.has_langchain_table = False
         self.wrote = False
         self.is_folded = True
-        self._busy_timeout_s = busy_timeout_s
+        self.is_closed = False
+        self.lock = threading.Lock()
+        self._busy_timeout_s = self._patience_s = busy_timeout_s
         self._on_fork = on_fork
-        self._lock = threading.Lock()
-        self._guard = Guard(self._lock, location)
-        self._reading = Lending(self._guard, self._find)
-        self._opening: Opening | None = None
+        self._reading = _Use(self, self._find)
+        self._opening: LiveOpening | ApartOpening | None = None
         self._has_tables = False
         self._schema_version: int | None = None
         self._is_prepared = False
-        self._is_closed = False
-        with self._guard:
-            self.network = network_type(self.path)
-            self._open()
-            if self._opening is None:
-                self._expect_new_file()
-        sqlite_forks.register(self)
+        self.network = network_type(self.path)
+        try:
+            with _Use(self, lambda: None):
+                self._open()
+                if self._opening is None:
+                    self._expect_new_file()
+        except DamagedFileError:
+            if not may_be_damaged:
+                raise
+        _open_files.add(self)
 
     # --- what stores use ---
 
-    def reading(self, *, now: bool = False) -> Lending:
-        """Lend the connection, or None where nothing of ours is stored yet.
+    def reading(self) -> _Use:
+        """Lend the connection, or None where nothing of ours is stored yet."""
+        return self._reading
 
-        Args:
-            now: See that the file is still there, even if that was done a moment ago.
+    def opened(self) -> _Use:
+        """Lend the connection, or None where there is no file. Raises as ``reading``."""
+        return _Use(self, self._watch)
 
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        return Lending(self._guard, self._find_now) if now else self._reading
-
-    @contextmanager
-    def opened(self) -> Iterator[sqlite3.Connection | None]:
-        """Yield the connection, or None where there is no file.
-
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        with self._guard:
-            yield self._watch(now=False)
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing of ours, so that deleting need not make a file."""
+        with _Use(self, lambda: self._watch(now=True)):
+            return not self._has_tables
 
     @contextmanager
-    def exclusive(self) -> Iterator[sqlite3.Connection]:
+    def exclusive(self, patience_s: float = -1) -> Iterator[sqlite3.Connection]:
         """Yield the connection, ready to write, outside any transaction.
 
+        Args:
+            patience_s: How long to wait for other threads and other programs, each, in seconds.
+                -1: for threads as long as it takes, for programs the busy timeout.
+
         Raises:
+            BusyError: They did not let go of the file.
             StoreError: The file cannot be written.
         """
-        with self._guard:
-            self._watch(now=True)
-            connection = self._prepare()
+        with _Use(self, self._ready, patience_s) as connection:
+            assert connection is not None  # noqa: S101  # _ready returns one or raises
             self.is_folded = False
             yield connection
             self.wrote = True
 
     @contextmanager
-    def writing(self, on_commit: Callable[[], None] = lambda: None) -> Iterator[sqlite3.Connection]:
+    def writing(
+        self, on_commit: Callable[[], None] = lambda: None, patience_s: float = -1
+    ) -> Iterator[sqlite3.Connection]:
         """Yield the connection inside a transaction that ends with the block.
 
         Args:
             on_commit: Called when the transaction is stored, before any other thread may act.
-
-        Raises:
-            StoreError: The file cannot be written; nothing of the block was stored.
+            patience_s: As in ``exclusive``.
         """
-        with self.exclusive() as connection:
+        with self.exclusive(patience_s) as connection:
             with sqlite_schema.transaction(connection):
                 yield connection
             on_commit()
@@ -136,42 +185,29 @@ class SQLiteFile:
         """
         with self.opened() as connection:
             if connection and not self.is_folded and not self.read_only:
-                connection.execute("PRAGMA busy_timeout = 0")
-                try:
-                    row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                    self.is_folded = not row[0]
-                finally:
-                    connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
+                self.set_patience(0.0)
+                row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self.is_folded = not row[0]
 
-    def swap(self, fill: Callable[[sqlite3.Connection, sqlite3.Connection], None]) -> Path:
-        """Put a new file in the place of this one, and keep this one beside it.
-
-        Args:
-            fill: Called with the connections to this file and to the new one, which has our tables.
+    def rescue(self) -> Path:
+        """Put a new file with all that can be read in the place of this one, and keep this one.
 
         Returns:
-            Where the file is kept.
-
-        Raises:
-            StoreError: The new file cannot be made; this one stays in its place.
+            Where the broken file is kept. It stays where nothing can be read.
         """
-        with self._guard:
-            connection = self._watch(now=True)
-            if connection is None or self.read_only:
+        with _Use(self, lambda: None):
+            if self._wants_read_only or not can_write(self.path):
                 raise StoreError(f"{self.location} cannot be replaced", _CHOOSE_WRITABLE)
-            fresh = _free_name(self.path, "new")
+            with suppress(sqlite3.Error):  # what is broken may not close well
+                self._disconnect()
+            fresh = free_name(self.path, "new")
             try:
-                _make_private_file(fresh)
-                with closing(connect(uri(fresh, "rw"), self._busy_timeout_s)) as target:
-                    target.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                    sqlite_schema.migrate(target, self.location)
-                    fill(connection, target)
+                make_private_file(fresh)
+                sqlite_copy.rescue(self.path, fresh, self.location)
             except BaseException:
                 fresh.unlink(missing_ok=True)
                 raise
-            with suppress(sqlite3.Error):  # what is broken may not even close well
-                self._disconnect()
-            kept = _free_name(self.path, "broken")
+            kept = free_name(self.path, "broken")
             move_with_side_files(self.path, kept)
             fresh.replace(self.path)
             self.wrote = True
@@ -179,47 +215,45 @@ class SQLiteFile:
 
     def close(self) -> None:
         """Give the file back; a second call does nothing."""
-        with self._guard:
-            if not self._is_closed:
-                self._is_closed = True
-                sqlite_forks.forget(self)
-                self._disconnect()
+        with _Use(self, lambda: None):
+            self.is_closed = True
+            _open_files.discard(self)
+            self._disconnect()
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether ``close`` was called."""
-        return self._is_closed
-
-    # --- fork: SQLite's connections must not cross it (forks.py) ---
+    # --- fork: SQLite's locks and its shared index are tied to the process that opened the file,
+    # so that a child that only closes an inherited connection can damage it ---
 
     def before_fork(self) -> None:
         """Close the connection and let no other thread open one."""
-        self._lock.acquire()
+        self.lock.acquire()
         with suppress(*FAULTS):
             self._disconnect()
 
-    def after_fork_in_parent(self) -> None:
-        """Let threads go on; the next one opens the file again."""
-        self._lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """As in the parent; what was pending is the parent's to write."""
-        self._lock.release()
-        self.wrote = False
-        self._on_fork()
+    def after_fork(self, *, in_child: bool) -> None:
+        """Let threads go on; what was pending in the parent is the parent's to write."""
+        self.lock.release()
+        if in_child:
+            self.wrote = False
+            self._on_fork()
 
     # --- inside the lock ---
 
-    def _find(self, *, now: bool = False) -> sqlite3.Connection | None:
-        connection = self._watch(now=now)
+    def set_patience(self, seconds: float) -> None:
+        """Wait so long for other programs from now on; below 0: the busy timeout."""
+        seconds = self._busy_timeout_s if seconds < 0 else seconds
+        if seconds != self._patience_s:
+            self._patience_s = seconds
+            if self._opening:
+                milliseconds = int(seconds * 1000)
+                self._opening.connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+
+    def _find(self) -> sqlite3.Connection | None:
+        connection = self._watch()
         return connection if self._has_tables else None
 
-    def _find_now(self) -> sqlite3.Connection | None:
-        return self._find(now=True)
-
-    def _watch(self, *, now: bool) -> sqlite3.Connection | None:
+    def _watch(self, *, now: bool = False) -> sqlite3.Connection | None:
         """Return the connection to the file that is there now, or None where there is none."""
-        if self._is_closed:
+        if self.is_closed:
             raise StoreError(f"{self.location} is closed", "Open it again")
         if self._opening and self._opening.is_stale(now=now):
             self._disconnect()
@@ -234,63 +268,44 @@ class SQLiteFile:
     def _open(self) -> None:
         """Connect to the file as it is now; do nothing where there is none."""
         try:
-            header = read_header(self.path, self.location)
+            is_wal = is_wal_file(self.path, self.location)
         except FileNotFoundError:
             if self._wants_read_only:
                 raise StoreError(f"{self.location} does not exist", "Leave out read-only") from None
             return
-        self.read_only = self._wants_read_only or not (
-            os.access(self.path, os.W_OK) and os.access(_folder(self.path), os.W_OK)
-        )
-        self._adopt(self._open_apart(header) or self._open_live(header))
+        self.read_only = self._wants_read_only or not can_write(self.path)
+        self._adopt(self._open_apart(is_wal=is_wal) or self._open_live(is_wal=is_wal))
 
-    def _open_apart(self, header: Header | None) -> ApartOpening | None:
-        """Look whose file it is without a trace in it; go on so where it must not be touched yet.
-
-        Raises:
-            StoreError: It belongs to another program, or to a newer release.
-        """
+    def _open_apart(self, *, is_wal: bool) -> ApartOpening | None:
+        """Look whose file it is without a trace in it; go on so where it must not be touched."""
+        opening = None
         try:
-            opening = ApartOpening(self.path, header, self._busy_timeout_s)
-            version = self._version_in(opening)
+            opening = ApartOpening(self.path, self._patience_s, is_wal=is_wal)
+            sqlite_schema.version_of(opening.connection, self.location)
+            if self.read_only or (self.network and is_wal):
+                return opening
         except sqlite3.DatabaseError:
             if self.read_only:
                 raise
-            return None  # a writer is at work, or was killed at it: only a live opening sees right
-        if 0 < version < sqlite_schema.current_version():
+            # A writer is at work, or was killed at it: only a live opening sees right.
+        except BaseException:
+            if opening:
+                opening.close()
+            raise
+        if opening:
             opening.close()
-            return self._open_upgraded_copy(header)
-        if self.read_only or (self.network and header and header.is_wal):
-            return opening
-        opening.close()
         return None
 
-    def _version_in(self, opening: ApartOpening) -> int:
+    def _open_live(self, *, is_wal: bool) -> LiveOpening | ApartOpening:
         try:
-            return sqlite_schema.version_of(opening.connection, self.location)
-        except BaseException:
-            opening.close()
-            raise
-
-    def _open_upgraded_copy(self, header: Header | None) -> ApartOpening:
-        copy = ApartOpening(self.path, header, self._busy_timeout_s, as_copy=True)
-        try:
-            sqlite_schema.migrate(copy.connection, self.location)
-        except BaseException:
-            copy.close()
-            raise
-        return copy
-
-    def _open_live(self, header: Header | None) -> Opening:
-        try:
-            return LiveOpening(self.path, self._busy_timeout_s)
+            return LiveOpening(self.path, self._patience_s)
         except sqlite3.OperationalError as error:
             if is_busy(error) or is_damage(error):
                 raise
             # A full disk has no room for side files; that must not make the answers unreadable.
-            return ApartOpening(self.path, header, self._busy_timeout_s)
+            return ApartOpening(self.path, self._patience_s, is_wal=is_wal)
 
-    def _adopt(self, opening: Opening) -> None:
+    def _adopt(self, opening: LiveOpening | ApartOpening) -> None:
         self._opening = opening
         try:
             self._look(opening.connection)
@@ -302,8 +317,7 @@ class SQLiteFile:
         """See which tables there are, if there can be others than last time."""
         (schema_version,) = connection.execute("PRAGMA schema_version").fetchone()
         if schema_version != self._schema_version:
-            version = sqlite_schema.version_of(connection, self.location)
-            self._has_tables = version > 0
+            self._has_tables = sqlite_schema.version_of(connection, self.location) > 0
             self.has_langchain_table = sqlite_schema.has_langchain_table(connection)
             self._schema_version = schema_version
 
@@ -318,33 +332,34 @@ class SQLiteFile:
 
     def _expect_new_file(self) -> None:
         """See that a file could be made here."""
-        folder = _folder(self.path)
+        folder = folder_of(self.path)
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StoreError(
                 f"{self.location} cannot be made: its folder cannot be written", _CHOOSE_WRITABLE
             )
 
-    def _prepare(self) -> sqlite3.Connection:
+    def _ready(self) -> sqlite3.Connection:
         """Return a connection to a file with our tables, made or extended as needed."""
+        self._watch(now=True)
         if self._opening is None:
-            _make_private_file(self.path)
+            make_private_file(self.path)
             self._open()
         if self.read_only:
             raise StoreError(f"{self.location} is read-only", _CHOOSE_WRITABLE)
         if not isinstance(self._opening, LiveOpening):
             self._disconnect()
-            self._adopt(LiveOpening(self.path, self._busy_timeout_s))
-        opening = cast("LiveOpening", self._opening)
+            self._adopt(LiveOpening(self.path, self._patience_s))
+        assert isinstance(self._opening, LiveOpening)  # noqa: S101  # as was just adopted
+        connection = self._opening.connection
         if not self._is_prepared:
-            # Without effect on a file that holds anything.
-            opening.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            sqlite_schema.migrate(opening.connection, self.location)
-            self._choose_journal(opening.connection)
-            self._look(opening.connection)
-            opening.notice_content()
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes in an empty file
+            sqlite_schema.migrate(connection, self.location)
+            self._choose_journal(connection)
+            self._look(connection)
+            self._opening.notice_content()
             self._is_prepared = True
-        return opening.connection
+        return connection
 
     def _choose_journal(self, connection: sqlite3.Connection) -> None:
         """Switch to WAL where that is safe.
@@ -353,42 +368,34 @@ class SQLiteFile:
         stays busy is written with its old journal, more slowly, and switched next time.
         """
         wanted = "delete" if self.network else "wal"
-        deadline = time.monotonic() + self._busy_timeout_s
-        while (mode := _switch_journal(connection, wanted)) != wanted:
+        deadline = time.monotonic() + self._patience_s
+        while (mode := switch_journal(connection, wanted)) != wanted:
             if time.monotonic() > deadline:
                 break
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads processes
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
-_CHOOSE_WRITABLE = "Choose a file and a folder that can be written"
+# --- forks ---
+
+_open_files: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
+_in_fork: list[SQLiteFile] = []
 
 
-def _switch_journal(connection: sqlite3.Connection, wanted: str) -> str:
-    try:
-        (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
-    except sqlite3.OperationalError as error:
-        if not is_busy(error):
-            raise
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    return str(mode)
+def _before_fork() -> None:
+    _in_fork[:] = list(_open_files)
+    for file in _in_fork:
+        file.before_fork()
 
 
-def _folder(path: Path) -> Path:
-    return Path(os.path.realpath(path)).parent
+def _after_fork(*, in_child: bool) -> None:
+    while _in_fork:
+        _in_fork.pop().after_fork(in_child=in_child)
 
 
-def _make_private_file(path: Path) -> None:
-    """Make an empty file for the user alone; SQLite gives its side files the same mode."""
-    _folder(path).mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-
-
-def _free_name(path: Path, word: str) -> Path:
-    """Return a path beside ``path`` that nothing has yet."""
-    path = Path(os.path.realpath(path))
-    for number in itertools.count(1):
-        name = path.with_name(f"{path.name}.{word}{number}")
-        if not name.exists():
-            break
-    return name
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=lambda: _after_fork(in_child=False),
+        after_in_child=lambda: _after_fork(in_child=True),
+    )

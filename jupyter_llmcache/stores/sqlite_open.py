@@ -1,40 +1,178 @@
-"""The two ways a cache file is open: live, to be written too, or apart, without a trace."""
+"""Where a cache file is, and the two ways it is open: live, to be written too, or apart."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
+import stat
+import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
+from urllib.parse import quote
 
-from . import sqlite_query as sqlite_lists
-from .sqlite_paths import Header, side_file, size_of, uri
+from ..errors import StoreError
+from . import sqlite_query
+from .sqlite_faults import is_busy
 
 #: How long reads may go on in a file that was deleted or replaced.
 CHECK_EVERY_S = 0.5
 _CACHE_KIB = 16 * 1024
+_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
+_WAL_VERSION = 2
+#: File systems in /proc/self/mounts on which WAL is not safe: it needs memory shared by all users.
+_NETWORK_TYPES = frozenset(
+    {
+        *("9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.gcsfuse", "fuse.glusterfs"),
+        *("fuse.rclone", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs"),
+        *("nfs", "nfs4", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs"),
+    }
+)
+_MOUNTS = Path("/proc/self/mounts")
 
 FileId = tuple[int, int]
 
 
-class Opening(Protocol):
-    """An open connection that knows when it shows a file that is no longer there."""
+# --- places ---
 
-    connection: sqlite3.Connection
 
-    def is_stale(self, *, now: bool) -> bool:
-        """Tell whether the file at the path is another one than this connection shows.
+def resolve(location: str) -> Path:
+    """Return ``location`` as an absolute path, taken literally but for a leading ``~``.
 
-        Args:
-            now: Look at the file even if that was done a moment ago.
-        """
+    Raises:
+        StoreError: It is empty or holds a NUL.
+    """
+    if not location or "\x00" in location:
+        raise StoreError(f"{location!r} is not a path", "Give a path, as in course.db")
+    return Path(os.path.abspath(os.path.expanduser(location)))  # noqa: PTH100, PTH111  # Path raises for ~nobody
 
-    def close(self) -> None:
-        """Give the connection back."""
+
+def side_file(path: Path, suffix: Literal["-wal", "-shm"]) -> Path:
+    """Return the path of SQLite's file beside ``path``; SQLite follows links first."""
+    return Path(os.path.realpath(path) + suffix)
+
+
+def move_with_side_files(path: Path, target: Path) -> None:
+    """Rename a database that nobody here has open, and what SQLite left beside it."""
+    real = Path(os.path.realpath(path))
+    real.replace(target)
+    for suffix in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(f"{real}{suffix}").replace(f"{target}{suffix}")
+
+
+def is_wal_file(path: Path, location: str) -> bool:
+    """Return whether ``path`` is written through a ``-wal``; an empty file is not.
+
+    Raises:
+        StoreError: It is a folder, a device, or another kind of file.
+        OSError: It is missing or may not be read.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
+        raise StoreError(f"{location} is {kind}", "Give the path of a file, as in course.db")
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+    if start and (len(start) < _HEADER_BYTES or not start.startswith(_MAGIC)):
+        raise StoreError(f"{location} is no SQLite database", "Choose another file")
+    return bool(start) and start[18] == _WAL_VERSION
+
+
+def network_type(path: Path) -> str | None:
+    """Return the type of the network file system that holds ``path``.
+
+    None on a local one, and on systems without /proc, where nobody tells.
+    """
+    try:
+        table = _MOUNTS.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return None
+    kind = mounted_type(table, path.resolve())
+    return kind if kind in _NETWORK_TYPES else None
+
+
+def mounted_type(table: str, path: Path) -> str | None:
+    """Return the type of the innermost mount of ``table`` (as in /proc/mounts) above ``path``."""
+    best, best_depth = None, 0
+    for line in table.splitlines():
+        _, target, kind, *_ = line.split(" ")
+        for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+            target = target.replace(code, character)
+        mount = Path(target)
+        # A later mount on the same place hides the earlier one.
+        if path.is_relative_to(mount) and len(mount.parts) >= best_depth:
+            best, best_depth = kind, len(mount.parts)
+    return best
+
+
+def can_write(path: Path) -> bool:
+    """Tell whether this process may write a file and beside it."""
+    return os.access(path, os.W_OK) and os.access(folder_of(path), os.W_OK)
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder in which a file really is."""
+    return Path(os.path.realpath(path)).parent
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file for the user alone; SQLite gives its side files the same mode."""
+    folder_of(path).mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def free_name(path: Path, word: str) -> Path:
+    """Return a path beside ``path`` that nothing has yet."""
+    path = Path(os.path.realpath(path))
+    names = (path.with_name(f"{path.name}.{word}{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())
+
+
+# --- connections ---
+
+
+def connect(
+    path: Path, access: Literal["ro", "rw"], busy_timeout_s: float, *, immutable: bool = False
+) -> sqlite3.Connection:
+    """Return a connection in autocommit mode, to be shared by threads behind a lock.
+
+    It opens exactly ``path``, whatever characters that holds, and runs nothing that a file brings.
+    """
+    text = path.as_posix()
+    text = text if text.startswith("/") else "/" + text  # a Windows drive
+    address = f"file://{quote(os.fsencode(text))}?mode={access}{'&immutable=1' * immutable}"
+    connection = sqlite3.connect(
+        address, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+    )
+    connection.text_factory = _text
+    for setting in ("temp_store = MEMORY", "trusted_schema = OFF", "cell_size_check = ON"):
+        connection.execute(f"PRAGMA {setting}")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
+    sqlite_query.register(connection)
+    return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def switch_journal(connection: sqlite3.Connection, wanted: str) -> str:
+    """Ask for a journal mode, and return the one that there is then."""
+    try:
+        (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
 
 
 class LiveOpening:
@@ -47,7 +185,7 @@ class LiveOpening:
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
         self._path = path
         self._checked_at = time.monotonic()
-        self.connection = connect(uri(path, "rw"), busy_timeout_s)
+        self.connection = connect(path, "rw", busy_timeout_s)
         try:
             self.connection.execute("PRAGMA schema_version").fetchone()  # makes the side files
             self._file_id = _file_id(path)
@@ -63,7 +201,11 @@ class LiveOpening:
         self._wal_id = _file_id(side_file(self._path, "-wal"))
 
     def is_stale(self, *, now: bool) -> bool:
-        """Tell whether the file was deleted, replaced or emptied."""
+        """Tell whether the file was deleted, replaced or emptied.
+
+        Args:
+            now: Look at the file even if that was done a moment ago.
+        """
         clock = time.monotonic()
         if not now and clock - self._checked_at < CHECK_EVERY_S:
             return False
@@ -98,26 +240,29 @@ class ApartOpening:
 
     Args:
         path: The file.
-        header: Its header; None when it is empty.
+        is_wal: Whether it is written through a ``-wal``.
         busy_timeout_s: How long to wait for writers, in seconds.
-        as_copy: Open a private copy in any case, which may then be written.
+        broken: Read a private copy in any case, and in it what is there of a file that was cut.
 
     Raises:
         sqlite3.Error, OSError: The file cannot be opened.
     """
 
     def __init__(
-        self, path: Path, header: Header | None, busy_timeout_s: float, *, as_copy: bool = False
+        self, path: Path, busy_timeout_s: float, *, is_wal: bool, broken: bool = False
     ) -> None:
         self._path = path
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._signature = _signature(path)
-        is_wal = header is not None and header.is_wal
-        if as_copy or (is_wal and self._signature.wal == "alone"):
-            address = uri(self._copied(), "rw")
+        wal = self._signature[-1]
+        if broken or (is_wal and wal == "alone"):
+            self.connection = connect(self._copied(), "rw", busy_timeout_s)
         else:
-            address = uri(path, "ro", immutable=is_wal and self._signature.wal == "empty")
-        self.connection = connect(address, busy_timeout_s)
+            immutable = is_wal and wal == "empty"
+            self.connection = connect(path, "ro", busy_timeout_s, immutable=immutable)
+        if broken:
+            # Without this SQLite opens no file that is shorter than it says.
+            self.connection.execute("PRAGMA writable_schema = ON")
 
     def is_stale(self, *, now: bool) -> bool:  # noqa: ARG002  # the file may change at any time
         """Tell whether the file changed in a way that this connection cannot see."""
@@ -138,39 +283,25 @@ class ApartOpening:
         return copy
 
 
-def connect(address: str, busy_timeout_s: float) -> sqlite3.Connection:
-    """Return a connection in autocommit mode, to be shared by threads behind a lock."""
-    connection = sqlite3.connect(
-        address, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
-    )
-    connection.text_factory = _text
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    sqlite_lists.register(connection)
-    return connection
+def size_of(path: Path) -> int:
+    """Return the size of ``path`` in bytes; 0 when it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+def _signature(path: Path) -> tuple[object, ...]:
+    """Return what changes when somebody writes to a file or replaces it.
 
-
-class _Signature(tuple[int, int, int, int, str]):
-    """What changes when somebody writes to a file or replaces it."""
-
-    __slots__ = ()
-
-    @property
-    def wal(self) -> str:
-        """``empty``, or ``alone`` or ``shared`` without or with its index."""
-        return self[4]
-
-
-def _signature(path: Path) -> _Signature:
+    Its last item tells of the ``-wal``: ``empty``, or ``alone`` or ``shared`` without or with its
+    index.
+    """
     status = path.stat()
     wal = "empty"
     if size_of(side_file(path, "-wal")):
         wal = "shared" if side_file(path, "-shm").exists() else "alone"
-    return _Signature((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, wal))
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, wal)
 
 
 def _file_id(path: Path) -> FileId | None:

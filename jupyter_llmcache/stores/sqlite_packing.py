@@ -49,8 +49,9 @@ _WORDS = (
 #: No answer or prompt of a model is larger; a row that claims more is hostile or damaged.
 MAX_UNPACKED_BYTES = 1 << 28
 
-_CHECKSUM_BYTES = 8
-_TIMES = struct.Struct("<dd")
+#: Of each of the two checksums of an entry.
+CHECKSUM_BYTES = 8
+_TIMES = struct.Struct("<Bdd")
 _RAW, _ZLIB, _ZLIB_WITH_WORDS = b"\x00", b"\x01", b"\x02"
 
 
@@ -116,11 +117,26 @@ def unpack_text(packed: object) -> str:
 
 
 def checksum(
-    key: bytes, created_at: float, provider_s: float | None, packed_answer: bytes
+    key: bytes, kind: int, created_at: float, provider_s: float | None, answer: bytes
 ) -> bytes:
     """Return what shows that an answer is whole, under its own key, and as old as it says."""
-    times = _TIMES.pack(created_at, math.nan if provider_s is None else provider_s)
-    return blake2b(key + times + packed_answer, digest_size=_CHECKSUM_BYTES).digest()
+    times = _TIMES.pack(kind, created_at, math.nan if provider_s is None else provider_s)
+    return blake2b(key + times + answer, digest_size=CHECKSUM_BYTES).digest()
+
+
+def texts_checksum(key: bytes, title: str, prompt: str | bytes, request_id: int) -> bytes:
+    """Return what shows that an entry's title, prompt and request are its own."""
+    digest = blake2b(key + struct.pack("<q", request_id), digest_size=CHECKSUM_BYTES)
+    for text in (title, prompt):
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        digest.update(struct.pack("<q", len(data)) + data)
+    return digest.digest()
+
+
+def request_number(request: str) -> int:
+    """Return the row number of a request text, taken from its content: the same in every file."""
+    digest = blake2b(request.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def _inflate(data: bytes | memoryview, words: bytes = b"") -> bytes:

@@ -8,9 +8,17 @@ from collections.abc import Collection
 from ..entry import Entry
 from ..errors import DamagedEntryError
 from .base import FOUND_KEYS, KEY_BYTES, LifeTotals, SortOrder, Which
-from .sqlite_hits import PendingHits
+from .pending_hits import PendingHits
 from .sqlite_packing import unpack_text
-from .sqlite_rows import Row, number
+from .sqlite_rows import (
+    Row,
+    code_of,
+    kind_of,
+    number,
+    packed_request,
+    request_of,
+    time_of,
+)
 
 _SORTS: dict[SortOrder, str] = {
     "key": "key",
@@ -20,12 +28,105 @@ _SORTS: dict[SortOrder, str] = {
     "saved": "(hits + coalesce(new_hits, 0)) * coalesce(provider_s, 0)",
 }
 _WITH_PENDING = "llmcache_entries AS e LEFT JOIN temp.pending_hits AS p ON p.id = e.id"
+_LINE = "key, kind, request_id, title, created_at, provider_s, size_bytes"
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Give ``connection`` what the questions need; nothing of it is in the file."""
+    connection.create_function("llmcache_contains", 2, _contains, deterministic=True)
+
+
+def select(connection: sqlite3.Connection, pending: PendingHits, which: Which) -> list[Entry]:
+    """Return entries without answers and prompts; see ``Which``."""
+    _show(connection, pending)
+    where, values = _where(connection, which)
+    sort, limit = which.get("sort", "key"), which.get("limit")
+    order = "ORDER BY key" if sort == "key" else f"ORDER BY {_SORTS[sort]} DESC, key DESC"
+    found = f"SELECT e.id FROM {_WITH_PENDING} WHERE {where}"  # noqa: S608  # of constants
+    if limit is not None:
+        found += f" {order} LIMIT ?"
+        values.append(limit)
+    # The rows to show are found by the small index; only they are read whole.
+    rows = connection.execute(
+        f"""
+        SELECT {_LINE}, hits + coalesce(new_hits, 0), {_SORTS["used"]}
+        FROM {_WITH_PENDING} WHERE e.id IN ({found}) {order}
+        """,  # noqa: S608  # put together from constants of this module
+        values,
+    )
+    return _lines(connection, rows.fetchall())
+
+
+def titled_like(
+    connection: sqlite3.Connection, pieces: Collection[str], limit: int, ties: int
+) -> list[Entry]:
+    """Return the entries whose titles hold the most pieces; see ``Store.titled_like``."""
+    different = list(dict.fromkeys(pieces))
+    held = " + ".join(["(instr(title, ?) > 0)"] * len(different)) or "0"
+    statement = f"""
+        SELECT {_LINE}, hits, used_at, {held} AS held FROM llmcache_entries
+        ORDER BY held DESC LIMIT ?
+    """  # noqa: S608  # of constants
+    rows = connection.execute(statement, (*different, limit)).fetchall()
+    if len(rows) == limit and rows[0][-1] == rows[-1][-1]:
+        rows = connection.execute(statement, (*different, ties)).fetchall()
+    return _lines(connection, [row[:-1] for row in rows])
+
+
+def find(connection: sqlite3.Connection, prefix: str) -> list[bytes]:
+    """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
+    digits = 2 * KEY_BYTES
+    try:
+        low, high = (bytes.fromhex(prefix.ljust(digits, filler)) for filler in "0f")
+    except ValueError:
+        return []
+    rows = connection.execute(
+        "SELECT key FROM llmcache_entries WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+        (low, high, FOUND_KEYS),
+    )
+    return [key for (key,) in rows if len(prefix) <= digits]
+
+
+def requests(connection: sqlite3.Connection) -> list[str]:
+    """Return the distinct request texts of all entries."""
+    rows = connection.execute("SELECT DISTINCT request_id FROM llmcache_entries").fetchall()
+    packed = ((row_id, packed_request(connection, row_id, {})) for (row_id,) in rows)
+    return sorted({request_of(text, row_id) for row_id, text in packed})
+
+
+def life_totals(connection: sqlite3.Connection) -> LifeTotals:
+    """Return what the file says of its life."""
+    row = connection.execute("SELECT sum(hits), sum(saved_s) FROM llmcache_totals").fetchone()
+    hits, saved_s = (number(total) or 0 for total in row)
+    return LifeTotals(int(hits), float(saved_s))
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """Return the number of entries."""
+    (entries,) = connection.execute("SELECT count(*) FROM llmcache_entries").fetchone()
+    return int(entries)
+
+
+def write_hits(connection: sqlite3.Connection, pending: PendingHits) -> None:
+    """Add ``pending`` to what the file knows of hits, inside a transaction."""
+    if pending.hits:
+        connection.executemany(
+            "UPDATE llmcache_entries SET hits = hits + ?, used_at = max(used_at, ?) WHERE key = ?",
+            pending.rows(),
+        )
+        connection.execute(
+            "UPDATE llmcache_totals SET hits = hits + ?, saved_s = saved_s + ?",
+            (pending.hits, pending.saved_s),
+        )
 
 
 def _where(connection: sqlite3.Connection, which: Which) -> tuple[str, list[object]]:
     """Return an SQL condition and its values."""
     conditions: list[str] = ["1"]
     values: list[object] = []
+    if (kind := which.get("kind")) is not None:
+        conditions.append("kind = ?")
+        values.append(code_of(kind))
     if (since := which.get("since")) is not None:
         conditions.append("created_at >= ?")
         values.append(since)
@@ -48,106 +149,21 @@ def _where(connection: sqlite3.Connection, which: Which) -> tuple[str, list[obje
         else:
             conditions.append("llmcache_contains(prompt, ?)")
         values.append(part.lower())
-    if which.get("kind") not in (None, "answer"):
-        conditions.append("0")
     if (keys := which.get("keys")) is not None:
+        connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (key BLOB PRIMARY KEY)")
         connection.execute("DELETE FROM temp.chosen")
-        connection.executemany("INSERT OR IGNORE INTO temp.chosen VALUES (?)", zip(keys))
-        conditions.append("key IN temp.chosen")
+        statement = "INSERT OR IGNORE INTO temp.chosen VALUES (?)"
+        connection.executemany(statement, [(key,) for key in keys])
+        conditions.append("key IN (SELECT key FROM temp.chosen)")
     return " AND ".join(conditions), values
-
-
-def register(connection: sqlite3.Connection) -> None:
-    """Give ``connection`` what the lists need; nothing of it is in the file."""
-    connection.create_function("llmcache_contains", 2, _contains, deterministic=True)
-    connection.execute(
-        "CREATE TEMP TABLE pending_hits (id INTEGER PRIMARY KEY, new_hits, new_used_at)"
-    )
-    connection.execute("CREATE TEMP TABLE chosen (key BLOB PRIMARY KEY) WITHOUT ROWID")
-
-
-def select(connection: sqlite3.Connection, pending: PendingHits, which: Which) -> list[Entry]:
-    """Return entries without answers and prompts; see ``Which``."""
-    _show(connection, pending)
-    where, values = _where(connection, which)
-    sort, limit = which.get("sort", "key"), which.get("limit")
-    order = "ORDER BY key" if sort == "key" else f"ORDER BY {_SORTS[sort]} DESC, key DESC"
-    found = f"SELECT e.id FROM {_WITH_PENDING} WHERE {where}"  # noqa: S608  # of constants
-    if limit is not None:
-        found += f" {order} LIMIT ?"
-        values.append(limit)
-    # The rows to show are found by the small index; only they are read whole.
-    rows = connection.execute(
-        f"""
-        SELECT key, request_id, title, created_at, provider_s, size_bytes,
-            hits + coalesce(new_hits, 0), {_SORTS["used"]}
-        FROM {_WITH_PENDING} WHERE e.id IN ({found}) {order}
-        """,  # noqa: S608  # put together from constants of this module
-        values,
-    )
-    texts: dict[object, str] = {}
-    return [_summary(row, _request_text(connection, row[1], texts)) for row in rows]
-
-
-def _request_text(connection: sqlite3.Connection, row_id: object, texts: dict[object, str]) -> str:
-    """Return the request text of a row number, read once; empty where it is lost or damaged."""
-    if row_id not in texts:
-        statement = "SELECT text FROM llmcache_requests WHERE id = ?"
-        row = connection.execute(statement, (row_id,)).fetchone()
-        texts[row_id] = text_of(row[0]) if row else ""
-    return texts[row_id]
-
-
-def _summary(row: Row, request: str) -> Entry:
-    """Return a line for a row, whatever a damaged one holds in the columns that no checksum guards:
-    nobody could find and delete what a list leaves out.
-    """
-    key, _, title, created_at, provider_s, size_bytes, hits, used_at = row
-    recorded_at = number(created_at) or 0.0
-    return Entry(
-        key if type(key) is bytes else str(key).encode(),
-        b"",
-        recorded_at,
-        number(provider_s),
-        request=request,
-        title=title if type(title) is str else "",
-        size_bytes=int(number(size_bytes) or 0),
-        hits=int(number(hits) or 0),
-        used_at=number(used_at) or recorded_at,
-    )
-
-
-def find(connection: sqlite3.Connection, prefix: str) -> list[bytes]:
-    """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
-    digits = 2 * KEY_BYTES
-    try:
-        low, high = (bytes.fromhex(prefix.ljust(digits, filler)) for filler in "0f")
-    except ValueError:
-        return []
-    rows = connection.execute(
-        "SELECT key FROM llmcache_entries WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
-        (low, high, FOUND_KEYS),
-    )
-    return [key for (key,) in rows if len(prefix) <= digits]
-
-
-def requests(connection: sqlite3.Connection) -> list[str]:
-    """Return the distinct request texts of all entries."""
-    rows = connection.execute(
-        "SELECT text FROM llmcache_requests WHERE id IN (SELECT request_id FROM llmcache_entries)"
-    )
-    return sorted(text_of(text) for (text,) in rows)
-
-
-def life_totals(connection: sqlite3.Connection) -> LifeTotals:
-    """Return what the file says of its life."""
-    row = connection.execute("SELECT sum(hits), sum(saved_s) FROM llmcache_totals").fetchone()
-    hits, saved_s = row
-    return LifeTotals(int(hits or 0), float(saved_s or 0.0))
 
 
 def _show(connection: sqlite3.Connection, pending: PendingHits) -> None:
     """Let queries see the hits that are not written yet."""
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS pending_hits"
+        " (id INTEGER PRIMARY KEY, new_hits, new_used_at)"
+    )
     connection.execute("DELETE FROM temp.pending_hits")
     connection.executemany(
         "INSERT INTO temp.pending_hits SELECT id, ?, ? FROM llmcache_entries WHERE key = ?",
@@ -155,19 +171,33 @@ def _show(connection: sqlite3.Connection, pending: PendingHits) -> None:
     )
 
 
+def _lines(connection: sqlite3.Connection, rows: Collection[Row]) -> list[Entry]:
+    """Return entries for lists, whatever damaged rows hold in columns that no checksum guards:
+    nobody could find and delete what a list leaves out.
+    """
+    texts: dict[object, object] = {}
+    return [
+        Entry(
+            key if type(key) is bytes else str(key).encode(),
+            b"",
+            time_of(created_at) or 0.0,
+            time_of(provider_s),
+            kind_of(kind),
+            request=request_of(packed_request(connection, request_id, texts), request_id),
+            title=title if type(title) is str else "",
+            size_bytes=int(number(size_bytes) or 0),
+            hits=int(number(hits) or 0),
+            used_at=time_of(used_at) or time_of(created_at) or 0.0,
+        )
+        for key, kind, request_id, title, created_at, provider_s, size_bytes, hits, used_at in rows
+    ]
+
+
 def _contains(packed: object, part: str) -> bool:
     try:
         return part in unpack_text(packed).lower()
     except DamagedEntryError:
         return False
-
-
-def text_of(packed: object) -> str:
-    """Return a request text; empty where it is damaged."""
-    try:
-        return unpack_text(packed)
-    except DamagedEntryError:
-        return ""
 
 
 def _has_only_ascii_case(text: str) -> bool:
@@ -179,28 +209,3 @@ def _escape(text: str) -> str:
     for character in "\\%_":
         text = text.replace(character, "\\" + character)
     return text
-
-
-def titled_like(
-    connection: sqlite3.Connection, pieces: Collection[str], limit: int, ties: int
-) -> list[Entry]:
-    """Return the entries whose titles hold the most pieces; see ``Store.titled_like``."""
-    rows = _titled(connection, pieces, limit)
-    if len(rows) == limit and rows[0][-1] == rows[-1][-1]:
-        rows = _titled(connection, pieces, ties)
-    texts: dict[object, str] = {}
-    return [
-        _summary((key, *row), _request_text(connection, row[0], texts)) for key, *row, _ in rows
-    ]
-
-
-def _titled(connection: sqlite3.Connection, pieces: Collection[str], limit: int) -> list[Row]:
-    different = list(dict.fromkeys(pieces))
-    found = " + ".join(["(instr(title, ?) > 0)"] * len(different)) or "0"
-    return connection.execute(
-        f"""
-        SELECT key, request_id, title, created_at, provider_s, size_bytes, hits, used_at, {found}
-        FROM llmcache_entries ORDER BY 9 DESC LIMIT ?
-        """,  # noqa: S608  # of constants
-        (*different, limit),
-    ).fetchall()

@@ -1,7 +1,11 @@
-"""The tables of a cache file, their versions, and what tells such a file from others.
+"""Whose a SQLite file is: ours, LangChain's, another program's, or made to do harm.
 
 Entries lie in one rowid table under a 16-byte key. An index over the small columns answers lists,
-counts and evictions without reading the answers.
+counts and evictions without reading the answers. Vectors of embeddings lie in blocks of eight, for
+a row of their size each would leave a third of its pages empty.
+
+A file that somebody sends is data. Its tables are compared with those that this package makes, and
+whatever could run when it is read or written (triggers, views, virtual tables) is refused.
 """
 
 from __future__ import annotations
@@ -14,72 +18,107 @@ from ..errors import StoreError
 
 #: In the file's header: "LLMC".
 APPLICATION_ID = 0x4C4C4D43
-#: What langchain-community's SQLite cache makes, whichever of the two it uses.
-_LANGCHAIN_TABLES = {"full_llm_cache", "full_md5_llm_cache"}
-
 #: Each step takes a file from the version of its place to the next one, in one transaction.
 #: Never change a step that was released; add one.
 MIGRATIONS: list[Sequence[str]] = [
     (
-        "CREATE TABLE llmcache_requests (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+        "CREATE TABLE llmcache_requests (id INTEGER PRIMARY KEY, text NOT NULL)",
         """CREATE TABLE llmcache_entries (
             id INTEGER PRIMARY KEY,
-            key BLOB NOT NULL,
+            key BLOB NOT NULL CHECK (typeof(key) = 'blob' AND length(key) = 16),
+            kind INTEGER NOT NULL, -- 0 answer, 1 embedding, 2 web
             request_id INTEGER NOT NULL,
             created_at REAL NOT NULL,
             used_at REAL NOT NULL,
             provider_s REAL,
             hits INTEGER NOT NULL DEFAULT 0,
             size_bytes INTEGER NOT NULL,
-            checksum BLOB NOT NULL,
+            checksum BLOB NOT NULL, -- 8 bytes over the answer, 8 over the texts
             title TEXT NOT NULL,
-            answer BLOB NOT NULL,
+            answer NOT NULL, -- of an embedding: 8 * llmcache_vectors.id + its place there
             prompt NOT NULL
         )""",
         "CREATE UNIQUE INDEX llmcache_entries_key ON llmcache_entries (key)",
         """CREATE INDEX llmcache_entries_small ON llmcache_entries
-            (used_at, created_at, size_bytes, hits, provider_s, request_id)""",
+            (used_at, created_at, size_bytes, hits, provider_s, request_id, kind)""",
+        """CREATE INDEX llmcache_entries_vector ON llmcache_entries (answer) WHERE kind = 1""",
+        """CREATE TABLE llmcache_vectors (
+            id INTEGER PRIMARY KEY, vector_bytes INTEGER NOT NULL, vectors BLOB NOT NULL
+        )""",
         "CREATE TABLE llmcache_totals (hits INTEGER NOT NULL, saved_s REAL NOT NULL)",
         "INSERT INTO llmcache_totals VALUES (0, 0.0)",
     ),
 ]
 
-
-def current_version() -> int:
-    """Return the version that this release writes."""
-    return len(MIGRATIONS)
+#: What langchain-community's SQLite caches make; the first is read, both stay as they are.
+LANGCHAIN_TABLES = {
+    "full_llm_cache": ("prompt", "llm", "idx", "response"),
+    "full_md5_llm_cache": ("id", "prompt_md5", "llm", "idx", "prompt", "response"),
+}
+_LANGCHAIN_INDEX = "sqlite_autoindex_full_llm_cache_1"
+_CHOOSE_ANOTHER = "Choose another file"
 
 
 def version_of(connection: sqlite3.Connection, location: str) -> int:
     """Return the version of our tables in an open file; 0 when there are none yet.
 
     Raises:
-        StoreError: The file belongs to another program, or to a newer release of this one.
+        StoreError: The file belongs to another program or to a newer release of this one, or holds
+            what no cache file holds.
     """
+    schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    if application_id == APPLICATION_ID:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if not 0 < version <= current_version():
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id == APPLICATION_ID and not 0 < version <= len(MIGRATIONS):
+        raise StoreError(
+            f"{location} was written by a newer release: its version is {version}, "
+            f"this one reads up to {len(MIGRATIONS)}",
+            "Upgrade jupyter_llmcache or choose another file",
+        )
+    ours = {sql for kind, name, table, sql in schema if f"{table}".startswith("llmcache_")}
+    others = {name for kind, name, _, _ in schema if kind == "table"} - set(LANGCHAIN_TABLES)
+    if application_id != APPLICATION_ID:
+        if application_id or others - {"sqlite_sequence", "sqlite_stat1"}:
+            raise StoreError(f"{location} is the database of another program", _CHOOSE_ANOTHER)
+        version = 0
+    for kind, name, _, sql in schema:
+        if kind in ("trigger", "view") or f"{sql}".upper().startswith("CREATE VIRTUAL"):
             raise StoreError(
-                f"{location} was written by a newer release: its version is {version}, "
-                f"this one reads up to {current_version()}",
-                "Upgrade jupyter_llmcache or choose another file",
+                f"{location} holds a {kind}, {name!r}, as no cache does", _CHOOSE_ANOTHER
             )
-        return int(version)
-    if application_id or not set(foreign_tables(connection)) <= _LANGCHAIN_TABLES:
-        raise StoreError(f"{location} is the database of another program", "Choose another file")
-    return 0
+    if ours != _statements(version):
+        raise StoreError(f"the tables of {location} are not as a cache has them", _CHOOSE_ANOTHER)
+    return int(version)
+
+
+def _statements(version: int) -> set[str]:
+    steps = MIGRATIONS[:version]
+    return {text for step in steps for text in step if text.startswith("CREATE")}
 
 
 def has_langchain_table(connection: sqlite3.Connection) -> bool:
-    """Tell whether LangChain's SQLite cache has its table in the file."""
-    return "full_llm_cache" in foreign_tables(connection)
+    """Tell whether LangChain's SQLite cache has its table in the file, with nothing computed."""
+    columns = connection.execute("PRAGMA table_xinfo(full_llm_cache)").fetchall()
+    indexes = connection.execute("PRAGMA index_list(full_llm_cache)").fetchall()
+    plain = tuple(name for _, name, _, _, _, _, hidden in columns if not hidden)
+    return (
+        len(columns) == len(plain)
+        and plain == LANGCHAIN_TABLES["full_llm_cache"]
+        and any(name == _LANGCHAIN_INDEX for _, name, *_ in indexes)
+    )
 
 
-def foreign_tables(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of the tables that are neither ours nor SQLite's own."""
-    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    return [name for (name,) in rows if not name.startswith(("llmcache_", "sqlite_"))]
+def langchain_rows(connection: sqlite3.Connection, prompt: str, llm_string: str) -> list[str]:
+    """Return LangChain's responses to ``prompt`` in order; empty texts where a row holds no text.
+
+    Only the index that makes its primary key is used, and no other that somebody has added.
+    """
+    rows = connection.execute(
+        f"SELECT response FROM full_llm_cache INDEXED BY {_LANGCHAIN_INDEX}"  # noqa: S608  # a constant
+        " WHERE prompt = ? AND llm = ? ORDER BY idx",
+        (prompt, llm_string),
+    )
+    return [response if isinstance(response, str) else "" for (response,) in rows]
 
 
 def migrate(connection: sqlite3.Connection, location: str) -> None:
@@ -94,7 +133,7 @@ def migrate(connection: sqlite3.Connection, location: str) -> None:
             for statement in step:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {current_version()}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from jupyter_llmcache.course import Imported, export_database, export_lines, imp
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.seam.call import entry_of
+from jupyter_llmcache.stores import sqlite_packing, sqlite_rows
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.entries import as_put
@@ -172,20 +174,12 @@ def test_payloads_are_copied_as_they_are(tmp_path):
     """A payload that another zlib packed is not packed anew."""
     source = sqlite_store("source.db", [record_of("Well?", "long " * 500)])
     source.close()
-    import zlib
-
-    from jupyter_llmcache.stores.sqlite_packing import checksum
-
     with closing(sqlite3.connect("source.db")) as connection, connection:
-        [(key, at, took, answer)] = connection.execute(
-            "SELECT key, created_at, provider_s, answer FROM llmcache_entries"
-        ).fetchall()
-        other = b"\x01" + zlib.compress(zlib.decompress(answer[1:]), 1)
-        assert other != answer
-        connection.execute(
-            "UPDATE llmcache_entries SET answer = ?, checksum = ?",
-            (other, checksum(key, at, took, other)),
-        )
+        [row] = connection.execute(sqlite_rows.READ).fetchall()
+        other = b"\x01" + zlib.compress(sqlite_packing.unpack_answer(row[5]), 1)
+        assert other != row[5]
+        digest = sqlite_packing.checksum(*row[:4], other) + row[4][8:]
+        connection.execute("UPDATE llmcache_entries SET answer = ?, checksum = ?", (other, digest))
     source = sqlite_store("source.db", read_only=True)
     export_database(source, "copy.db")
     source.close()

@@ -13,19 +13,22 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import StoreError
-from jupyter_llmcache.stores import (
-    SQLiteStore,
-    packing,
-    sqlite_file,
-)
-from jupyter_llmcache.stores import (
-    sqlite_open as sqlite_openings,
-)
-from jupyter_llmcache.stores.sqlite_network import mounted_type, network_type
+from jupyter_llmcache.stores import sqlite, sqlite_file, sqlite_open, sqlite_packing, write_behind
+from jupyter_llmcache.stores.sqlite import SQLiteStore
+from jupyter_llmcache.stores.sqlite_open import mounted_type, network_type
 from tests.integration.stores.disks import fill, read_only_view, small_disk
 from tests.system.stores.processes import run_python, start_python
-from tests.unit.stores.entries import answer_to, entry, key_of, large_answer_to, listed
+from tests.unit.stores.entries import (
+    START,
+    answer_to,
+    as_put,
+    entry,
+    key_of,
+    large_answer_to,
+    listed,
+)
 from tests.unit.stores.folders import is_sound, names, query, snapshot
 from tests.unit.stores.langchain_files import write_langchain_file
 
@@ -48,7 +51,7 @@ def written(path):
 @pytest.fixture
 def watchful(monkeypatch):
     """Look at the file before every read, so that no test must wait."""
-    monkeypatch.setattr(sqlite_openings, "CHECK_EVERY_S", 0.0)
+    monkeypatch.setattr(sqlite_open, "CHECK_EVERY_S", 0.0)
 
 
 def check_line(error, location) -> str:
@@ -78,40 +81,100 @@ def lock(path, statement, seconds):
 
 
 def test_a_file_locked_for_long(written):
-    """While another program writes for too long, reads go on and a write is one error."""
-    with closing(SQLiteStore(written, busy_timeout_s=0.2)) as store:
+    """While another program writes, a put waits a moment, its entry is found, and stored later."""
+    with closing(SQLiteStore(written)) as store:
         with lock(written, "BEGIN IMMEDIATE", 30) as process:
-            with pytest.raises(StoreError, match="locked by another program") as error:
-                store.put(entry(9))
-            check_line(error, written)
+            for number in (9, 10, 9):
+                began = time.perf_counter()
+                assert store.put(entry(number)) is False
+                assert time.perf_counter() - began < 0.1
+                assert store.get(key_of(number)) == Entry(*entry(number)[:5])
+            assert as_put(store.read(key_of(9))) == entry(9)
+            assert "2 answers wait to be stored" in store.notice
+            assert (store.count(), store.flush()) == (3, 2)
             assert store.get(key_of(1)).answer == answer_to(1)
             process.kill()
-        store.put(entry(9))
-        assert store.get(key_of(9))
+        assert store.flush(5) == 0
+        assert store.notice is None
+        assert store.count() == 5
+        assert store.put(entry(11)) is True
 
 
-def test_a_file_locked_for_a_moment(written):
-    """A write waits for another program that is about to finish."""
-    with (
-        closing(SQLiteStore(written)) as store,
-        lock(written, "BEGIN IMMEDIATE", 0.5),
-    ):
+def test_what_is_pending_is_stored_in_the_background(written):
+    """Nobody need ask for it: when the file is free, what is pending is stored."""
+    with closing(SQLiteStore(written)) as store:
+        with lock(written, "BEGIN IMMEDIATE", 0.4) as process:
+            assert not store.put(entry(9))
+            process.wait()
+        deadline = time.monotonic() + 5
+        while store.count() == 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert store.count() == 4
+
+
+def test_what_is_pending_can_be_deleted(written):
+    """Deleting waits for the file and takes what is pending too; clearing likewise."""
+    with closing(SQLiteStore(written)) as store:
+        with lock(written, "BEGIN IMMEDIATE", 0.3):
+            store.put_many([entry(8), entry(9)])
+            assert store.delete([key_of(9)]) == 1
+        assert store.get(key_of(9)) is None
+        assert store.get(key_of(8))
+        with lock(written, "BEGIN IMMEDIATE", 0.3):
+            store.put(entry(9))
+            store.clear()
+        assert (store.flush(1), store.count(), store.get(key_of(9))) == (0, 0, None)
+
+
+def test_what_is_pending_is_bounded(written, monkeypatch):
+    """More than memory should hold is not kept pending but refused, and costs nothing else."""
+    monkeypatch.setattr(write_behind, "MAX_WAITING_BYTES", 10_000)
+    with closing(SQLiteStore(written)) as store:
+        with lock(written, "BEGIN IMMEDIATE", 30) as process:
+            store.put(entry(8))
+            with pytest.raises(StoreError, match="1 answers wait to be stored"):
+                store.put(entry(9, answer=bytes(20_000)))
+            process.kill()
+        assert store.flush(5) == 0
+        assert store.get(key_of(8))
+
+
+def test_what_is_lost_at_the_end_is_told(written, monkeypatch, capsys):
+    """A file that stays locked to the end costs what is pending, and one line says how much."""
+    monkeypatch.setattr(sqlite, "_LAST_PATIENCE_S", 0.2)
+    store = SQLiteStore(written, busy_timeout_s=0.1)
+    with lock(written, "BEGIN IMMEDIATE", 30) as process:
         store.put(entry(9))
-        assert store.get(key_of(9))
+        store.close()
+        process.kill()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "1 answers were not stored" in told
+
+
+def test_what_cannot_be_stored_later_is_told(written):
+    """What was pending and meets another fault later is lost, and the notice says so."""
+    with closing(SQLiteStore(written)) as store:
+        with lock(written, "BEGIN IMMEDIATE", 30) as process:
+            store.put(entry(9))
+            written.write_bytes(b"another file" * 100)
+            process.kill()
+        store.flush(1)
+        assert "1 answers could not be stored" in store.notice
 
 
 def test_a_rollback_file_locked_against_readers(path):
-    """A program that locks out readers too costs one error each, until it is done."""
+    """A program that locks out readers too costs a reader one error, until it is done."""
     write_langchain_file(path, [("p", "l", "t")])
     with closing(SQLiteStore(path, busy_timeout_s=0.2)) as store:
         with lock(path, "BEGIN EXCLUSIVE", 30) as process:
-            for use in (lambda: store.langchain_rows("p", "l"), lambda: store.put(entry(1))):
-                with pytest.raises(StoreError, match="locked") as error:
-                    use()
-                check_line(error, path)
+            with pytest.raises(StoreError, match="locked") as error:
+                store.langchain_rows("p", "l")
+            check_line(error, path)
+            assert store.put(entry(1)) is False
             process.kill()
         assert len(store.langchain_rows("p", "l")) == 1
-        store.put(entry(1))
+        assert store.flush(5) == 0
 
 
 def test_a_rollback_file_that_is_being_read(path):
@@ -123,11 +186,10 @@ def test_a_rollback_file_that_is_being_read(path):
     ):
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM full_llm_cache").fetchall()
-        with pytest.raises(StoreError, match="locked"):
-            store.put(entry(1))
+        assert store.put(entry(1)) is False
         assert len(store.langchain_rows("p", "l")) == 1
         reader.execute("COMMIT")
-        store.put(entry(1))
+        assert store.flush(5) == 0
         assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
@@ -609,13 +671,12 @@ def test_repair_of_single_entries(written):
 
 def test_a_compressed_bomb(written, monkeypatch):
     """A row that would unpack to more than any answer is damaged, and cheap to refuse."""
-    monkeypatch.setattr(packing, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(sqlite_packing, "MAX_UNPACKED_BYTES", 1 << 20)
     bomb = b"\x01" + zlib.compress(bytes(1 << 24))
-    digest = packing.checksum(key_of(1), 0.0, None, bomb)
+    digest = sqlite_packing.checksum(key_of(1), 0, START, 0.5, bomb) + bytes(8)
     with closing(sqlite3.connect(written)) as connection, connection:
         connection.execute(
-            "UPDATE llmcache_entries SET answer = ?, checksum = ?, created_at = 0.0,"
-            " provider_s = NULL WHERE key = ?",
+            "UPDATE llmcache_entries SET answer = ?, checksum = ? WHERE key = ?",
             (bomb, digest, key_of(1)),
         )
     with closing(SQLiteStore(written)) as store, pytest.raises(StoreError, match="damaged"):
@@ -624,7 +685,7 @@ def test_a_compressed_bomb(written, monkeypatch):
 
 def test_an_entry_too_large_to_keep(path, monkeypatch):
     """What is larger than any row may be is refused, and the store goes on."""
-    monkeypatch.setattr(packing, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(sqlite_packing, "MAX_UNPACKED_BYTES", 1 << 20)
     with closing(SQLiteStore(path)) as store:
         for changes in ({"answer": bytes(1 << 21)}, {"prompt": "x" * (1 << 21)}):
             with pytest.raises(StoreError, match="larger"):

@@ -1,6 +1,6 @@
 """Damaged rows and pages by the thousand: the user gets the right answer and no exception.
 
-The long form: ``pytest -m slow tests/stores/test_fuzz.py``.
+The long form: ``pytest -m slow tests/integration/stores/test_fuzz.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.ledger import LEDGER
 from jupyter_llmcache.seam.cache import SQLiteCache
 from jupyter_llmcache.stores.sqlite import SQLiteStore
-from jupyter_llmcache.stores.sqlite_packing import checksum, pack_answer
 from tests.unit.stores.entries import large_answer_to
 from tests.unit.stores.folders import is_sound
 
@@ -208,15 +207,16 @@ def check_forged_rows(closed, path, rounds: range) -> None:
     for round_ in rounds:
         chance = random.Random(round_)
         shutil.copyfile(closed, path)
-        with closing(sqlite3.connect(path)) as connection, connection:
-            for record in records:
-                answer = damaged_value(record.answer, [b"[]", b"null", b"{}"], chance)
-                packed = pack_answer(answer if isinstance(answer, bytes) else repr(answer).encode())
-                digest = checksum(record.key, record.created_at, record.provider_s, packed)
-                connection.execute(
-                    "UPDATE llmcache_entries SET answer = ?, checksum = ? WHERE key = ?",
-                    (packed, digest, record.key),
-                )
+        with closing(SQLiteStore(path)) as store:
+            answers = [damaged_value(r.answer, [b"[]", b"null", b"{}"], chance) for r in records]
+            store.put_many(
+                [
+                    record._replace(
+                        answer=answer if type(answer) is bytes else repr(answer).encode()
+                    )
+                    for record, answer in zip(records, answers, strict=True)
+                ]
+            )
         with closing(SQLiteCache(path)) as cache:
             model = Echo(cache=cache)
             for n in range(ENTRIES):

@@ -1,0 +1,124 @@
+"""Entries that wait until the place where they belong is free.
+
+Whoever has his answer waits for its storing only a moment. What cannot be stored at once is kept
+here, is found here, and is stored by a thread in the background. A killed process loses it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from ..entry import Entry
+from ..errors import StoreError
+
+#: What the waiting entries may take in memory.
+MAX_WAITING_BYTES = 1 << 26
+#: How long the thread pauses between two tries, in seconds; longer and longer.
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.02, 0.25
+
+
+class WriteBehind:
+    """Keeps entries and has them committed, in order and each key's last one only.
+
+    Args:
+        commit: Commits all that waits (``taken``, then ``done``) and returns True; False where the
+            place is not free yet. A StoreError loses what waits.
+
+    Attributes:
+        lost: How many entries could not be stored since the start.
+        fault: Why the last of them could not.
+    """
+
+    def __init__(self, commit: Callable[[], bool]) -> None:
+        self._commit = commit
+        self.lost = 0
+        self.fault = ""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what waits: it is another process's to store."""
+        self._waiting: dict[bytes, Entry] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def __len__(self) -> int:
+        """Return how many entries wait."""
+        return len(self._waiting)
+
+    def get(self, key: bytes) -> Entry | None:
+        """Return the waiting entry of ``key``."""
+        return self._waiting.get(key)
+
+    def add(self, entries: Collection[Entry]) -> None:
+        """Keep ``entries`` and see that they will be committed.
+
+        Raises:
+            StoreError: Too much waits already; nothing of ``entries`` is kept.
+        """
+        with self._lock:
+            size_bytes = sum(map(_size_bytes, [*self._waiting.values(), *entries]))
+            if size_bytes > MAX_WAITING_BYTES:
+                raise StoreError(
+                    f"{len(self._waiting):,} answers wait to be stored, and no more can",
+                    "Close the program that holds the file",
+                )
+            self._waiting.update((entry.key, entry) for entry in entries)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="jupyter_llmcache-store", daemon=True
+                )
+                self._thread.start()
+
+    def taken(self) -> list[Entry]:
+        """Return what waits, to be committed."""
+        with self._lock:
+            return list(self._waiting.values())
+
+    def done(self, entries: Collection[Entry]) -> None:
+        """Let go of ``entries``, which are committed; of the same keys there may be newer ones."""
+        with self._lock:
+            for entry in entries:
+                if self._waiting.get(entry.key) is entry:
+                    del self._waiting[entry.key]
+
+    def drop(self, keys: Collection[bytes] | None = None) -> int:
+        """Let go of what waits under ``keys``, or of all; return how many that were."""
+        with self._lock:
+            gone = list(self._waiting) if keys is None else [k for k in keys if k in self._waiting]
+            return sum(self._waiting.pop(key, None) is not None for key in gone)
+
+    def flush(self, timeout_s: float) -> int:
+        """Commit what waits; return how many entries still wait after ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        pause_s = _FIRST_PAUSE_S
+        while self._waiting and not self._tried():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                break
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+        return len(self._waiting)
+
+    def _tried(self) -> bool:
+        try:
+            return self._commit()
+        except StoreError as error:
+            self.fault = str(error)
+            self.lost += self.drop()
+            return True
+
+    def _run(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            time.sleep(pause_s)
+            pause_s = _FIRST_PAUSE_S if self._tried() else min(2 * pause_s, _LAST_PAUSE_S)
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+
+
+def _size_bytes(entry: Entry) -> int:
+    return len(entry.answer) + len(entry.prompt) + len(entry.title)

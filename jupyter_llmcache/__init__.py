@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .errors import LLMCacheError
     from .ledger import Call, call_of, calls
+    from .modes import sample
     from .seam.cache import MemoryCache, SQLiteCache, mode
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "calls",
     "load_ipython_extension",
     "mode",
+    "sample",
     "unload_ipython_extension",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "call_of": "ledger",
     "calls": "ledger",
     "mode": "seam.cache",
+    "sample": "modes",
 }
 
 

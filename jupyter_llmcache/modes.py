@@ -35,6 +35,33 @@ _session_allows_web = False
 _embedded: Embedded = "remote"
 
 
+_sample: ContextVar[int] = ContextVar("llmcache_sample", default=0)
+
+
+@contextmanager
+def sample(number: int) -> Iterator[None]:
+    """Ask for the independent sample ``number`` inside a ``with`` block.
+
+    The very same request is sent; its answer has an entry of its own. Sample 0 is the plain
+    request's own entry.
+
+    Raises:
+        LLMCacheError: ``number`` is not a whole number of 0 or more.
+    """
+    if type(number) is not int or number < 0:
+        raise LLMCacheError(f"sample {number!r} is not a whole number of 0 or more", "Write 1")
+    token = _sample.set(number)
+    try:
+        yield
+    finally:
+        _sample.reset(token)
+
+
+def current_sample() -> int:
+    """Return which sample a call made here and now asks for."""
+    return _sample.get()
+
+
 def parse_mode(text: str, source: str = "mode") -> Mode:
     """Return ``text`` as a mode.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..ledger import LEDGER, Call
 from ..text import Printed, cut, format_bytes, format_count, format_seconds, one_line, visible
 
 if TYPE_CHECKING:
-    from langchain_core.messages import AIMessage
+    from langchain_core.messages import AIMessage, BaseMessage
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class Answer:
         result: What the chain returned; of a chat model, the message.
         format: How the text is drawn.
         stable: Whether the annotation tells only what does not differ from run to run.
+        messages: The whole conversation, the answer last.
+        coords: Which of several answers it is: ``model`` is the word behind -m; ``sample``; and the
+            names of --each and --vary.
+        items: Which of the coordinates are those of ``--each``.
+        error: Why there is no answer, on one line; only among several answers.
     """
 
     text: str
@@ -52,6 +57,10 @@ class Answer:
     result: Any = None
     format: Format = "markdown"
     stable: bool = False
+    messages: tuple[BaseMessage, ...] = ()
+    coords: Mapping[str, Any] = field(default_factory=dict)
+    items: tuple[str, ...] = ()
+    error: str = ""
 
     @property
     def code(self) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.messages import (
@@ -18,20 +18,22 @@ from langchain_core.messages import (
     SystemMessage,
     message_chunk_to_message,
 )
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import BaseModel
 
 from .. import request as keys
 from ..draw.answer import Format, draws_html
 from ..draw.stream import StreamDisplay, note_streamed
 from ..errors import LLMCacheError, NotDescribableError
-from ..ledger import Call, Totals, collecting
-from ..modes import Mode
+from ..ledger import LEDGER, Call, Totals, collecting
+from ..modes import Mode, sample
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall, Place, Previewed, keeping, previewing
+from ..text import format_seconds
 from .answer import Answer, PromptPreview
 from .faults import explain_provider_error
+from .structured import read_structured, refusal, structured
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,75 @@ class Question:
         model: A chat model, a text model, or any Runnable, with its parameters bound.
         label: What a person calls the model: ``provider:name`` or the variable's name.
         system: The system text, or None.
+        before: The conversation that it goes on from.
+        attached: Content blocks beside the text: pictures, files, sound.
+        schema: What the answer must fit, as ``with_structured_output`` takes it; None: free text.
         mode: The mode for this question alone, or None.
         keep: Store the answer even if it is empty, filtered or unfinished.
         stream: Draw the answer as it grows.
         format: How the answer is drawn.
         stable: Draw nothing that differs from run to run.
+        coords: Which of several questions it is, by the names of what varies.
+        items: Which of the coordinates are those of ``--each``.
+        sample: Which independent sample it asks for.
     """
 
     prompt: str
     model: Runnable[Any, Any]
     label: str
     system: str | None = None
+    before: tuple[BaseMessage, ...] = ()
+    attached: tuple[dict[str, Any], ...] = ()
+    schema: Any = None
     mode: Mode | None = None
     keep: bool = False
     stream: bool = False
     format: Format = "markdown"
     stable: bool = False
+    coords: Mapping[str, Any] = field(default_factory=dict)
+    items: tuple[str, ...] = ()
+    sample: int = 0
+
+
+class Combination(NamedTuple):
+    """What one of several questions has of its own.
+
+    Attributes:
+        model: The word behind -m; None: the default.
+        items: The items of ``--each`` by their names.
+        varied: The parameters of ``--vary``.
+        sample: Which sample.
+        coords: All of that as it is called in a table.
+    """
+
+    model: str | None = None
+    items: Mapping[str, Any] = {}
+    varied: Mapping[str, Any] = {}
+    sample: int = 0
+    coords: Mapping[str, Any] = {}
+
+
+class Interrupted(KeyboardInterrupt):
+    """Stopped by hand: one line, and what had come until then.
+
+    Attributes:
+        answer: The answers, or the part of one, that are there; None where there is nothing.
+    """
+
+    def __init__(self, line: str, answer: Any = None) -> None:
+        super().__init__(line)
+        self.answer = answer
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class UnfitError(LLMCacheError):
+    """What came is not what was asked for; ``answer`` has it all the same."""
+
+    def __init__(self, what: str, answer: Any, remedy: str = "The answer's text is in _") -> None:
+        super().__init__(what, remedy)
+        self.answer = answer
 
 
 def ask(question: Question) -> Answer:
@@ -66,16 +121,38 @@ def ask(question: Question) -> Answer:
 
     Raises:
         LLMCacheError: The provider failed, or replay is in force and nothing was recorded.
+        Interrupted: It was stopped by hand.
     """
-    payload = _payload(question)
+    payload, model = _payload(question), question.model
+    if question.schema is not None:
+        model = structured(model, question.schema, question.label)
     wall_began, cpu_began = time.perf_counter(), time.process_time()
-    with _circumstances(question), collecting() as calls:
-        if question.stream:
-            result, display = _streamed(question, payload)
-        else:
-            result, display = question.model.invoke(payload), None
+    grows = question.stream and question.schema is None and not _is_graph(model)
+    partial: list[str] = []
+    with collecting() as calls:
+        try:
+            with _circumstances(question):
+                if grows:
+                    result, display = _streamed(question, payload, partial)
+                else:
+                    result, display = model.invoke(payload), None
+        except KeyboardInterrupt as stopped:
+            LEDGER.tell(calls)
+            waited_s = time.perf_counter() - wall_began
+            line = f"stopped by hand after {format_seconds(waited_s)}; nothing of it was stored"
+            text, answer = "".join(partial[-1:]), None
+            if text:
+                answer = _answer(question, payload, text, calls, wall_s=waited_s, cpu_s=0.0)
+                line += "; what had come is in _"
+            raise Interrupted(line, answer) from stopped
+        except LLMCacheError as error:
+            LEDGER.tell(calls)  # the error itself tells of them
+            result, display = refusal(error, question.schema) if question.schema else None, None
+            if result is None:
+                raise
     answer = _answer(
         question,
+        payload,
         result,
         calls,
         wall_s=time.perf_counter() - wall_began,
@@ -104,6 +181,8 @@ def _circumstances(question: Question) -> Iterator[None]:
     """Everything that holds for this question alone; errors come out as one clear line."""
     with ExitStack() as stack:
         stack.enter_context(streams.watching(Place()))
+        if question.sample:
+            stack.enter_context(sample(question.sample))
         if question.mode is not None:
             stack.enter_context(mode(question.mode))
         if question.keep:
@@ -117,20 +196,50 @@ def _circumstances(question: Question) -> Iterator[None]:
 
 
 def _payload(question: Question) -> Any:
-    """Return what the model or chain is invoked with."""
-    model = _innermost(question.model)
-    if isinstance(model, BaseChatModel):
-        system = [SystemMessage(question.system)] if question.system is not None else []
-        return [*system, HumanMessage(question.prompt)]
-    if question.system is not None:
-        raise LLMCacheError(
-            f"{question.label} takes no system text",
-            "Leave -s out, or put the text into the chain's prompt",
-        )
+    """Return what the model, chain or graph is invoked with."""
+    model = innermost(question.model)
+    is_graph = _is_graph(model)
+    if isinstance(model, BaseChatModel) or is_graph:
+        before = list(question.before)
+        if question.system is not None:
+            before = [each for each in before if not isinstance(each, SystemMessage)]
+            before.insert(0, SystemMessage(question.system))
+        content: Any = question.prompt
+        if question.attached:
+            content = [{"type": "text", "text": question.prompt}, *question.attached]
+        messages = [*before, HumanMessage(content)]
+        return {"messages": messages} if is_graph else messages
+    for flag, given, what in (
+        ("-s", question.system is not None, "system text"),
+        ("--after", question.before, "conversation"),
+        ("--attach", question.attached, "attachment"),
+    ):
+        if given:
+            raise LLMCacheError(
+                f"{question.label} takes no {what}",
+                f"Leave {flag} out, or put it into the chain's prompt",
+            )
     return question.prompt
 
 
-def _innermost(model: Any) -> Any:
+def _is_graph(model: Any) -> bool:
+    """Return whether ``model`` is a graph or an agent that takes messages.
+
+    Raises:
+        LLMCacheError: It is a graph that takes something else.
+    """
+    if not (type(model).__module__.startswith("langgraph.") and hasattr(model, "get_graph")):
+        return False
+    takes = model.get_input_jsonschema().get("properties", {})
+    if "messages" not in takes:
+        raise LLMCacheError(
+            f"this graph takes {', '.join(takes) or 'no messages'}, not messages",
+            "-m takes a graph or an agent whose state has messages",
+        )
+    return True
+
+
+def innermost(model: Any) -> Any:
     """Return the model inside bindings and configurable fields."""
     while not isinstance(model, BaseLanguageModel):
         inner = getattr(model, "bound", None) or getattr(model, "default", None)
@@ -140,25 +249,62 @@ def _innermost(model: Any) -> Any:
     return model
 
 
-def _streamed(question: Question, payload: Any) -> tuple[Any, StreamDisplay]:
+def _streamed(question: Question, payload: Any, partial: list[str]) -> tuple[Any, StreamDisplay]:
+    model = _with_usage(question.model)
     with StreamDisplay(question.format) as display:
-        whole: Any = None
-        for chunk in question.model.stream(payload):
-            whole = chunk if whole is None else whole + chunk
-            display.update(_text_of(whole))
+        try:
+            whole = _read(model, payload, display, partial)
+        except Exception as error:
+            # A server that does not know the option refuses all of the request.
+            if model is question.model or partial or "stream_options" not in str(error):
+                raise
+            whole = _read(question.model, payload, display, partial)
     if isinstance(whole, AIMessageChunk):
         whole = message_chunk_to_message(whole)
     return whole, display
 
 
+def _read(model: Any, payload: Any, display: StreamDisplay, partial: list[str]) -> Any:
+    whole: Any = None
+    for chunk in model.stream(payload):
+        whole = chunk if whole is None else whole + chunk
+        partial[:] = [_text_of(whole)]
+        display.update(partial[0])
+    return whole
+
+
+def _with_usage(model: Any) -> Any:
+    """Return ``model``, or a copy whose streams tell their tokens where nobody has said no."""
+    if isinstance(model, RunnableBinding):
+        inner = _with_usage(model.bound)
+        return model if inner is model.bound else model.model_copy(update={"bound": inner})
+    if isinstance(model, BaseChatModel) and getattr(model, "stream_usage", False) is None:
+        return model.model_copy(update={"stream_usage": True})
+    return model
+
+
 def _answer(
-    question: Question, result: Any, calls: list[Call], *, wall_s: float, cpu_s: float
+    question: Question,
+    payload: Any,
+    result: Any,
+    calls: list[Call],
+    *,
+    wall_s: float,
+    cpu_s: float,
 ) -> Answer:
     only = calls[0] if len(calls) == 1 else None
     cached = bool(calls) and all(call.kind == "hit" for call in calls)
-    message = result if isinstance(result, AIMessage) else None
-    return Answer(
-        text=_text_of(result),
+    message, fault = result if isinstance(result, AIMessage) else None, ""
+    sent = payload if isinstance(payload, list) else [HumanMessage(question.prompt)]
+    if question.schema is not None:
+        message, result, fault = read_structured(result, question.schema)
+    conversation = [*sent, message or AIMessage(_text_of(result))]
+    if isinstance(payload, dict) and isinstance(result, dict):
+        conversation = list(result["messages"])
+        last = conversation[-1]
+        message = last if isinstance(last, AIMessage) else None
+    answer = Answer(
+        text=_text_of(message if fault or isinstance(payload, dict) else result),
         message=message if only else None,
         cached=cached,
         wall_s=wall_s,
@@ -169,9 +315,15 @@ def _answer(
         model=only.model if only else question.label,
         calls=tuple(calls),
         result=result,
-        format=question.format,
+        format="json" if question.schema is not None and not fault else question.format,
         stable=question.stable,
+        messages=tuple(conversation),
+        coords=question.coords,
+        items=question.items,
     )
+    if fault:
+        raise UnfitError(f"{question.label}: {fault}", answer)
+    return answer
 
 
 def _saved_s(calls: list[Call]) -> float | None:
@@ -195,6 +347,8 @@ def _text_of(result: Any) -> str:
         return str(result.text)
     if isinstance(result, BaseModel):
         return result.model_dump_json(indent=2)
+    if is_dataclass(result) and not isinstance(result, type):
+        result = asdict(result)
     try:
         return json.dumps(result, ensure_ascii=False, indent=2)
     except (TypeError, ValueError):

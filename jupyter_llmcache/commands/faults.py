@@ -6,7 +6,10 @@ them carry in one of a few places, or from the names of its classes.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +20,9 @@ _MESSAGE_CHARS = 240
 _SECRET = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?[\w*\-]{12,}|(?<=Bearer )\S+", re.IGNORECASE
 )
+_SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+_SECRET_CHARS = 8
+_IPYTHON = re.compile(r"[\\/]IPython[\\/]")
 _BODY_PREFIX = re.compile(r"^Error code: \d+ - ")
 _UNREACHABLE = re.compile(
     "ConnectError|Connection(Refused|Reset)?Error|NameResolutionError|ReadError|gaierror"
@@ -137,5 +143,22 @@ def said_by(error: BaseException) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return ``text`` with what looks like a key taken out."""
+    """Return ``text`` without what looks like a key, and without the environment's secrets."""
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= _SECRET_CHARS:
+            text = text.replace(value, "…")
     return _SECRET.sub("…", text)
+
+
+class LastError:
+    """``{{Err}}``: the traceback of the newest error in the notebook, without secrets."""
+
+    def __str__(self) -> str:
+        error: BaseException | None = getattr(sys, "last_value", None)
+        if error is None:
+            raise LLMCacheError("{{Err}}: nothing has failed yet", "It is the last traceback")
+        trace = error.__traceback__
+        while trace is not None and _IPYTHON.search(trace.tb_frame.f_code.co_filename):
+            trace = trace.tb_next
+        lines = traceback.format_exception(type(error), error, trace)
+        return without_secrets("".join(lines).rstrip())

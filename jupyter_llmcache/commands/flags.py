@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import keyword
 from argparse import Namespace
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LLMCacheError
 from ..modes import Mode
 from . import prompts
-from .parser import Argument, parse_number
+from .parser import Argument, parse_count, parse_number
 
 if TYPE_CHECKING:
-    from ..draw.answer import Format
     from ..settings import LLMCache
     from .ask import Question
 
@@ -25,9 +24,7 @@ def parse_parameter(text: str) -> tuple[str, Any]:
     Raises:
         LLMCacheError: There is no name, or the value begins as JSON does and is not JSON.
     """
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise LLMCacheError(f"{text!r} is not of the form NAME=VALUE", "Write -p seed=7")
+    name, value = _named(text, "-p seed=7")
     return name, parse_value(name, value)
 
 
@@ -50,7 +47,57 @@ def parse_value(name: str, text: str) -> Any:
         return text
 
 
+def _axis(kind: str) -> Callable[[str], tuple[str, Any]]:
+    """Return what reads the value of a flag that makes several questions of one."""
+
+    def read(text: str) -> tuple[str, Any]:
+        if kind == "sample":
+            return kind, parse_count(text)
+        if kind == "vary":
+            name, values = _named(text, "--vary temperature=0,0.7,1")
+            return kind, (name, [parse_value(name, value) for value in split_values(values)])
+        if kind == "each":
+            name, equals, source = text.partition("=")
+            return kind, (name, source if equals else name)
+        return kind, text
+
+    return read
+
+
+def _named(text: str, example: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise LLMCacheError(f"{text!r} is not of the form NAME=VALUE", f"Write {example}")
+    return name, value
+
+
+def split_values(text: str) -> list[str]:
+    """Return the parts of ``text`` between commas that stand in no brackets and no quotes."""
+    parts, depth, quote, escaped = [""], 0, "", False
+    for character in text:
+        if escaped or character == "\\":
+            escaped = not escaped
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character in "[{(":
+            depth += 1
+        elif character in ")}]":
+            depth -= 1
+        elif character == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += character
+    return [part.strip() for part in parts]
+
+
 _PYTHON_CONSTANTS: Mapping[str, bool | None] = {"True": True, "False": False, "None": None}
+
+
+def _axes(kind: str) -> dict[str, Any]:
+    return {"type": _axis(kind), "action": "append", "dest": "axes", "default": []}
+
 
 #: The flags that set a mode for one question.
 _MODE_FLAGS: Mapping[str, Mode] = {
@@ -64,9 +111,11 @@ ASKING: tuple[Argument, ...] = (
         ("-m", "--model"),
         "whom to ask: a variable that holds a chat model, a text model or any Runnable; "
         "provider:model, as openai:gpt-4o-mini; local, or local:PATH of a GGUF file; demo. "
-        "Without it: the setting LLMCache.model, else a model named llm, else OpenAI",
+        "Without it: the setting LLMCache.model, else a model named llm, else OpenAI; "
+        "more than once: an answer of each, side by side",
         "MODEL",
         "model",
+        options=_axes("model"),
     ),
     Argument(("-s", "--system"), "the system text", "TEXT"),
     Argument(("-t", "--temperature"), "the temperature", "NUMBER", options={"type": parse_number}),
@@ -83,6 +132,56 @@ ASKING: tuple[Argument, ...] = (
         choices=("markdown", "text", "json", "code"),
     ),
     Argument(("-o", "--output"), "the variable that gets the answer", "NAME", "variable"),
+    Argument(("--next",), "put the code of the answer into a new cell below; goes with -f code"),
+    Argument(
+        ("--after",),
+        "the Answer, or list of messages, that the question goes on from",
+        "NAME",
+        "answer",
+    ),
+    Argument(("-c", "--continue"), "go on from the newest answer of this notebook"),
+    Argument(
+        ("--schema",),
+        "what the answer must fit: a pydantic class, TypedDict, dataclass or JSON schema; "
+        ".result is the object",
+        "NAME",
+        "schema",
+    ),
+    Argument(
+        ("--attach",),
+        "a picture, PDF, sound or text: a variable, a file or a URL; may stand more than once",
+        "WHAT",
+        "attachment",
+        options={"action": "append", "default": []},
+    ),
+    Argument(
+        ("--samples",),
+        "so many independent answers, each kept as its own entry",
+        "N",
+        options=_axes("sample"),
+    ),
+    Argument(
+        ("--each",),
+        "an answer for each item of a variable; {{NAME}} is the item. A DataFrame's item is a "
+        "row: {{NAME.column}}",
+        "NAME=VARIABLE",
+        "items",
+        options=_axes("each"),
+    ),
+    Argument(
+        ("--vary",),
+        "an answer for each value of a parameter, as --vary temperature=0,0.7,1",
+        "NAME=VALUES",
+        options=_axes("vary"),
+    ),
+    Argument(
+        ("--jobs",),
+        "how many questions at once; 8 without it",
+        "N",
+        options={"type": parse_count, "default": 8},
+    ),
+    Argument(("--diff",), "mark what differs between the first two columns"),
+    Argument(("-y", "--yes"), "pay for more calls than the setting LLMCache.max_paid_calls allows"),
     Argument(("--refresh",), "ask the model and overwrite what is cached"),
     Argument(("--no-cache",), "ask the model; neither read nor write the cache"),
     Argument(("--replay",), "read the cache only; a miss is an error and nothing is sent"),
@@ -108,36 +207,73 @@ EPILOG = (
 )
 
 
-def question_of(
-    args: Namespace, prompt: str, namespace: prompts.Namespace, settings: LLMCache, *, streams: bool
-) -> Question:
-    """Return the question that a line asks.
+def questions_of(
+    args: Namespace,
+    prompt: str,
+    namespace: prompts.Namespace,
+    settings: LLMCache,
+    *,
+    newest: Any = None,
+    streams: bool = False,
+) -> list[Question]:
+    """Return the question that a line asks, or all of them where something varies.
 
     Args:
         args: What ``ASKING`` read.
         prompt: The prompt as typed.
         namespace: The notebook's variables.
         settings: The person's settings.
+        newest: The newest answer, for ``-c``.
         streams: Whether the answer is drawn as it grows where no flag says.
     """
-    from .ask import Question
+    from .ask import Combination, Question
     from .models import choose
 
-    mode = _mode(args)
-    fill = (lambda text: text) if args.raw else (lambda text: prompts.fill(text, namespace))
-    prompt, system = fill(prompt), args.system and fill(args.system)
-    chosen = choose(args.model, namespace, parameters_of(args), settings, mode)
-    return Question(
-        prompt=prompt,
-        model=chosen.model,
-        label=chosen.label,
-        system=system,
-        mode=mode,
-        keep=args.keep,
-        stream=streams if args.stream is None else args.stream,
-        format=cast("Format", args.format or settings.format),
-        stable=args.stable or settings.stable,
-    )
+    mode, parameters = _mode(args), parameters_of(args)
+    if args.next and (args.format or settings.format) != "code":
+        raise LLMCacheError("--next puts code into the next cell", "Give it with -f code")
+    models = [value for kind, value in args.axes if kind == "model"]
+    combinations = [Combination(models[0] if models else None)]
+    if several := len(args.axes) > len(models) or len(models) > 1:
+        from .variations import combinations_of
+
+        combinations = combinations_of(args.axes, namespace, parameters)
+    shared: dict[str, Any] = {
+        "mode": mode,
+        "keep": args.keep,
+        "stream": (streams if args.stream is None else args.stream) and not several,
+        "format": args.format or settings.format,
+        "stable": args.stable or settings.stable,
+    }
+    if args.schema or args.attach or args.after or getattr(args, "continue"):
+        from .variations import more_of
+
+        shared |= more_of(args, namespace, newest)
+    questions = []
+    for each in combinations:
+        chosen = choose(each.model, namespace, {**parameters, **each.varied}, settings, mode)
+        names = {**namespace, **each.items} if each.items else namespace
+        system, coords = args.system, each.coords
+        if system and not args.raw:
+            system = prompts.fill(system, names)
+        if several:
+            from .variations import check_varied
+
+            check_varied(chosen, each.varied)
+            coords = {**({} if "model" in coords else {"model": chosen.label}), **coords}
+        questions.append(
+            Question(
+                prompt=prompt if args.raw else prompts.fill(prompt, names),
+                model=chosen.model,
+                label=chosen.label,
+                system=system,
+                coords=coords,
+                items=tuple(each.items),
+                sample=each.sample,
+                **shared,
+            )
+        )
+    return questions
 
 
 def variable_of(args: Namespace) -> str | None:

@@ -242,14 +242,14 @@ def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> 
             f"-p {name}: {label} is made already, and this is read only when a model is made",
             f"Give {name} to its class, or name the model as provider:model",
         )
-    fields = _fields(model)
+    fields = fields_of(model)
     update = {fields[name]: value for name, value in parameters.items() if name in fields}
     call = {name: value for name, value in parameters.items() if name not in fields}
     changed = model.model_copy(update=update)
     return changed.bind(**call) if call else changed
 
 
-def _fields(model: BaseLanguageModel[Any]) -> dict[str, str]:
+def fields_of(model: BaseLanguageModel[Any]) -> dict[str, str]:
     """Return the model's fields by their names and by their aliases."""
     fields: dict[str, str] = {}
     for name, field in type(model).model_fields.items():

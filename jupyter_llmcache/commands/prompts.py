@@ -119,6 +119,8 @@ def _step(value: Any, step: str, reached: str, path: str) -> Any:
 def _as_text(value: Any, path: str) -> str:
     try:
         return str(value)
+    except LLMCacheError:
+        raise
     except Exception as error:
         raise LLMCacheError(
             f"{{{{{path}}}}}: this {type(value).__name__} cannot be made a text "

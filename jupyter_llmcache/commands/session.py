@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ..seam.cache import ObservedCache
     from ..settings import LLMCache
     from ..stores.base import Store
-    from .answer import CacheStatus, CellSummary
+    from .answer import Answer, CacheStatus, CellSummary
+    from .grid import Answers
 
 REPLACED_NOTICE = "the notebook has set a {name} of its own, which is asked before this one"
 OFF_NOTICE = "set_llm_cache(None) turned LangChain's cache off; this one is asked in replay only"
@@ -34,10 +35,12 @@ class Session:
     Attributes:
         settings: The person's settings; read when needed, so that ``%config`` acts at once.
         cache: The cache that this session turned on, or None.
+        newest: The newest answer of ``%llm`` and ``%%llm``, or the newest answers.
     """
 
     settings: LLMCache
     cache: ObservedCache | None = None
+    newest: Answer | Answers | None = None
     _replaced: BaseCache | None = None
     _kept: dict[str, Store] = field(default_factory=dict)
     _mark: int = field(default_factory=LEDGER.mark)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections import ChainMap
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..commands import prompts
-from ..commands.flags import ASKING, EPILOG, question_of, variable_of
+from ..commands.faults import LastError
+from ..commands.flags import ASKING, EPILOG, questions_of, variable_of
 from ..commands.parser import Argument, Parser, Subcommand, split_flags, subcommands, words
 from ..errors import LLMCacheError
 from ..ledger import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..commands.answer import Answer, PromptPreview
+    from ..commands.ask import Question
+    from ..commands.grid import Answers
     from ..commands.session import Session
 
 _LINE_END = re.compile(r"\r?\n\Z")
@@ -49,6 +51,7 @@ class LLMCacheMagics:
 
     def __init__(self, shell: InteractiveShell, session: Session) -> None:
         self.session = session
+        self._shell = shell
         self._variables: dict[str, Any] = shell.user_ns
         self._evaluate: Callable[[str], Any] = shell.ev
 
@@ -69,7 +72,7 @@ class LLMCacheMagics:
 
     def llm(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
-    ) -> Answer | PromptPreview | None:
+    ) -> Answer | Answers | PromptPreview | None:
         """Ask a model: the rest of the line, or the whole cell below the flags, is the prompt."""
         from ..commands import ask
 
@@ -79,19 +82,58 @@ class LLMCacheMagics:
         if args is None:
             return None
         variable, prompt = variable_of(args), _prompt(rest, cell)
-        question = question_of(
+        settings = self.session.settings
+        questions = questions_of(
             args,
             prompt,
-            ChainMap(local_ns or {}, self._variables),
-            self.session.settings,
-            streams=cell is not None and self.session.settings.stream,
+            ChainMap(local_ns or {}, self._variables, {"Err": LastError()}),
+            settings,
+            newest=self.session.newest,
+            streams=cell is not None and settings.stream,
         )
         if args.show_prompt:
-            return ask.preview(question)
-        answer = ask.ask(question)
+            return ask.preview(questions[0])
+        try:
+            answer: Answer | Answers = self._asked(questions, args)
+        except (ask.Interrupted, ask.UnfitError) as fault:
+            if fault.answer is not None:
+                self._keep(fault.answer, variable)
+                self._show_by_hand(fault.answer)
+            raise
+        except KeyboardInterrupt as stopped:
+            raise ask.Interrupted("stopped by hand") from stopped
+        self._keep(answer, variable)
+        if args.next:
+            answer[0].to_next_cell() if isinstance(answer, Sequence) else answer.to_next_cell()
+        return answer
+
+    def _asked(self, questions: Sequence[Question], args: Namespace) -> Answer | Answers:
+        from ..commands import ask
+
+        if not questions[0].coords:
+            return ask.ask(questions[0])
+        from ..commands import grid
+
+        if not args.yes:
+            grid.check_price(questions, self.session.settings.max_paid_calls)
+        answers = grid.ask_all(questions, args.jobs, diff=args.diff)
+        fault = grid.fault_of(answers)
+        if fault is not None:
+            raise ask.UnfitError(fault.what, answers, fault.remedy)
+        return answers
+
+    def _keep(self, answer: Answer | Answers, variable: str | None) -> None:
+        self.session.newest = answer
         if variable:
             self._variables[variable] = answer
-        return answer
+
+    def _show_by_hand(self, answer: Answer | Answers) -> None:
+        """Draw what is there where the cell fails, and make it ``_``."""
+        from IPython.display import display
+
+        if isinstance(answer, Sequence):  # of a single answer the stream has drawn what came
+            display(answer)  # type: ignore[no-untyped-call,unused-ignore]
+        self._shell.displayhook.update_user_ns(answer)  # type: ignore[no-untyped-call,unused-ignore]
 
     def _run(self, subcommand: Subcommand, rest: str) -> Any:
         """Read ``rest`` as ``subcommand`` takes it, and do it."""

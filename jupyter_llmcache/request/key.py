@@ -12,6 +12,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from .. import modes
 from ..errors import NotDescribableError
 from ..providers import TOKEN_LIMITS, provider_of
 from .canonical import IndescribableError, dump, text_digest
@@ -93,7 +94,10 @@ def describe(
     Raises:
         NotDescribableError: Something that may change the answer has no canonical form.
     """
-    label, description, keyed = describe_model(model, stop, kwargs, KEY_SCHEMA)
+    described = describe_model(model, stop, kwargs, KEY_SCHEMA)
+    if number := modes.current_sample():
+        described = _sampled(described.label, described.text, number)
+    label, description, keyed = described
     try:
         content = prompt if isinstance(prompt, str) else _messages(model, prompt, kwargs)
         made_of = (model, prompt, stop, kwargs)
@@ -150,6 +154,14 @@ def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | N
 @lru_cache(maxsize=64)  # the entries of a course have few descriptions
 def _readdressed(label: str, description: str, endpoint: str | None) -> Description:
     return _reassemble(label, json.loads(description) | {"endpoint": endpoint})
+
+
+@lru_cache(maxsize=64)
+def _sampled(label: str, description: str, number: int) -> Description:
+    """Return the description of an independent sample: the same request, another entry."""
+    fields = json.loads(description)
+    fields["parameters"]["sample"] = number
+    return _reassemble(label, fields)
 
 
 def _reassemble(label: str, fields: dict[str, Any]) -> Description:

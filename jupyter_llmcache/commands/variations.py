@@ -1,0 +1,215 @@
+"""What varies among the questions of one cell, and what they go on from, fit and carry."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import product
+from typing import Any, NamedTuple
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import BaseMessage, convert_to_messages
+
+from ..errors import LLMCacheError
+from . import prompts
+from .answer import Answer
+from .ask import Combination, innermost
+from .models import Chosen, fields_of
+
+#: A longer item is named by its key, label or number.
+_SHORT_CHARS = 40
+#: What is no parameter of a model, and the flag for it.
+_NOT_VARIED = {"system": "-s, with {{name}} and --each", "stop": "-p stop=..."}
+
+
+class Item(NamedTuple):
+    """One value of what varies, and what it is called in a table."""
+
+    label: Any
+    value: Any
+
+
+class Row:
+    """A row of a DataFrame for placeholders: its columns, and nothing else of it."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__values = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __getitem__(self, name: str) -> Any:
+        return self.__values[name]
+
+    def __dir__(self) -> list[str]:
+        return [str(name) for name in self.__values]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self.__values.items())
+
+
+def items_of(name: str, value: Any) -> list[Item]:
+    """Return the items of a variable for ``--each``, in order.
+
+    Raises:
+        LLMCacheError: It is empty, or cannot be gone through again and again.
+    """
+    if hasattr(value, "iterrows"):
+        found = [Item(label, Row(row.to_dict())) for label, row in value.iterrows()]
+    elif hasattr(value, "items"):  # a dict, a Series
+        found = [Item(_name(item, key), item) for key, item in value.items()]
+    elif isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        raise LLMCacheError(
+            f"--each {name}: a {type(value).__name__} is not a list",
+            "Give a list, tuple, dict, Series or DataFrame",
+        )
+    else:
+        found = [Item(_name(item, number), item) for number, item in enumerate(value)]
+    if not found:
+        raise LLMCacheError(f"--each {name}: there is nothing in it", "Give at least one item")
+    return found
+
+
+def _name(item: Any, otherwise: Any) -> Any:
+    """Return what an item is called: itself where it is short, else its key, label or number."""
+    if isinstance(item, (bool, int, float)):
+        return item
+    is_short = isinstance(item, str) and len(item) <= _SHORT_CHARS and "\n" not in item
+    return item if is_short else otherwise
+
+
+# --- the questions ---
+
+
+def combinations_of(
+    axes: Sequence[tuple[str, Any]], namespace: prompts.Namespace, parameters: Mapping[str, Any]
+) -> list[Combination]:
+    """Return every combination of what the flags say, in the order typed, the last one fastest.
+
+    Args:
+        axes: The flags ``-m``, ``--samples``, ``--each`` and ``--vary`` with their values.
+        namespace: The notebook's variables.
+        parameters: What ``-p`` and ``-t`` say.
+
+    Raises:
+        LLMCacheError: A flag is there twice, or its values are not what it takes.
+    """
+    sides: dict[tuple[str, str], list[Item]] = {}
+    for kind, given in axes:
+        if kind == "model":
+            sides.setdefault((kind, kind), []).append(Item(given, given))
+            continue
+        name, items = _side(kind, given, namespace, parameters)
+        if any(name == other for _, other in sides):
+            raise LLMCacheError(f"{name!r} varies twice", "Give each name once")
+        sides[kind, name] = items
+    return [_combined(dict(zip(sides, chosen, strict=True))) for chosen in product(*sides.values())]
+
+
+def _side(
+    kind: str, given: Any, namespace: prompts.Namespace, parameters: Mapping[str, Any]
+) -> tuple[str, list[Item]]:
+    if kind == "sample":
+        return kind, [Item(number, number) for number in range(given)]
+    name, values = given
+    if kind == "each":
+        if not prompts.is_path(name) or prompts.root(name) != name:
+            raise LLMCacheError(f"--each {name}: not a name", "Write --each topic=topics")
+        return name, items_of(values, _variable("--each", values, namespace))
+    if name in _NOT_VARIED:
+        raise LLMCacheError(f"--vary {name}: not a parameter", f"Give it by {_NOT_VARIED[name]}")
+    if name in parameters:
+        raise LLMCacheError(f"{name} is given by --vary and by -t or -p", "Give it once")
+    if "" in values:
+        raise LLMCacheError(f"--vary {name}: a value is missing", f"Write --vary {name}=1,2")
+    return name, [Item(_name(value, str(value)), value) for value in values]
+
+
+def _combined(chosen: Mapping[tuple[str, str], Item]) -> Combination:
+    def of(kind: str) -> dict[str, Any]:
+        return {name: item.value for (k, name), item in chosen.items() if k == kind}
+
+    return Combination(
+        of("model").get("model"),
+        of("each"),
+        of("vary"),
+        of("sample").get("sample", 0),
+        {name: item.label for (_, name), item in chosen.items()},
+    )
+
+
+def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
+    """See to it that the model's class has the parameters that vary.
+
+    Raises:
+        LLMCacheError: It has not.
+    """
+    model = innermost(chosen.model)
+    if not isinstance(model, BaseLanguageModel):
+        return
+    known = fields_of(model)
+    for name in varied:
+        if name not in known:
+            raise LLMCacheError(
+                f"--vary {name}: {chosen.label} has no such parameter", prompts.nearest(name, known)
+            )
+
+
+# --- what each of them carries ---
+
+
+def more_of(args: Namespace, namespace: prompts.Namespace, newest: Any) -> dict[str, Any]:
+    """Return what ``--after``, ``-c``, ``--schema`` and ``--attach`` say, as fields of Question."""
+    found: dict[str, Any] = {}
+    goes_on = getattr(args, "continue")
+    if args.after and goes_on:
+        raise LLMCacheError("-c and --after exclude each other", "Give one of them")
+    if goes_on and newest is None:
+        raise LLMCacheError("-c: there is no answer yet to go on from", "Ask something first")
+    if args.after or goes_on:
+        what = f"--after {args.after}" if args.after else "-c"
+        value = newest if goes_on else _variable("--after", args.after, namespace)
+        found["before"] = tuple(_conversation(what, value))
+    if args.schema:
+        from .structured import schema_of
+
+        found["schema"] = schema_of(args.schema, _variable("--schema", args.schema, namespace))
+    if args.attach:
+        from .attach import block_of
+
+        found["attached"] = tuple(block_of(word, namespace) for word in args.attach)
+    return found
+
+
+def _conversation(what: str, value: Any) -> Iterator[BaseMessage]:
+    if isinstance(value, Answer):
+        yield from value.messages
+        return
+    if hasattr(value, "where") and hasattr(value, "to_pandas"):
+        raise LLMCacheError(f"{what}: there are {len(value)} answers", "Choose one, as in a = x[0]")
+    messages = []
+    if isinstance(value, BaseMessage):
+        messages = [value]
+    elif isinstance(value, list | tuple):
+        with suppress(TypeError, ValueError, NotImplementedError, KeyError):
+            messages = convert_to_messages(value)
+    if not messages:
+        raise LLMCacheError(
+            f"{what}: a {type(value).__name__} is not a conversation",
+            "Give an Answer, a list of messages, or a list of dicts with role and content",
+        )
+    yield from messages
+
+
+def _variable(flag: str, name: str, namespace: prompts.Namespace) -> Any:
+    """Return what the variable ``name`` holds."""
+    if not prompts.is_path(name) or prompts.root(name) not in namespace:
+        raise LLMCacheError(
+            f"{flag} {name}: there is no variable of this name",
+            prompts.nearest(name, [n for n in namespace if not n.startswith("_")]),
+        )
+    return prompts.look_up(name, namespace)

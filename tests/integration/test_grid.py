@@ -1,0 +1,320 @@
+"""Several answers of one cell: what varies, paid once, interrupted and gone on."""
+
+from __future__ import annotations
+
+import _thread
+import json
+import random
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+import jupyter_llmcache
+from jupyter_llmcache.commands.flags import split_values
+from jupyter_llmcache.commands.grid import Answers
+from jupyter_llmcache.errors import LLMCacheError
+from tests.servers.base import Failure
+from tests.servers.openai import rate_limited, server_error
+
+
+@pytest.fixture
+def notebook(shell, chat_openai):
+    """The extension, a memory cache, and two models at a real server."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache memory")
+    shell.user_ns.update(
+        a=chat_openai(model="gpt-a"),
+        b=chat_openai(model="gpt-b"),
+        topics=["cats", "dogs", "a much longer topic that is too long to be its own name"],
+        rows=pd.DataFrame({"x": [1, 2], "first name": ["Ada", "Bob"], "mean": ["m", "n"]}),
+        nothing=[],
+        text="abc",
+    )
+    return shell
+
+
+def prompts(server):
+    return sorted(body["messages"][-1]["content"] for body in server.bodies)
+
+
+def test_models_side_by_side(notebook, openai_server):
+    """-m more than once gives an answer of each; on a re-run all are cached."""
+    answers = notebook.run("%%llm -m a -m b\nhi").value
+    assert isinstance(answers, Answers)
+    assert [answer.coords for answer in answers] == [{"model": "a"}, {"model": "b"}]
+    assert sorted(body["model"] for body in openai_server.bodies) == ["gpt-a", "gpt-b"]
+    again = notebook.run("%%llm -m a -m b\nhi")
+    assert [answer.cached for answer in again.value] == [True, True]
+    assert len(openai_server.requests) == 2
+    (table,) = [output for output in again.outputs if "<table" in output.html]
+    assert "answer" in table.html
+    assert not any("LLM call" in text for text in again.texts)
+
+
+def test_samples_are_entries_of_their_own(notebook, openai_server):
+    """Sample 0 is the plain request's entry; more samples pay for what is missing alone."""
+    notebook.run("%llm -m a hi")
+    answers = notebook.run("%llm -m a --samples 3 hi").value
+    assert [answer.coords["sample"] for answer in answers] == [0, 1, 2]
+    assert [answer.cached for answer in answers] == [True, False, False]
+    assert len({answer.text for answer in answers}) == 3
+    notebook.run("%llm -m a --samples 5 hi")
+    assert len(openai_server.requests) == 5
+    assert len({json.dumps(body, sort_keys=True) for body in openai_server.bodies}) == 1
+    with jupyter_llmcache.sample(2):
+        message = notebook.user_ns["a"].invoke("hi")
+    assert message.text == answers[2].text
+    notebook.run("%llm -m a --samples 2 --refresh hi")
+    assert len(openai_server.requests) == 7
+
+
+def test_each_item_of_a_list_a_dict_and_a_table(notebook, openai_server):
+    """Each item stands in the prompt; of a row its columns do, and no method."""
+    answers = notebook.run("%%llm -m a --each topic=topics\nabout {{topic}}").value
+    assert [answer.coords["topic"] for answer in answers] == ["cats", "dogs", 2]
+    assert "about dogs" in prompts(openai_server)
+    notebook.run("%%llm -m a --each topics\nsay {{topics}}")
+    assert "say cats" in prompts(openai_server)
+    notebook.run('%%llm -m a --each row=rows\n{{row.x}} {{row["first name"]}} {{row.mean}}')
+    assert {"1 Ada m", "2 Bob n"} <= set(prompts(openai_server))
+    run = notebook.run("%%llm -m a --each row=rows\n{{row.sum}}", check=False)
+    assert "has no attribute 'sum'" in str(run.error)
+
+
+def test_all_that_varies_multiplies(notebook, openai_server):
+    """Models, values, items and samples multiply in the order typed."""
+    cell = "%%llm -m a -m b --vary temperature=0,0.7 --each topic=topics --samples 2\n{{topic}}"
+    answers = notebook.run(cell).value
+    assert len(answers) == 2 * 2 * 3 * 2
+    assert answers[1].coords == {"model": "a", "temperature": 0, "topic": "cats", "sample": 1}
+    assert {body["temperature"] for body in openai_server.bodies} == {0, 0.7}
+    chosen = answers.where(model="b", topic="dogs")
+    assert len(chosen) == 4
+    frame = answers.to_pandas()
+    assert list(frame.columns[:4]) == ["model", "temperature", "topic", "sample"]
+    assert {"text", "cached", "wall_s", "saved_s", "tokens", "cost", "key", "error"} <= set(frame)
+    assert len(openai_server.requests) == 24
+    assert "cats" in str(answers)
+    with pytest.raises(LLMCacheError, match="Did you mean 'topic'"):
+        answers.where(topc="x")
+
+
+def test_equal_questions_are_paid_once(notebook, openai_server):
+    """Items that are equal make one request."""
+    openai_server.delay_s = 0.1
+    notebook.user_ns["same"] = ["x", "x", "x"]
+    assert len(notebook.run("%%llm -m a --each same\n{{same}}").value) == 3
+    assert len(openai_server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0,0.7,1", ["0", "0.7", "1"]),
+        ('["a","b"],null', ['["a","b"]', "null"]),
+        ('{"a":[1,2]}, "x,y"', ['{"a":[1,2]}', '"x,y"']),
+        (r'"a\",b",c', [r'"a\",b"', "c"]),
+    ],
+)
+def test_values_are_parted_at_commas(text, values):
+    """A comma in brackets or quotes parts nothing."""
+    assert split_values(text) == values
+
+
+WRONG_USES = [
+    ("-m a --each nothing", "--each nothing: there is nothing in it"),
+    ("-m a --each text", "--each text: a str is not a list"),
+    ("-m a --each topcs", "there is no variable of this name. Did you mean 'topics'?"),
+    ("-m a --each x=topics --each x=rows", "'x' varies twice"),
+    ("-m a --samples 0", "'0' is not a whole number over zero"),
+    ("-m a --samples 2 --samples 3", "'sample' varies twice"),
+    ("-m a --vary temperature", "'temperature' is not of the form NAME=VALUE"),
+    ("-m a --vary temperature=0,", "a value is missing"),
+    ("-m a --vary temprature=0,1", "Did you mean 'temperature'?"),
+    ("-m a --vary system=x,y", "--vary system: not a parameter. Give it by -s"),
+    ("-m a --vary stop=x,y", "--vary stop: not a parameter. Give it by -p stop="),
+    ("-m a -t 1 --vary temperature=0,1", "temperature is given by --vary and by -t or -p"),
+    ("-m a --jobs 0 --samples 2", "'0' is not a whole number over zero"),
+    ("-m a -m nobody", "-m nobody: there is no variable of this name"),
+    ("-m a -c", "-c: there is no answer yet to go on from"),
+    ("-m a --after text", "--after text: a str is not a conversation"),
+    ("-m a --after gone", "--after gone: there is no variable of this name"),
+    ("-m a --schema text", "--schema text: a str is not a schema"),
+    ("-m a --attach gone.png", "no file that can be read"),
+    ("-m a --attach nothing", "--attach nothing: a list cannot be attached"),
+    ("-m a --next", "Give it with -f code"),
+]
+
+
+def test_a_wrong_use_is_one_line_and_asks_nothing(notebook, openai_server):
+    """A wrong use is one clear line before anything is asked."""
+    for flags, told in WRONG_USES:
+        run = notebook.run(f"%%llm {flags}\nhi", check=False)
+        assert isinstance(run.error, LLMCacheError), flags
+        assert told in str(run.error), flags
+        assert len([line for line in run.seen.splitlines() if line.strip()]) == 1, run.seen
+    assert not openai_server.requests
+
+
+def test_too_much_to_pay_is_said_before(notebook, openai_server):
+    """More calls than allowed are an error that says how many; cached ones do not count."""
+    notebook.user_ns["many"] = list(range(12))
+    notebook.run("%config LLMCache.max_paid_calls = 10")
+    run = notebook.run("%%llm -m a --each many\n{{many}}", check=False)
+    assert "12 calls would be paid" in str(run.error)
+    assert not openai_server.requests
+    notebook.run("%%llm -m a --yes --each many\n{{many}}")
+    notebook.user_ns["many"] = list(range(20))
+    assert len(notebook.run("%%llm -m a --each many\n{{many}}").value) == 20
+    assert len(openai_server.requests) == 20
+
+
+def test_what_fails_stands_in_its_place(notebook, openai_server):
+    """The others are kept, one line counts what failed, and a re-run asks for that alone."""
+    openai_server.fail(server_error(), times=1)
+    run = notebook.run("%%llm -m a --each topic=topics --jobs 1 -o x\n{{topic}}", check=False)
+    assert "1 of 3 answers failed" in str(run.error)
+    answers = notebook.user_ns["x"]
+    assert [bool(answer.error) for answer in answers] == [True, False, False]
+    assert notebook.user_ns["_"] is answers
+    assert sum("<table" in output.html for output in run.outputs) == 1
+    before = len(openai_server.requests)
+    again = notebook.run("%%llm -m a --each topic=topics\n{{topic}}").value
+    assert not any(answer.error for answer in again)
+    assert len(openai_server.requests) == before + 1
+
+
+def test_too_many_requests_slow_the_run_down(notebook, openai_server):
+    """After a 429 all wait as long as the server says, and nothing fails."""
+    limited = rate_limited()
+    openai_server.fail(Failure(429, limited.body, {"retry-after": "0.5"}), times=2)
+    began = time.perf_counter()
+    answers = notebook.run("%%llm -m a --each topic=topics\n{{topic}}").value
+    assert time.perf_counter() - began >= 0.5
+    assert not any(answer.error for answer in answers)
+
+
+def interrupt_soon(seconds):
+    timer = threading.Timer(seconds, _thread.interrupt_main)
+    timer.start()
+    return timer
+
+
+def run_with_interrupts(notebook, server, size, rng):
+    """Run a grid until it is done, interrupted again and again; return the answers."""
+    notebook.user_ns["items"] = [f"item {number}" for number in range(size)]
+    cell = "%%llm -m a --yes --each item=items\n{{item}}"
+    while True:
+        timer = interrupt_soon(rng.uniform(0.05, 0.4))
+        try:
+            run = notebook.run(cell, check=False)
+        finally:
+            timer.cancel()
+            timer.join()
+        if run.error is None:
+            return run.value
+        assert isinstance(run.error, KeyboardInterrupt), run.error
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_interrupted_grid_goes_on(notebook, openai_server, seed):
+    """Interrupted at random moments, each request is paid once and no answer is lost."""
+    openai_server.delay_s = 0.02
+    answers = run_with_interrupts(notebook, openai_server, 200, random.Random(seed))
+    assert [answer.coords["item"] for answer in answers] == [f"item {n}" for n in range(200)]
+    assert len(openai_server.requests) == 200
+    assert len(set(prompts(openai_server))) == 200
+
+
+def test_a_thousand_cached_answers_are_quick(notebook):
+    """A grid of 1,000 cached answers is back within two seconds."""
+    from jupyter_llmcache.commands.demo import Demo
+
+    notebook.user_ns.update(d=Demo(sleep=0), n=list(range(1000)))
+    notebook.run("x = %llm -m d --yes --each n {{n}}")
+    began = time.perf_counter()
+    answers = notebook.run("x = %llm -m d --each n {{n}}\nx").value
+    assert all(answer.cached for answer in answers)
+    assert time.perf_counter() - began < 5  # 2 where nothing else runs
+
+
+# --- conversations, objects, attachments ---
+
+
+def test_a_conversation_is_a_value(notebook, openai_server):
+    """--after goes on from an answer; the same cell asked twice asks the same."""
+    notebook.run("%%llm -m a -s 'be kind' -o first\nhi")
+    notebook.run("%%llm -m a --after first -o second\nand shorter?")
+    sent = openai_server.bodies[-1]["messages"]
+    assert [m["role"] for m in sent] == ["system", "user", "assistant", "user"]
+    assert notebook.run("%%llm -m a --after first\nand shorter?").value.cached
+    assert [m.type for m in notebook.user_ns["second"].messages] == [
+        *("system", "human", "ai", "human", "ai"),
+    ]
+    notebook.run("%llm -m a -c and in French?")
+    assert len(openai_server.bodies[-1]["messages"]) == 6
+    notebook.user_ns["dicts"] = [{"role": "user", "content": "q"}]
+    notebook.run("%llm -m a --after dicts go on")
+    assert openai_server.bodies[-1]["messages"][0]["content"] == "q"
+    notebook.run("x = %llm -m a -m b hi")
+    run = notebook.run("%llm -m a --after x hi", check=False)
+    assert "--after x: there are 2 answers. Choose one" in str(run.error)
+
+
+def test_an_answer_as_an_object(notebook, openai_server):
+    """--schema gives the object, cached like the rest; what does not fit is one line."""
+    notebook.run(
+        "import dataclasses, typing\nfrom pydantic import BaseModel\n"
+        "class Person(BaseModel):\n    name: str\n    age: int\n"
+        "class Pet(typing.TypedDict):\n    name: str\n"
+        "@dataclasses.dataclass\nclass Point:\n    x: int"
+    )
+    openai_server.reply = lambda _: '{"name": "Ada", "age": 36}'
+    answer = notebook.run("%llm -m a --schema Person who?").value
+    assert answer.result == notebook.user_ns["Person"](name="Ada", age=36)
+    assert notebook.run("%llm -m a --schema Person who?").value.cached
+    assert notebook.run("%llm -m a --schema Pet who?").value.result["name"] == "Ada"
+    openai_server.reply = lambda _: '{"x": 3}'
+    assert notebook.run("%llm -m a --schema Point where?").value.result.x == 3
+    openai_server.reply = lambda _: '{"name": "Ada"}'
+    run = notebook.run("%llm -m a --schema Person again?", check=False)
+    assert "the answer does not fit Person: age: Field required" in str(run.error)
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+
+
+def test_attachments_reach_the_model(notebook, openai_server, tmp_path):
+    """Bytes, files, URLs and figures are sent as blocks of their kind; their bytes count."""
+    notebook.user_ns["picture"] = PNG
+    notebook.run("%llm -m a --attach picture what is it?")
+    text, image = openai_server.bodies[-1]["messages"][0]["content"]
+    assert text["text"] == "what is it?"
+    assert image["image_url"]["url"].startswith("data:image/png;base64,")
+    (tmp_path / "same.bin").write_bytes(PNG)
+    assert notebook.run("%llm -m a --attach same.bin what is it?").value.cached
+    (tmp_path / "notes.txt").write_text("my notes")
+    notebook.run("%llm -m a --attach notes.txt --attach https://x.invalid/a.png hm?")
+    blocks = openai_server.bodies[-1]["messages"][0]["content"]
+    assert blocks[1]["text"] == "my notes"
+    assert blocks[2]["image_url"]["url"] == "https://x.invalid/a.png"
+    notebook.run("from matplotlib.figure import Figure\nchart = Figure()")
+    notebook.run("%llm -m a --attach chart hm?")
+    notebook.user_ns["large"] = PNG + bytes(6_000_000)
+    run = notebook.run("%llm -m a --attach large hm?", check=False)
+    assert "are more than 5.0 MB" in str(run.error)
+
+
+def test_an_agent_is_asked(notebook, openai_server):
+    """-m takes a graph whose state has messages: its last message is the answer."""
+    notebook.run(
+        "from langgraph.graph import StateGraph, MessagesState, START\n"
+        "def node(state):\n    return {'messages': [a.invoke(state['messages'])]}\n"
+        "g = StateGraph(MessagesState)\ng.add_node('n', node)\ng.add_edge(START, 'n')\n"
+        "agent = g.compile()"
+    )
+    answer = notebook.run("%%llm -m agent -s 'be kind'\nhi").value
+    assert answer.text == "answer 1: hi"
+    assert [m.type for m in answer.messages] == ["system", "human", "ai"]
+    assert notebook.run("%%llm -m agent -s 'be kind'\nhi").value.cached

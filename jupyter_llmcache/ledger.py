@@ -49,6 +49,7 @@ class Call:
         asked: What was asked: a ``model``, an ``embedding`` model, or the ``web``.
         texts: How many texts an embedding model was asked for; 0 for other calls.
         texts_cached: How many of them came from the cache.
+        keys: Of embeddings, the keys of all texts; empty for other calls.
         unrecorded: In replay, what differs from the nearest recorded request, or that nothing is
             recorded; None for every other call.
         pending: The answer waits to be stored, because another program holds the file.
@@ -73,6 +74,7 @@ class Call:
     asked: Asked = "model"
     texts: int = 0
     texts_cached: int = 0
+    keys: Sequence[bytes] = ()
     unrecorded: str | None = None
     pending: bool = False
 

@@ -21,6 +21,8 @@ from .errors import LLMCacheError
 Mode = Literal["auto", "replay", "refresh", "bypass"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 ENVIRONMENT_VARIABLE = "LLMCACHE_MODE"
+#: Set beside it: replay by the environment lets out what asks no model.
+WEB_VARIABLE = "LLMCACHE_ALLOW_WEB"
 
 #: Which embeddings go through the cache: those that ask somebody, all, or none.
 Embedded = Literal["remote", "all", "off"]
@@ -32,6 +34,7 @@ _replay_blocks = 0
 _blocks: list[tuple[Mode, weakref.WeakSet[threading.Thread]]] = []
 _session_mode: Mode | None = None
 _session_allows_web = False
+_records = False
 _embedded: Embedded = "remote"
 
 
@@ -75,6 +78,8 @@ def parse_mode(text: str, source: str = "mode") -> Mode:
 
 def current_mode() -> Mode:
     """Return the mode that is in force for a call made here and now."""
+    if _records:
+        return "auto"
     environment = _environment_mode()
     if _replay_blocks or "replay" in (_session_mode, environment):
         return "replay"
@@ -88,6 +93,12 @@ def _mode_of_newcomer() -> Mode | None:
     return next((mode for mode, before in reversed(_blocks) if here not in before), None)
 
 
+def record() -> None:
+    """Stay in mode auto for as long as this process lives, whatever anybody sets."""
+    global _records  # noqa: PLW0603  # one process has one mode
+    _records = True
+
+
 def set_session_mode(mode: Mode | None, *, allow_web: bool = False) -> None:
     """Set the mode for every call of this process that no block or flag decides; None unsets it.
 
@@ -99,7 +110,7 @@ def set_session_mode(mode: Mode | None, *, allow_web: bool = False) -> None:
 
 def allows_web() -> bool:
     """Whether what asks no model may leave this machine: not while any replay forbids it."""
-    if _replay_blocks or _environment_mode() == "replay":
+    if _replay_blocks or (_environment_mode() == "replay" and WEB_VARIABLE not in os.environ):
         return False
     return _session_mode != "replay" or _session_allows_web
 

@@ -162,6 +162,7 @@ _CONSTRUCTOR = frozenset(
 
 _CLIENTS = ("root_client", "root_async_client", "client", "async_client")
 
+_BATCHES = "how many prompts or texts go into one request, and how that is shown"
 _BILLING = "how it is billed, or how soon it is served"
 _KEPT = "how long the provider keeps what it read"
 _WHO = "who asks"
@@ -169,7 +170,11 @@ _WHO = "who asks"
 _OPENAI = Provider(
     name="openai",
     package="langchain-openai",
-    classes=("langchain_openai.BaseChatOpenAI", "langchain_openai.BaseOpenAI"),
+    classes=(
+        "langchain_openai.BaseChatOpenAI",
+        "langchain_openai.BaseOpenAI",
+        "langchain_openai.OpenAIEmbeddings",
+    ),
     keys=("OPENAI_API_KEY",),
     addresses=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     endpoint_fields=("openai_api_base", "base_url", "api_base", "azure_endpoint"),
@@ -177,7 +182,8 @@ _OPENAI = Provider(
     never={
         **_all("service_tier", _BILLING),
         **_all("prompt_cache_key prompt_cache_options prompt_cache_retention", _KEPT),
-        **_all("batch_size", "how many prompts go into one request"),
+        **_all("batch_size chunk_size show_progress_bar", _BATCHES),
+        **_all("retry_min_seconds retry_max_seconds", "how long it is tried"),
         **_all("include_response_headers", "what is told beside the answer"),
         **_all("openai_organization organization openai_proxy", "who pays, by which way"),
         **_all("http_socket_options stream_chunk_timeout", "how HTTP is spoken"),
@@ -233,7 +239,11 @@ ROWS: tuple[Provider, ...] = (
     ),
     _OPENAI._replace(
         name="azure_openai",
-        classes=("langchain_openai.AzureChatOpenAI", "langchain_openai.AzureOpenAI"),
+        classes=(
+            "langchain_openai.AzureChatOpenAI",
+            "langchain_openai.AzureOpenAI",
+            "langchain_openai.AzureOpenAIEmbeddings",
+        ),
         keys=("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"),
         addresses=("AZURE_OPENAI_ENDPOINT",),
         endpoint_fields=("openai_api_base", "azure_endpoint"),
@@ -243,7 +253,11 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="ollama",
         package="langchain-ollama",
-        classes=("langchain_ollama.ChatOllama", "langchain_ollama.OllamaLLM"),
+        classes=(
+            "langchain_ollama.ChatOllama",
+            "langchain_ollama.OllamaLLM",
+            "langchain_ollama.OllamaEmbeddings",
+        ),
         addresses=("OLLAMA_HOST",),
         endpoint_fields=("base_url",),
         usual_endpoint="http://127.0.0.1:11434",
@@ -264,12 +278,14 @@ ROWS: tuple[Provider, ...] = (
         classes=(
             "langchain_google_genai.ChatGoogleGenerativeAI",
             "langchain_google_genai.GoogleGenerativeAI",
+            "langchain_google_genai.GoogleGenerativeAIEmbeddings",
         ),
         keys=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
         endpoint_fields=("base_url", "api_endpoint"),
         usual_endpoint="https://generativelanguage.googleapis.com",
         never={
             **_all("labels", _BILLING),
+            **_all("batch_size", _BATCHES),
             **_all("_client_cleanup", "ends the client"),
         },
         credentials=frozenset({"credentials"}),
@@ -286,12 +302,15 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="mistralai",
         package="langchain-mistralai",
-        classes=("langchain_mistralai.ChatMistralAI",),
+        classes=("langchain_mistralai.ChatMistralAI", "langchain_mistralai.MistralAIEmbeddings"),
         keys=("MISTRAL_API_KEY",),
         addresses=("MISTRAL_BASE_URL",),
         endpoint_fields=("endpoint", "base_url"),
         usual_endpoint="https://api.mistral.ai/v1",
-        never=_all("max_concurrent_requests", "how many at once"),
+        never={
+            **_all("max_concurrent_requests wait_time", "how many at once, how long it is tried"),
+            **_all("tokenizer", _BATCHES),
+        },
         clients=("client", "async_client"),
         always_tells_end=True,
         ends=_ends(cut="length", broken="model_length error"),
@@ -338,7 +357,11 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="fireworks",
         package="langchain-fireworks",
-        classes=("langchain_fireworks.ChatFireworks", "langchain_fireworks.Fireworks"),
+        classes=(
+            "langchain_fireworks.ChatFireworks",
+            "langchain_fireworks.Fireworks",
+            "langchain_fireworks.FireworksEmbeddings",
+        ),
         keys=("FIREWORKS_API_KEY",),
         addresses=("FIREWORKS_API_BASE",),
         endpoint_fields=("fireworks_api_base", "base_url"),
@@ -377,7 +400,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="cohere",
         package="langchain-cohere",
-        classes=("langchain_cohere.BaseCohere",),
+        classes=("langchain_cohere.BaseCohere", "langchain_cohere.CohereEmbeddings"),
         keys=("COHERE_API_KEY",),
         addresses=("CO_API_URL",),
         usual_endpoint="https://api.cohere.com",
@@ -426,6 +449,7 @@ ROWS: tuple[Provider, ...] = (
         classes=(
             "langchain_huggingface.ChatHuggingFace",
             "langchain_huggingface.HuggingFaceEndpoint",
+            "langchain_huggingface.HuggingFaceEndpointEmbeddings",
             "langchain_huggingface.HuggingFacePipeline",
         ),
         keys=(),

@@ -57,7 +57,7 @@ def _used(store: Store, ledger: Ledger) -> Collection[bytes]:
         raise LLMCacheError(
             "export --used: this kernel has used no entry", "Run the notebook first, or export all"
         )
-    return {key for call in calls for key in _keys_of(store, call)}
+    return {key for call in calls for key in call.keys or _keys_of(store, call)}
 
 
 def _keys_of(store: Store, call: Call) -> set[bytes]:
@@ -149,11 +149,18 @@ def _schemas(requests: Iterable[str]) -> dict[str, int]:
 
 @subcommand(
     "check",
-    "run notebooks in replay mode and tell which cells would call a provider",
+    "run notebooks in replay mode and tell which cells ask for what is not recorded",
     Argument(("notebooks",), "the .ipynb files", "NOTEBOOK", "path", options={"nargs": "+"}),
     Argument(
         ("--cache",),
         "the recorded file that answers, whatever cache the notebooks choose",
+        "FILE",
+        "path",
+    ),
+    Argument(("--allow-web",), "let out what asks no model, after the file was asked"),
+    Argument(
+        ("--record",),
+        "instead: run them in mode auto, and keep all that they ask for in this file",
         "FILE",
         "path",
     ),
@@ -168,7 +175,12 @@ def _schemas(requests: Iterable[str]) -> dict[str, int]:
     place="shell",
 )
 def check(_: Ledger, args: Namespace) -> object:
-    """Run notebooks without a provider."""
-    from ..course.check import check as run
+    """Run notebooks without a provider, or record them."""
+    from ..course import check as course
 
-    return run(args.notebooks, args.cache, timeout_s=args.timeout, kernel=args.kernel)
+    kernel, timeout_s = args.kernel, args.timeout
+    if args.record:
+        return course.record(args.notebooks, args.record, timeout_s=timeout_s, kernel=kernel)
+    return course.check(
+        args.notebooks, args.cache, allow_web=args.allow_web, timeout_s=timeout_s, kernel=kernel
+    )

@@ -1,7 +1,7 @@
 """Whether a course is complete: its notebooks, run in replay mode, and what they still would ask.
 
-Each notebook is executed in a kernel of its own where nothing may reach a provider. Its file is
-not changed.
+Each notebook is executed in a kernel of its own where nothing may leave the machine. Its file is
+not changed. ``record`` runs them likewise, with everything that they ask for kept in one file.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import modes
 from ..draw.table import Report
-from ..errors import LLMCacheError, ReplayMissError
-from ..ledger import LEDGER
+from ..errors import LLMCacheError
+from ..ledger import LEDGER, Call
 from ..text import format_count, one_line
 
 if TYPE_CHECKING:
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
 
 #: Cells with this tag are meant to fail.
 _MAY_FAIL = "raises-exception"
-_BEGIN = "from jupyter_llmcache.course import check as _check; _check.begin({path!r}); del _check"
-_TAKE = "__import__('sys').modules['jupyter_llmcache.course.check'].take()"
-#: Replay misses that are told of in words, of one cell.
+_BEGIN = "__import__('importlib').import_module({name!r}).begin{arguments!r}"
+_TAKE = "__import__('sys').modules[{name!r}].take()"
+#: Misses that are told of in words, of one cell.
 _TOLD_MISSES = 3
 
 
@@ -41,23 +40,31 @@ class CellCheck:
     Attributes:
         number: Of the code cell, from 1, as ``In [1]`` of a fresh run.
         source: Its first line.
-        hits: Calls that were answered from the cache.
-        misses: Calls that would go to a provider, in words.
-        embeddings: Calls that no LLM cache sees, by class.
+        answers: Model calls that were answered from the file.
+        texts: Embedded texts that came from the file.
+        web: Web requests that were answered from the file.
+        other_caches: Model calls that the notebook's own caches answered, by cache.
+        sent: What left this machine, in words: allowed, or recorded.
+        missing: What is not recorded and was refused, in words.
+        unstored: What was sent and could not be kept, in words.
         error: Why it failed, if it did and was not meant to; on one line.
     """
 
     number: int
     source: str
-    hits: int = 0
-    misses: Sequence[str] = ()
-    embeddings: Mapping[str, int] = field(default_factory=dict)
+    answers: int = 0
+    texts: int = 0
+    web: int = 0
+    other_caches: Mapping[str, int] = field(default_factory=dict)
+    sent: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    unstored: Sequence[str] = ()
     error: str | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether it ran without a provider."""
-        return not self.misses and self.error is None
+        """Whether nothing was missing and nothing went wrong."""
+        return not (self.missing or self.unstored or self.error)
 
 
 @dataclass(frozen=True)
@@ -72,23 +79,54 @@ def check(
     notebooks: Sequence[str],
     cache: str | None = None,
     *,
+    allow_web: bool = False,
     timeout_s: float = 600.0,
     kernel: str | None = None,
 ) -> Report:
-    """Execute ``notebooks`` in replay mode and tell which cells would call a provider.
+    """Execute ``notebooks`` in replay mode and tell which cells ask for what is not recorded.
 
     Args:
         notebooks: Paths of .ipynb files.
         cache: The file that answers, whatever cache the notebooks choose. None: their own choice.
+        allow_web: Let out what asks no model, after the file was asked.
         timeout_s: How long one cell may take, in seconds.
         kernel: The kernel's name. None: what the notebook names.
 
     Raises:
-        LLMCacheError: A file cannot be read, or the ``check`` extra is not installed.
+        LLMCacheError: A file cannot be read, or the ``notebook`` extra is not installed.
     """
     path = None if cache is None else _existing(cache)
-    read = [(name, _read(name)) for name in notebooks]
-    return _report([_run(*each, path, timeout_s, kernel) for each in read])
+    environment = {modes.ENVIRONMENT_VARIABLE: "replay"}
+    if allow_web:
+        environment[modes.WEB_VARIABLE] = "1"
+    ran = _run_all(notebooks, (path, True), environment, timeout_s, kernel)
+    return _report(ran, "complete", "incomplete")
+
+
+def record(
+    notebooks: Sequence[str],
+    file: str,
+    *,
+    timeout_s: float = 600.0,
+    kernel: str | None = None,
+) -> Report:
+    """Execute ``notebooks`` and keep in ``file`` what they ask for, whatever cache they choose.
+
+    Cells that are meant to fail are left out: they may show what is not recorded.
+
+    Args:
+        notebooks: Paths of .ipynb files.
+        file: The SQLite file; what it holds already is not asked for again.
+        timeout_s: How long one cell may take, in seconds.
+        kernel: The kernel's name. None: what the notebook names.
+
+    Raises:
+        LLMCacheError: A file cannot be read, or the ``notebook`` extra is not installed.
+    """
+    path = str(Path(file).expanduser().absolute())
+    environment = {modes.ENVIRONMENT_VARIABLE: ""}
+    ran = _run_all(notebooks, (path, False), environment, timeout_s, kernel)
+    return _report(ran, f"recorded in {file}", f"not all was recorded in {file}")
 
 
 def _existing(path: str) -> str:
@@ -114,53 +152,72 @@ def _read(path: str) -> Any:
         raise LLMCacheError(f"{path} is no notebook: {one_line(error)}") from error
 
 
+def _run_all(
+    notebooks: Sequence[str],
+    arguments: tuple[str | None, bool],
+    environment: Mapping[str, str],
+    timeout_s: float,
+    kernel: str | None,
+) -> list[NotebookCheck]:
+    read = [(name, _read(name)) for name in notebooks]
+    options: dict[str, Any] = {} if kernel is None else {"kernel_name": kernel}
+    options["timeout"] = math.ceil(timeout_s)  # older clients want a whole number
+    return [_run(*each, arguments, environment, options) for each in read]
+
+
 def _run(
-    name: str, notebook: Any, cache: str | None, timeout_s: float, kernel: str | None
+    name: str,
+    notebook: Any,
+    arguments: tuple[str | None, bool],
+    environment: Mapping[str, str],
+    options: Mapping[str, Any],
 ) -> NotebookCheck:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, DeadKernelError
 
     folder = str(Path(name).expanduser().resolve().parent)
-    options: dict[str, Any] = {} if kernel is None else {"kernel_name": kernel}
-    client = NotebookClient(
-        notebook,
-        timeout=math.ceil(timeout_s),  # older clients want a whole number
-        allow_errors=True,
-        resources={"metadata": {"path": folder}},
-        **options,
-    )
+    resources = {"metadata": {"path": folder}}
+    client = NotebookClient(notebook, allow_errors=True, resources=resources, **options)
     cells: list[CellCheck] = []
     try:
-        with client.setup_kernel(env={**os.environ, modes.ENVIRONMENT_VARIABLE: "replay"}):
-            _evaluate(client, _BEGIN.format(path=cache))
-            cells.extend(_run_cells(client, notebook))
+        with client.setup_kernel(env={**os.environ, **environment}):
+            _evaluate(client, _BEGIN.format(name=__name__, arguments=arguments))
+            cells.extend(_run_cells(client, notebook, skips_failing=not arguments[1]))
     except (CellControlSignal, DeadKernelError) as error:
         number = len(cells) + 1
         cells.append(CellCheck(number, "", error=one_line(f"{type(error).__name__}: {error}", 200)))
     return NotebookCheck(name, cells)
 
 
-def _run_cells(client: NotebookClient, notebook: Any) -> Iterator[CellCheck]:
+def _run_cells(
+    client: NotebookClient, notebook: Any, *, skips_failing: bool
+) -> Iterator[CellCheck]:
     number = 0
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         number += 1
+        if skips_failing and _may_fail(cell):
+            continue
         client.execute_cell(cell, index)
-        told = json.loads(_evaluate(client, "", _TAKE))
+        told = json.loads(_evaluate(client, "", _TAKE.format(name=__name__)))
         yield CellCheck(
             number,
             one_line(cell.source.strip().splitlines()[0], 60),
-            error=None if told["misses"] else _error(cell),
+            error=None if told["missing"] else _error(cell),
             **told,
         )
 
 
 def _error(cell: Any) -> str | None:
-    if _MAY_FAIL in cell.metadata.get("tags", ()):
+    if _may_fail(cell):
         return None
     errors = (output for output in cell.outputs if output.output_type == "error")
     return next((one_line(f"{error.ename}: {error.evalue}", 200) for error in errors), None)
+
+
+def _may_fail(cell: Any) -> bool:
+    return _MAY_FAIL in cell.metadata.get("tags", ())
 
 
 def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> str:
@@ -195,19 +252,31 @@ def _as_json(literal: str) -> str:
 # --- the report ---
 
 
-def _report(checks: Sequence[NotebookCheck]) -> Report:
+def _report(checks: Sequence[NotebookCheck], good: str, bad: str) -> Report:
     cells = [cell for each in checks for cell in each.cells]
-    asking = sum(bool(cell.misses) for cell in cells)
-    failed = sum(cell.error is not None for cell in cells)
-    hits = sum(cell.hits for cell in cells)
-    ran = f"{format_count(len(cells), 'cell')}, {format_count(hits, 'recorded answer')}"
-    verdicts = [
-        f"{format_count(asking, 'cell')} would call a provider" if asking else "",
-        f"{format_count(failed, 'cell')} failed" if failed else "",
+    wrong = [
+        f"{format_count(count, 'cell')} {what}"
+        for what, count in (
+            ("asked for what is not recorded", sum(bool(cell.missing) for cell in cells)),
+            ("got what could not be kept", sum(bool(cell.unstored) for cell in cells)),
+            ("failed", sum(cell.error is not None for cell in cells)),
+        )
+        if count
     ]
-    wrong = " and ".join(filter(None, verdicts))
+    counts = [
+        format_count(count, what)
+        for what, count in (
+            ("answer", sum(cell.answers for cell in cells)),
+            ("embedded text", sum(cell.texts for cell in cells)),
+            ("web request", sum(cell.web for cell in cells)),
+        )
+        if count
+    ]
+    sent = sum(len(cell.sent) for cell in cells)
+    came = f"{', '.join(counts) or 'nothing'} from the file, {sent or 'nothing'} sent"
+    ran = f"{format_count(len(cells), 'cell')}, {came}"
     return Report(
-        f"incomplete: {wrong} ({ran})" if wrong else f"complete: {ran}, nothing else was asked",
+        f"{bad}: {' and '.join(wrong)} ({ran})" if wrong else f"{good}: {ran}",
         [row for each in checks for row in _rows(each)],
         data={"complete": not wrong, "notebooks": [_data(each) for each in checks]},
         ok=not wrong,
@@ -217,158 +286,113 @@ def _report(checks: Sequence[NotebookCheck]) -> Report:
 def _rows(checked: NotebookCheck) -> Iterator[tuple[str, str]]:
     for cell in checked.cells:
         place = f"{checked.path}, cell {cell.number}"
-        for miss in cell.misses[:_TOLD_MISSES]:
-            yield place, f"would call: {miss.removeprefix('replay: ')}"
-        if len(cell.misses) > _TOLD_MISSES:
-            yield place, f"and {len(cell.misses) - _TOLD_MISSES} more calls"
+        for miss in cell.missing[:_TOLD_MISSES]:
+            yield place, f"not recorded: {miss}"
+        if len(cell.missing) > _TOLD_MISSES:
+            yield place, f"and {len(cell.missing) - _TOLD_MISSES} more not recorded"
+        for what in cell.unstored:
+            yield place, f"not kept: {what}"
         if cell.error is not None:
             yield place, f"failed: {cell.error}"
-        for name, count in cell.embeddings.items():
-            yield place, f"no LLM cache sees {format_count(count, 'call')} of the embeddings {name}"
+        for what, count in Counter(cell.sent).items():
+            yield place, f"sent: {what}" + (f" ({count} times)" if count > 1 else "")
+        for name, count in cell.other_caches.items():
+            yield place, f"{format_count(count, 'answer')} from the notebook's own {name}"
 
 
 def _data(checked: NotebookCheck) -> dict[str, Any]:
-    return {
-        "notebook": checked.path,
-        "cells": [
-            {
-                "number": cell.number,
-                "source": cell.source,
-                "complete": cell.is_complete,
-                "hits": cell.hits,
-                "misses": list(cell.misses),
-                "embeddings": dict(cell.embeddings),
-                "error": cell.error,
-            }
-            for cell in checked.cells
-        ],
-    }
+    cells = [{**asdict(cell), "complete": cell.is_complete} for cell in checked.cells]
+    return {"notebook": checked.path, "cells": cells}
 
 
-# --- inside the kernel of a notebook under check ---
+# --- inside the kernel of a notebook that is run ---
 
-#: What a class of embeddings implements to ask its provider.
-_EMBEDDING_METHODS = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")
-#: Modules whose embeddings ask nobody: canned ones, and a cache in front of others.
-_HARMLESS = ("langchain_core.embeddings", "langchain_classic.embeddings.cache")
-
-_misses: list[str] = []
-_embeddings: Counter[str] = Counter()
-_is_embedding: ContextVar[bool] = ContextVar("llmcache_is_embedding", default=False)
 _mark = 0
 
 
-def begin(cache_path: str | None) -> None:
-    """Answer every call from ``cache_path``, whatever file the notebook chooses; else from its own.
+def begin(path: str | None, replays: bool) -> None:
+    """Serve every call from ``path``, whatever file the notebook chooses; None: from its own.
+
+    Args:
+        path: The file.
+        replays: Whether it is only read, and nothing else may answer.
 
     Raises:
-        StoreError: The file cannot be read.
+        StoreError: The file cannot be opened.
     """
-    modes.set_session_mode("replay")
-    _count_misses()
-    _count_embeddings()
-    if cache_path is None:
-        from ..seam import patch as streams
+    from ..seam import offline, patch
 
-        streams.install(_Owner.it)
-        return
-    _serve_only(cache_path)
-    from langchain_core.globals import set_llm_cache
+    if replays:
+        modes.set_session_mode("replay", allow_web=modes.WEB_VARIABLE in os.environ)
+        owner = take  # it lives as long as the kernel
+        patch.install(owner)
+        offline.hold(owner)
+    else:
+        modes.record()
+    if path is not None:
+        _serve_only(path, read_only=replays)
+        from langchain_core.globals import set_llm_cache
 
-    from ..seam import cache
+        from ..seam.cache import SQLiteCache
 
-    set_llm_cache(cache.MemoryCache())
+        ours = SQLiteCache(path)
+        set_llm_cache(ours)
+        patch.turn_on(ours)
 
 
 def take() -> str:
-    """Return what happened since the last time, as JSON: hits, misses in words, embeddings."""
-    global _mark  # noqa: PLW0603  # one kernel has one ledger
-    hits = sum(call.kind == "hit" for call in LEDGER.since(_mark))
+    """Return what happened since the last time, as JSON: the counts and texts of a CellCheck."""
+    global _mark  # noqa: PLW0603  # as above
+    calls = LEDGER.since(_mark)
     _mark = LEDGER.mark()
-    told = {"hits": hits, "misses": list(_misses), "embeddings": dict(_embeddings)}
-    _misses.clear()
-    _embeddings.clear()
-    return json.dumps(told)
+    hits = [call for call in calls if call.kind == "hit"]
+    models = [call for call in hits if call.asked == "model"]
+    theirs = [call for call in models if call.key is None]  # found before it came to our door
+    fresh = [call for call in calls if call.kind == "miss" and not call.canned]
+    missing = [call for call in calls if call.unrecorded is not None]
+    return json.dumps(
+        {
+            "answers": len(models) - len(theirs),
+            "texts": sum(call.texts_cached for call in calls),
+            "web": sum(call.asked == "web" for call in hits),
+            "other_caches": Counter(call.location for call in theirs),
+            "sent": [_words(call) for call in fresh],
+            "missing": [f"{_words(call)}; {call.unrecorded}" for call in missing],
+            "unstored": [
+                f"{_words(call)}: {call.warning or call.reason}"
+                for call in calls
+                if (call.kind == "bypass" or call in fresh) and not (call.stored or call.pending)
+            ]
+            if modes.current_mode() != "replay"
+            else [],
+        }
+    )
 
 
-class _Owner:
-    """Keeps models' calls led to the cache while the kernel lives."""
-
-    it: _Owner
-
-
-_Owner.it = _Owner()
+def _words(call: Call) -> str:
+    if call.asked == "embedding":
+        return f"{format_count(call.texts - call.texts_cached, 'text')} for {call.model}"
+    return call.model.removeprefix("web:") if call.asked == "web" else f"a call of {call.model}"
 
 
-def _serve_only(path: str) -> None:
-    """Let every cache that is made from now on serve the file ``path``, and write nothing."""
-    from ..seam import cache
+def _serve_only(path: str, *, read_only: bool) -> None:
+    """Let every cache of ours that is made from now on serve the file ``path``."""
+    from ..seam.cache import ObservedCache
+    from ..seam.foreign import ForeignCache
+    from ..stores.base import Store
     from ..stores.sqlite import SQLiteStore
 
-    class Course(SQLiteStore):
-        """The store of the file, whatever else is asked for."""
+    opened, made = SQLiteStore.__init__, ObservedCache.__init__
 
-        def __init__(self, *_: Any, **__: Any) -> None:
-            super().__init__(path, read_only=True)
+    @functools.wraps(opened)  # flags are read off its signature
+    def open_course(self: SQLiteStore, *_: Any, **__: Any) -> None:
+        opened(self, path, read_only=read_only)
 
-    Course().close()
-    for name in ("MemoryStore", "SQLiteStore"):
-        setattr(cache, name, Course)
+    def make(self: ObservedCache, store: Store, **options: Any) -> None:
+        if isinstance(self, ForeignCache):
+            made(self, store, **options)
+        else:
+            made(self, SQLiteStore(path), **{**options, "record_web": not read_only})
 
-
-def _count_misses() -> None:
-    """Note every replay miss where it is made, because a notebook may catch it."""
-    make = ReplayMissError.__init__
-
-    def counted(self: ReplayMissError, what: str, remedy: str = "") -> None:
-        _misses.append(what)
-        make(self, what, remedy)
-
-    setattr(ReplayMissError, "__init__", counted)  # noqa: B010  # mypy forbids the plain assignment
-
-
-# --- embeddings ---
-
-
-def _count_embeddings() -> None:
-    from langchain_core.embeddings import Embeddings
-
-    for cls in _subclasses(Embeddings):
-        _watch_class(cls)
-    setattr(Embeddings, "__init_subclass__", classmethod(_watch_new))  # noqa: B010  # as above
-
-
-def _watch_new(cls: type[Any], /, **_: Any) -> None:
-    _watch_class(cls)
-
-
-def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
-    below: list[type[Any]] = cls.__subclasses__()
-    for each in below:
-        yield each
-        yield from _subclasses(each)
-
-
-def _watch_class(cls: type) -> None:
-    if cls.__module__.startswith(_HARMLESS):
-        return
-    for name in _EMBEDDING_METHODS:
-        if name in cls.__dict__:
-            setattr(cls, name, _counting(cls.__dict__[name], cls.__name__))
-
-
-def _counting(method: Callable[..., Any], owner: str) -> Callable[..., Any]:
-    """Count the outermost call; one method of a class often asks another."""
-
-    @functools.wraps(method)
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        if _is_embedding.get():
-            return method(*args, **kwargs)
-        _embeddings[owner] += 1
-        token = _is_embedding.set(True)
-        try:
-            return method(*args, **kwargs)
-        finally:
-            _is_embedding.reset(token)
-
-    return counted
+    for cls, ours in ((SQLiteStore, open_course), (ObservedCache, make)):
+        setattr(cls, "__init__", ours)  # noqa: B010  # mypy forbids the plain assignment

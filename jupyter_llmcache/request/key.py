@@ -70,11 +70,11 @@ class Request:
         key = _key(described.keyed, self.content)
         return replace(self, description=described.text, key=key)
 
-    def with_content(self, content: Any) -> Request:
-        """Return the same request with other messages, or another text."""
+    def with_texts(self, texts: Iterable[str]) -> list[Request]:
+        """Return the same request with each of ``texts`` in the place of its own."""
         endpoint = json.loads(self.description)["endpoint"]
         keyed = _readdressed(self.model, self.description, endpoint).keyed
-        return replace(self, content=content, key=_key(keyed, content))
+        return [Request(_key(keyed, text), self.model, self.description, text) for text in texts]
 
 
 def describe(

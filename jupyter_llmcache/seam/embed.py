@@ -7,7 +7,6 @@ on this machine, or hands its texts to another one that it holds, is left alone.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import threading
@@ -16,10 +15,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from langchain_core.embeddings import Embeddings
-from langchain_core.globals import get_llm_cache
 
 from .. import modes
-from ..stores.base import Store
+from .call import Place
 from .embed_call import Batch, is_busy
 
 Method = Callable[..., Any]
@@ -49,13 +47,20 @@ _REACHES_OUT = frozenset(
 
 _originals: WeakKeyDictionary[Any, Method] = WeakKeyDictionary()
 _lock = threading.RLock()
+_serving: Callable[[], Place | None]
 
 
 # --- the wrapping, and back ---
 
 
-def put() -> None:
-    """Wrap the methods of every class of embeddings, now and when it is made."""
+def put(serving: Callable[[], Place | None]) -> None:
+    """Wrap the methods of every class of embeddings, now and when it is made.
+
+    Args:
+        serving: Returns the place that answers; None where calls are none of our business.
+    """
+    global _serving  # noqa: PLW0603  # one process has one global LangChain cache
+    _serving = serving
     with _lock:
         for cls in _classes(Embeddings):
             _wrap_class(cls)
@@ -136,10 +141,11 @@ def _async_door(method: Method) -> Method:
             return await method(self, texts, *args, **kwargs)
         with batch:
             # Whatever the store does, it does not do it on the event loop.
-            if await asyncio.to_thread(batch.look):
+            if await batch.place.run(batch.look):
                 with batch.paying():
                     answer = await method(self, batch.asked(texts, asks_one), *args, **kwargs)
-                await asyncio.to_thread(batch.settle, [answer] if asks_one else answer)
+                came = [answer] if asks_one else answer
+                await batch.place.run(functools.partial(batch.settle, came))
         return batch.answer(asks_one)
 
     return embed
@@ -157,18 +163,15 @@ def _open(
         return None
     if which == "remote" and not asks_somebody(model):
         return None
-    cache = get_llm_cache()
-    store = getattr(cache, "store", None)
-    if not isinstance(store, Store):
-        if modes.current_mode() != "replay":
-            return None
-        cache = store = None
+    place = _serving()
+    if place is None:
+        return None
     asks_one = "query" in method.__name__
     arguments = dict(zip(_parameters(method), args, strict=False)) | kwargs
     if asks_one:
         arguments["asked_as"] = "query"
     asked = [texts] if asks_one else list(texts)
-    return Batch(cache, store, model, asked, arguments) if asked else None
+    return Batch(place, model, asked, arguments) if asked else None
 
 
 @functools.lru_cache(maxsize=256)

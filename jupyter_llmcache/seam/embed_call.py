@@ -17,8 +17,7 @@ from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreE
 from ..ledger import LEDGER, Call, Kind
 from ..stores.base import Store
 from ..text import one_line
-
-RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
+from .call import CHOOSE_FIRST, RECORD_FIRST, Place
 
 #: Objects whose own method is asking a provider just now; what they call of themselves is no call.
 _busy: ContextVar[frozenset[int]] = ContextVar("llmcache_embedding", default=frozenset())
@@ -38,15 +37,15 @@ class Batch:
 
     def __init__(
         self,
-        cache: Any,
-        store: Store | None,
+        place: Place,
         model: Any,
         texts: list[Any],
         arguments: dict[str, Any],
     ) -> None:
         self._began = time.perf_counter()
         self._cell = LEDGER.cell
-        self._cache, self._store, self._model, self._texts = cache, store, model, texts
+        self.place, self._model, self._texts = place, model, texts
+        self._store: Store | None = getattr(place, "store", None)
         self._mode = modes.current_mode()
         self._requests: list[keys.Request] = []
         self._held: dict[bytes, Entry] = {}
@@ -76,7 +75,7 @@ class Batch:
                 arguments["texts"] = self._texts
                 self._is_one_question = True
             first = keys.describe(self._model, "", None, arguments)
-            self._requests = [first.with_content(text) for text in self._texts]
+            self._requests = first.with_texts(self._texts)
         except NotDescribableError as error:
             self._reason = f"not cached: {error.reason}"
         except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
@@ -104,37 +103,44 @@ class Batch:
             ReplayMissError: It would have to be, and replay is in force.
         """
         self._missing = {request.key: request for request in self._requests}
-        if self._mode in ("auto", "replay") and self._store is not None and self._requests:
-            self._find(self._store)
+        if self._missing and self._mode in ("auto", "replay"):
+            self._find()
+        if self._missing and self._mode == "replay":
+            self._find_elsewhere()
         self._lookup_s = time.perf_counter() - self._began
-        must_ask = bool(self._missing) or not self._requests
-        if must_ask and self._requests and modes.current_mode() == "replay":
+        if self._missing and modes.current_mode() == "replay":
             raise self._replay_miss()
-        return must_ask
+        return bool(self._missing) or not self._requests
 
-    def _find(self, store: Store) -> None:
+    def _find(self) -> None:
         try:
-            self._held = store.get_many(list(self._missing))
+            if self._store is not None:
+                self._held = self._store.get_many(list(self._missing))
             for key, entry in self._held.items():
                 self._vectors[key] = decode(entry.answer)
+                del self._missing[key]
         except StoreError as error:
             self._warning = str(error)
-        for key in self._vectors:
-            del self._missing[key]
         if self._is_one_question and self._missing:
-            self._vectors.clear()
+            self._held, self._vectors = {}, {}
             self._missing = {request.key: request for request in self._requests}
+
+    def _find_elsewhere(self) -> None:
+        """Look under the only address that the file knows for this model."""
+        first = self._requests[0]
+        endpoints = keys.endpoints_like(first, self.place.recorded_requests())
+        if len(endpoints) == 1:
+            self._requests = first.with_endpoint(endpoints.pop()).with_texts(self._texts)
+            self._missing = {request.key: request for request in self._requests}
+            self._find()
 
     def _replay_miss(self) -> ReplayMissError:
         count, first = len(self._missing), next(iter(self._missing.values()))
-        nearest = self._warning or (self._cache and self._cache.nearest(first)) or ""
-        self._unrecorded = nearest or "nothing is recorded"
-        title = one_line(first.title, 60)
+        self._unrecorded, whole = self.place.unrecorded(first)
         what = f"replay: {count} of {len(self._texts)} texts for {self._label} are not recorded"
-        return ReplayMissError(
-            f"{what}: {title!r}{nearest and '; '}{nearest}",
-            RECORD_FIRST if self._cache else "Choose a recorded file first: %llm_cache sqlite FILE",
-        )
+        title = one_line(first.title, 60)
+        remedy = RECORD_FIRST if self._store is not None else CHOOSE_FIRST
+        return ReplayMissError(f"{what}: {title!r}; {self._warning or whole}", remedy)
 
     # --- the provider, and after it ---
 
@@ -150,7 +156,16 @@ class Batch:
 
     @contextmanager
     def paying(self) -> Iterator[None]:
-        """Time the provider; what the model calls of itself inside the block is no other call."""
+        """Time the provider; what the model calls of itself inside the block is no other call.
+
+        Raises:
+            ReplayMissError: Replay has begun meanwhile.
+        """
+        from .web import keep_elsewhere  # only what is sent needs this room
+
+        if self._requests and modes.current_mode() == "replay":
+            raise self._replay_miss()
+        keep_elsewhere(bool(self._requests))
         token = _busy.set(_busy.get() | {id(self._model)})
         began = time.perf_counter()
         try:
@@ -158,6 +173,7 @@ class Batch:
         finally:
             self._provider_s = time.perf_counter() - began
             _busy.reset(token)
+            keep_elsewhere(False)
 
     def settle(self, vectors: Any) -> None:
         """Keep what came for what was asked.
@@ -239,7 +255,8 @@ class Batch:
             warning=self._warning,
             asked="embedding",
             texts=len(self._texts),
-            texts_cached=len(self._texts) - len(self._missing) if kind in ("hit", "miss") else 0,
+            texts_cached=sum(request.key in self._held for request in self._requests),
+            keys=tuple(request.key for request in self._requests),
             unrecorded=self._unrecorded,
         )
 

@@ -88,7 +88,7 @@ def install(owner: object) -> None:
     """Lead models' calls to the cache for as long as ``owner`` lives or until ``uninstall``."""
     with _lock:
         _owners.add(owner)
-        embed.put()
+        embed.put(_serving)
         for seam in _SEAMS:
             seam.put()
         if modes.current_mode() == "replay":
@@ -134,6 +134,16 @@ def turn_on(place: Place | None) -> None:
     """Ask ``place`` before every provider, also where the notebook sets another; None: no more."""
     global _on, _told_off
     _on, _told_off = place, False
+
+
+def _serving() -> Place | None:
+    """Return the place that answers calls that no LangChain cache sees."""
+    cache: object = get_llm_cache()
+    if isinstance(cache, Place):
+        return cache
+    if modes.current_mode() == "replay":
+        return _on or Place()
+    return _on if cache is not None else None
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def test_a_complete_course(lesson, course, openai_server):
     before = path.read_bytes(), course.read_bytes()
     report = checking.check([str(path)])
     assert report.ok, str(report)
-    assert "complete: 5 cells, 3 recorded answers" in str(report)
+    assert "complete: 5 cells, 3 answers from the file, nothing sent" in str(report)
     assert (path.read_bytes(), course.read_bytes()) == before
     assert openai_server.requests == []
 
@@ -85,10 +85,10 @@ def test_an_incomplete_course_names_cells_and_requests(lesson, course, openai_se
     report = checking.check([str(path)], str(course))
     assert not report.ok
     told = cells_of(report)
-    assert [bool(cell["misses"]) for cell in told] == [False, False, True, True, True, False]
-    assert "temperature 0 -> 0.7" in told[2]["misses"][0]
-    assert told[5]["hits"] == 1
-    assert "incomplete: 3 cells would call a provider" in str(report)
+    assert [bool(cell["missing"]) for cell in told] == [False, False, True, True, True, False]
+    assert "temperature" in told[2]["missing"][0]
+    assert told[5]["answers"] == 1
+    assert "incomplete: 3 cells asked for what is not recorded" in str(report)
     assert "lesson.ipynb, cell 3" in str(report)
     assert openai_server.requests == []
 
@@ -118,38 +118,77 @@ def test_the_named_file_answers_whatever_the_notebook_chooses(tmp_path, course, 
 
 
 EMBEDDINGS = """
-from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
-class MyEmbeddings(Embeddings):
-    def embed_documents(self, texts):
-        return [[0.0] for text in texts]
-    def embed_query(self, text):
-        return self.embed_documents([text])[0]
+from langchain_openai import OpenAIEmbeddings
+e = OpenAIEmbeddings(api_key="k", base_url={url!r}, check_embedding_ctx_length=False)
 """
+WEB = "import requests\nprint(requests.get({url!r}, timeout=5).text)"
 
 
-def test_calls_that_no_cache_sees_are_told(lesson, course):
-    """Embeddings are counted by class and cell, without those that ask nobody."""
+@pytest.fixture
+def pages(openai_server, monkeypatch):
+    """Serve ``/page``, and tell how often it was asked."""
+    told = []
+
+    def page(path):
+        told.append(path)
+        return "text/plain", b"a page"
+
+    monkeypatch.setattr(openai_server, "page", page)
+    return told
+
+
+def test_everything_that_is_recorded_is_counted(lesson, openai_server, pages, tmp_path):
+    """Record keeps models, embeddings and the web in one file; check counts them by cell, asks
+    nobody, and whatever the notebook's own lines say the file answers.
+    """
     path = lesson(
-        EMBEDDINGS,
-        "MyEmbeddings().embed_query('a'); MyEmbeddings().embed_documents(['a', 'b'])",
-        "import asyncio\nawait MyEmbeddings().aembed_query('a')",
-        "DeterministicFakeEmbedding(size=3).embed_query('a')",
+        "%llm_cache mode replay",
+        "llm.invoke('new')",
+        EMBEDDINGS.format(url=openai_server.url) + "e.embed_documents(['a', 'b', 'a'])",
+        WEB.format(url=f"{openai_server.root}/page"),
+        "llm.invoke('not recorded')",
+        cell_7=["raises-exception"],
+    )
+    recorded = checking.record([str(path)], "all.db")
+    assert recorded.ok, str(recorded)
+    assert "recorded in all.db: 6 cells, nothing from the file, 3 sent" in str(recorded)
+    assert "cell 5  sent: 3 texts for openai:text-embedding-ada-002" in str(recorded)
+    assert len(openai_server.requests) == 2
+    assert pages == ["/page"]
+    report = checking.check([str(path)], "all.db")
+    cells = cells_of(report)
+    assert [cell["answers"] for cell in cells] == [0, 0, 0, 1, 0, 0, 0]
+    assert [cell["texts"] for cell in cells] == [0, 0, 0, 0, 3, 0, 0]
+    assert [cell["web"] for cell in cells] == [0, 0, 0, 0, 0, 1, 0]
+    assert [len(cell["missing"]) for cell in cells] == [0, 0, 0, 0, 0, 0, 1]
+    assert not report.ok
+    assert len(openai_server.requests) == 2
+    assert pages == ["/page"]
+    again = checking.record([str(path)], "all.db")
+    assert "1 answer, 3 embedded texts, 1 web request from the file, nothing sent" in str(again)
+
+
+def test_missing_texts_and_pages_make_a_course_incomplete(lesson, course, openai_server):
+    """An unrecorded text and an unrecorded address are told, also where the cell catches them."""
+    path = lesson(
+        EMBEDDINGS.format(url=openai_server.url)
+        + "try:\n    e.embed_query('a')\nexcept Exception:\n    pass",
+        "import requests\n"
+        "try:\n    requests.get('http://pages.invalid/')\nexcept Exception:\n    pass",
     )
     report = checking.check([str(path)])
-    assert report.ok, str(report)
-    counts = [cell["embeddings"].get("MyEmbeddings", 0) for cell in cells_of(report)]
-    assert counts == [0, 0, 0, 2, 1, 0]
-    assert "no LLM cache sees 2 calls of the embeddings MyEmbeddings" in str(report)
+    assert not report.ok
+    assert [len(cell["missing"]) for cell in cells_of(report)] == [0, 0, 1, 1]
+    assert "cell 4  not recorded: pages.invalid; nothing recorded" in str(report)
+    assert openai_server.requests == []
 
 
-def test_openai_embeddings_are_told(lesson, course, openai_server):
-    """The embeddings of a provider's own class are told of too."""
-    path = lesson(
-        "from langchain_openai import OpenAIEmbeddings\n"
-        f"e = OpenAIEmbeddings(api_key='k', base_url={openai_server.url!r}, "
-        "check_embedding_ctx_length=False)\ne.embed_query('a')"
-    )
-    assert cells_of(checking.check([str(path)]))[2]["embeddings"] == {"OpenAIEmbeddings": 1}
+def test_what_cannot_be_kept_is_told_while_recording(lesson, openai_server):
+    """Recording is not complete where an answer was not worth keeping."""
+    openai_server.reply = lambda _: ""
+    report = checking.record([str(lesson("llm.invoke('empty')"))], "all.db")
+    assert not report.ok
+    assert "cell 3  not kept: a call of openai:gpt-test" in str(report)
 
 
 def test_a_kernel_that_dies_is_told(lesson, course):

@@ -50,6 +50,11 @@ if os.environ.get("LLMCACHE_MODE") == "replay":
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
+        if name.endswith("Cache") and (backend := name.removesuffix("Cache").lower()):
+            from .stores import names  # a store of another package has a cache class too
+
+            if backend in names():
+                return import_module(".seam.cache", __name__).cache_class(backend)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 

@@ -39,7 +39,7 @@ def store_arguments(store_class: type) -> Iterator[Argument]:
         unit = next((ending for ending in _UNITS if name.endswith(ending)), "")
         flag = "--" + name.removesuffix(unit if unit != "_entries" else "").replace("_", "-")
         if name == place:
-            offered = "path" if name == "path" else ""
+            offered = "path" if name == "path" else "address"
             yield Argument((name,), told, name.upper(), offered, options={"nargs": "?"})
         elif kind in ("bool", "<class 'bool'>"):
             yield Argument((flag,), told)

@@ -63,7 +63,8 @@ class Argument:
         names: As typed, the long one last: ``("-m", "--model")``; a positional has one.
         help: One line.
         metavar: What stands for the value in the help; None for a switch.
-        kind: What TAB offers for the value: ``model``, ``path``, ``key``, or a kind of variable.
+        kind: What TAB offers for the value: ``model``, ``path``, ``address``, ``key``, or a kind of
+            variable.
         choices: The values that can be given, where they are few.
         options: Everything else of argparse's ``add_argument``.
     """

@@ -146,7 +146,7 @@ class LLMCacheMagics:
         if args is None:
             return None
         for each in subcommand.arguments:
-            path = getattr(args, each.names[0], None) if each.kind == "path" else None
+            path = getattr(args, each.names[0], None) if each.kind in ("path", "address") else None
             if path:
                 setattr(args, each.names[0], prompts.fill_path(path, self._variables))
         if subcommand.on == "session":

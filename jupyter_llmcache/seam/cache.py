@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 import os
 import time
@@ -21,7 +22,7 @@ from langchain_core.caches import BaseCache
 from langchain_core.outputs import Generation
 
 from .. import answer as answers
-from .. import modes
+from .. import modes, stores
 from .. import request as keys
 from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
@@ -235,6 +236,24 @@ class SQLiteCache(ObservedCache):
             max_size_bytes=max_size_bytes,
         )
         super().__init__(store, record_web=record_web)
+
+
+@functools.cache
+def cache_class(backend: str) -> type[ObservedCache]:
+    """Return the cache class of a registered store: ``RedisCache`` of ``redis``.
+
+    It takes what the store's class takes, and ``record_web``.
+
+    Raises:
+        LLMCacheError: There is no such store.
+    """
+    store_class = stores.find(backend)
+
+    def init(self: ObservedCache, *args: Any, record_web: bool = False, **options: Any) -> None:
+        ObservedCache.__init__(self, store_class(*args, **options), record_web=record_web)
+
+    members = {"__init__": init, "__doc__": store_class.__doc__}
+    return type(f"{backend.capitalize()}Cache", (ObservedCache,), members)
 
 
 @contextmanager

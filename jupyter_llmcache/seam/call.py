@@ -254,7 +254,11 @@ class OpenCall:
 
     def _with_recorded_endpoint(self, request: keys.Request) -> keys.Request | None:
         """The same request at the only endpoint that the file knows for this provider and model."""
-        endpoints = keys.endpoints_like(request, self.place.recorded_requests())
+        try:
+            endpoints = keys.endpoints_like(request, self.place.recorded_requests())
+        except StoreError as error:
+            self._warning = str(error)
+            return None
         return request.with_endpoint(endpoints.pop()) if len(endpoints) == 1 else None
 
     def recall(self, *, alone: bool = False) -> list[Generation] | None:

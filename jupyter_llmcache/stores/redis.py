@@ -81,7 +81,11 @@ class RedisStore(Store):
         self._pending = PendingHits()
         self._waiting: OrderedDict[bytes, Entry] = OrderedDict()
         self._claims = Claims(self._link, lambda key: self._name("l", key))
-        self._link.ask(lambda server: server.ping())
+        try:
+            self._link.ask(lambda server: server.ping())
+        except ServerAwayError as error:
+            self._link.close()
+            raise StoreError(error.what, "See whether it runs, and is reached from here") from None
 
     @property
     def notice(self) -> str | None:

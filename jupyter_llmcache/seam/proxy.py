@@ -174,7 +174,7 @@ class ChatDoor(_Door):
 
     @staticmethod
     def _replayed(generation: Any) -> Iterator[Any]:
-        return chat_chunks(generation)
+        return chat_chunks(generation, numbered=True)
 
     @staticmethod
     def _whole(chunk: Any) -> Generation:

@@ -31,16 +31,27 @@ _CONTAINERS = (
 )
 
 
-def chat_chunks(generation: ChatGeneration) -> Iterator[ChatGenerationChunk]:
+def chat_chunks(
+    generation: ChatGeneration, *, numbered: bool = False
+) -> Iterator[ChatGenerationChunk]:
     """Yield ``generation``, which holds an AIMessage, as one chunk.
 
     More would have to add up to the very same message, which no reader of LangChain's pieces
     guarantees: adding parses tool calls anew, and joins blocks by rules of each release.
+
+    Args:
+        generation: The answer.
+        numbered: Number standard blocks each for itself, before LangChain's own stream numbers
+            them by their kinds, so that two of a kind would be added up.
     """
     message = cast("AIMessage", generation.message)
-    content = _numbered(message)
+    content = _numbered(message) if numbered else message.content
     # A stream numbers a call as the block that it stands in.
-    places = {_call_id(block): block.get("index") for block in content if isinstance(block, dict)}
+    places = {
+        _call_id(block): block.get("index", place)
+        for place, block in enumerate(content)
+        if isinstance(block, dict)
+    }
     calls = [
         ToolCallChunk(
             name=name, args=args, id=id_, index=places.get(id_, place), type="tool_call_chunk"
@@ -74,8 +85,11 @@ def in_blocks(message: Any, model: Any) -> Any:
 
     That is standard blocks, where the model asks for ``output_version="v1"``.
     """
-    if getattr(model, "output_version", None) != "v1":
-        return message
+    return standard(message) if getattr(model, "output_version", None) == "v1" else message
+
+
+def standard(message: Any) -> Any:
+    """Return a message with its content in standard blocks."""
     metadata = {**message.response_metadata, "output_version": "v1"}
     return message.model_copy(
         update={"content": message.content_blocks, "response_metadata": metadata}
@@ -152,10 +166,6 @@ def _call_id(block: dict[str, Any]) -> Any:
 
 
 def _numbered(message: AIMessage) -> Any:
-    """Return the content, its standard blocks numbered each for itself.
-
-    LangChain numbers those that are not, and gives two of one kind the same number.
-    """
     content = message.content
     if isinstance(content, str) or message.response_metadata.get("output_version") != "v1":
         return content

@@ -20,6 +20,7 @@ from .. import answer as answers
 from .. import request as keys
 from ..ledger import LEDGER, Call
 from .call import Asked, OpenCall, Place, id_of
+from .replay import standard
 
 T = TypeVar("T")
 
@@ -121,14 +122,22 @@ class Watch:
     def handed(
         self, call: OpenCall, generations: Sequence[Generation], run_manager: Any = None
     ) -> list[Any]:
-        """Return a hit's generations with their ids, and with a usage of nothing for callbacks."""
+        """Return a hit's generations with their ids, and with a usage of nothing for callbacks.
+
+        The newest event protocol makes one message for callbacks and caller, of standard blocks.
+        """
         call.ids = hand_out(generations, getattr(run_manager, "run_id", None))
         for generation in generations:
             message = getattr(generation, "message", None)
-            if isinstance(message, AIMessage) and message.usage_metadata is not None:
+            if not isinstance(message, AIMessage):
+                continue
+            if self._detached:
+                told = standard(message)
+            else:
                 self._put_aside[str(message.id)] = message
-                nothing = {"usage_metadata": _NOTHING_USED.copy()}
-                generation.message = message.model_copy(update=nothing)  # type: ignore[attr-defined]  # it has one
+                spent = None if message.usage_metadata is None else _NOTHING_USED.copy()
+                told = message.model_copy(update={"usage_metadata": spent})
+            generation.message = told  # type: ignore[attr-defined]  # it has one
         return list(generations)
 
     def restored(self, result: LLMResult) -> LLMResult:
@@ -154,11 +163,12 @@ class Watch:
         return generation.model_copy(update={"message": message})
 
     def restored_chunk(self, chunk: Any) -> Any:
-        """Return a hit's chunk with its own usage; others as they are."""
+        """Return a hit's chunk with its own usage and content; others as they are."""
         aside = self._put_aside.get(getattr(chunk, "id", None) or "")
-        if aside is None or chunk.usage_metadata is None:
+        if aside is None:
             return chunk
-        return chunk.model_copy(update={"usage_metadata": aside.usage_metadata})
+        own = {"usage_metadata": aside.usage_metadata, "content": aside.content}
+        return chunk.model_copy(update=own)
 
 
 class _Visit:

@@ -25,7 +25,8 @@ class Reply:
         text: The answer; None with tool calls alone.
         tool_calls: Name and arguments of each call.
         finish_reason: None derives it: tool_calls or stop.
-        refusal, reasoning: Told in the fields that the protocol has for them.
+        refusal, reasoning: Told in the fields that the protocol has for them; an empty line parts
+            the thoughts of the responses API.
         logprobs: Send a made-up log probability a token.
         tokens: The answer in the pieces of its stream; None splits after blanks.
     """

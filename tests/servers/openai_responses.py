@@ -85,8 +85,15 @@ def _head(exchange: Exchange) -> dict[str, Any]:
 def _items(exchange: Exchange, reply: Reply) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     if reply.reasoning:
-        summary = [{"type": "summary_text", "text": reply.reasoning}]
-        items.append({"type": "reasoning", "id": f"rs_{exchange.number}", "summary": summary})
+        parts = reply.reasoning.split("\n\n")
+        thoughts: dict[str, Any] = {
+            "type": "reasoning",
+            "id": f"rs_{exchange.number}",
+            "summary": [{"type": "summary_text", "text": part} for part in parts],
+        }
+        if "reasoning.encrypted_content" in (exchange.body.get("include") or ()):
+            thoughts["encrypted_content"] = f"gAAAA{exchange.number}"
+        items.append(thoughts)
     if reply.refusal or reply.text or not reply.tool_calls:
         content: dict[str, Any] = {"type": "output_text", "text": reply.text, "annotations": []}
         if reply.refusal:
@@ -130,13 +137,13 @@ def _parts(item: dict[str, Any], reply: Reply) -> Iterator[tuple[str, dict[str, 
 
 
 def _reasoning_parts(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    (whole,) = item["summary"]
-    at = {"summary_index": 0}
-    yield "response.reasoning_summary_part.added", {**at, "part": {**whole, "text": ""}}
-    for piece in pieces(whole["text"]):
-        yield "response.reasoning_summary_text.delta", {**at, "delta": piece}
-    yield "response.reasoning_summary_text.done", {**at, "text": whole["text"]}
-    yield "response.reasoning_summary_part.done", {**at, "part": whole}
+    for number, whole in enumerate(item["summary"]):
+        at = {"summary_index": number}
+        yield "response.reasoning_summary_part.added", {**at, "part": {**whole, "text": ""}}
+        for piece in pieces(whole["text"]):
+            yield "response.reasoning_summary_text.delta", {**at, "delta": piece}
+        yield "response.reasoning_summary_text.done", {**at, "text": whole["text"]}
+        yield "response.reasoning_summary_part.done", {**at, "part": whole}
 
 
 def _message_parts(whole: dict[str, Any], reply: Reply) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,119 @@
+"""A recalled message is the message as it was, and so the conversation goes on.
+
+Each form of content is recorded in one way and asked for in another.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Any
+
+import pytest
+from langchain_core.globals import set_llm_cache
+from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+
+from jupyter_llmcache import MemoryCache
+from tests.integration.matrix.entry_points import HAS_EVENTS_V3
+from tests.servers.openai import Reply
+
+ENCRYPTED = {"use_responses_api": True, "include": ["reasoning.encrypted_content"]}
+FORMS: dict[str, dict[str, Any]] = {
+    "chat": {},
+    "chat, v1": {"output_version": "v1"},
+    "responses": ENCRYPTED,
+    "responses, v0": {**ENCRYPTED, "output_version": "v0"},
+    "responses, v1": {**ENCRYPTED, "output_version": "v1"},
+}
+TWO_CALLS = [("add", {"a": 1}), ("add", {"a": 2})]
+REPLIES = {
+    "text": Reply("one two three"),
+    "calls": Reply("let me see", tool_calls=TWO_CALLS),
+    "calls alone": Reply(None, tool_calls=TWO_CALLS),
+    "thoughts": Reply("one two", reasoning="let me think\n\nthen again", tool_calls=TWO_CALLS[:1]),
+}
+
+
+def add(a: int) -> int:
+    """Add one."""
+    return a + 1
+
+
+def summed(chunks: Any) -> Any:
+    return functools.reduce(lambda left, right: left + right, chunks)
+
+
+async def invoke(llm: Any, asked: Any) -> Any:
+    return llm.invoke(asked)
+
+
+async def stream(llm: Any, asked: Any) -> Any:
+    return summed(llm.stream(asked))
+
+
+async def astream(llm: Any, asked: Any) -> Any:
+    return summed([chunk async for chunk in llm.astream(asked)])
+
+
+async def events(llm: Any, asked: Any) -> Any:
+    return llm.stream_events(asked, version="v3").output
+
+
+async def aevents(llm: Any, asked: Any) -> Any:
+    return await (await llm.astream_events(asked, version="v3")).output
+
+
+WAYS = (invoke, stream, astream)
+
+
+def reading(message: Any) -> str:
+    """What a reader sees of a message, but for its id, which is another one at each hit."""
+    whole = message_chunk_to_message(message) if isinstance(message, AIMessageChunk) else message
+    return repr(whole.model_copy(update={"id": None}))
+
+
+@pytest.fixture
+def fresh_cache():
+    """Put a new cache on, and take it away after the test."""
+    caches: list[MemoryCache] = []
+
+    def turn_on() -> None:
+        caches.append(MemoryCache())
+        set_llm_cache(caches[-1])
+
+    yield turn_on
+    set_llm_cache(None)
+    for cache in caches:
+        cache.close()
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_hit_is_the_message_as_it_was(fresh_cache, chat_openai, openai_server, form, reply):
+    """What one way recorded, each way gets as it was, and the next turn made of it hits too."""
+    openai_server.reply = lambda _: REPLIES[reply]
+    llm = chat_openai(**FORMS[form]).bind_tools([add])
+    for first, then in itertools.product(WAYS, WAYS):
+        fresh_cache()
+        paid = openai_server.answered
+        fresh, hit, again = [await way(llm, "Well?") for way in (first, then, first)]
+        assert openai_server.answered == paid + 1
+        assert reading(again) == reading(fresh) == reading(hit), (first, then)
+        turns = [["Well?", message, "And?"] for message in (fresh, hit, again)]
+        for turn in turns:
+            llm.invoke(turn)
+        assert openai_server.answered == paid + 2, (first, then)
+        assert len({fresh.id, hit.id, again.id}) == 3
+
+
+@pytest.mark.skipif(not HAS_EVENTS_V3, reason="this release has no such events")
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+@pytest.mark.parametrize("first", [*WAYS, events])
+async def test_events_tell_the_usage_that_was(fresh_cache, chat_openai, openai_server, first):
+    """A hit's newest events tell the tokens of the answer that was paid for."""
+    fresh_cache()
+    llm = chat_openai(use_responses_api=True)
+    fresh, *hits = [await way(llm, "Well?") for way in (first, events, aevents)]
+    assert [hit.usage_metadata for hit in hits] == [fresh.usage_metadata] * 2
+    assert [hit.text for hit in hits] == [fresh.text] * 2
+    assert openai_server.answered == 1

@@ -19,7 +19,7 @@ Format = Literal["markdown", "text", "json", "code"]
 Bundle = dict[str, str]
 
 #: An output ends with the block in which it reaches one of these.
-PART_CHARS, PART_FORMULAS = 6_000, 20
+PART_CHARS, PART_FORMULAS = 4_000, 8
 #: What begins behind so many characters unfolds by a click.
 FOLDED_CHARS = 12_000
 EMPTY = "The answer is empty."

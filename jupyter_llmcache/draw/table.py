@@ -36,6 +36,8 @@ MAX_CELL_CHARS = 100
 #: A value of a report is drawn up to this many characters.
 _VALUE_CHARS = 300
 
+#: A shorter text of a table is not broken into lines.
+_UNBROKEN_CHARS = 30
 _CAPTION = "caption-side:top;text-align:left;font-weight:600"
 _CELL = "vertical-align:top;padding:1px 12px 1px 0"
 _NAME = f"{_CELL};text-align:left;white-space:nowrap"
@@ -220,7 +222,8 @@ def sections_html(sections: Iterable[tuple[str, str] | tuple[str, str, Format]])
 
 
 def _cell_html(text: str, side: str) -> str:
-    return f'<td dir="auto" style="{_CELL};text-align:{side}">{escape(text)}</td>'
+    wrap = ";white-space:nowrap" if len(text) <= _UNBROKEN_CHARS else ";min-width:12em"
+    return f'<td dir="auto" style="{_CELL};text-align:{side}{wrap}">{escape(text)}</td>'
 
 
 def _drawn_by(column: str) -> tuple[str, Callable[[Any], str] | None]:

@@ -8,8 +8,8 @@ A long answer streams into a real JupyterLab in a real Chromium.
 "Blocked" is the longest task of the browser's main thread while the answer grew, and while it was
 drawn for good; beside it stands the same answer, displayed once as Markdown by JupyterLab itself.
 One answer has more than a hundred formulas and one has none; MathJax itself, which takes its time
-when a page sets its first formula, is loaded before. The kernel's share is the processor time that the drawing thread took, of the time
-the stream took.
+when a page sets its first formula, is loaded before. The kernel's share is the processor time that
+the drawing thread took, of the time the stream took.
 """
 
 from __future__ import annotations

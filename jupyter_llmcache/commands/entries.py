@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import pricing
-from ..draw.table import SEPARATOR, Report, Table
+from ..draw.answer import Format
+from ..draw.table import SEPARATOR, Report, Section, Table
 from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Ledger
@@ -301,8 +302,10 @@ def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
         "versions": dict(versions),
         "usage": None if usage is None else dict(usage),
     }
-    sections = [*_messages(record.prompt), *_answers(generations)]
-    return Report(f"entry {record.key.hex()[:KEY_DIGITS]}", rows, sections, data)
+    sections: list[Section] = [*_messages(record.prompt), *_answers(generations)]
+    key, when = record.key.hex()[:KEY_DIGITS], format_moment(record.created_at)
+    title = f"entry {key}{SEPARATOR}{model_of(record.request)}{SEPARATOR}recorded {when}"
+    return Report(title, (), sections, data, details=rows)
 
 
 def _parameters(request: Any) -> Iterator[tuple[str, str]]:
@@ -360,9 +363,10 @@ def _as_text(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2)
 
 
-def _answers(generations: list[Generation]) -> Iterator[tuple[str, str]]:
+def _answers(generations: list[Generation]) -> Iterator[tuple[str, str, Format]]:
     for place, generation in enumerate(generations, 1):
         name = "answer" if len(generations) == 1 else f"answer {place}"
         message = getattr(generation, "message", None)
         calls = getattr(message, "tool_calls", None)
-        yield name, "\n".join(filter(None, (generation.text, _as_text(calls) if calls else "")))
+        text = "\n\n".join(filter(None, (generation.text, _as_text(calls) if calls else "")))
+        yield name, text, "markdown"

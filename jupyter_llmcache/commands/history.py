@@ -27,7 +27,7 @@ _DRAWN = 200
 #: Bars of the text form, at most this many characters long.
 _TEXT_WIDTH = 40
 #: Colours that the colour-blind tell apart, on white as on black.
-_COLOURS = {"hit": "#009e73", "miss": "#d55e00", "bypass": "#56b4e9", "error": "#888888"}
+_COLOURS = {"hit": "#0b7bd4", "miss": "#ffb000", "bypass": "#56b4e9", "error": "#888888"}
 _INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 #: Reads on white as on black.
 _GREY, _BLUE = "#7a7a7a", "#3d8fd1"

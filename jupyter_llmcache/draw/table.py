@@ -52,6 +52,10 @@ _UNITS: dict[str, Callable[[Any], str]] = {
 }
 
 
+#: A heading and a text, or these and how the text is drawn.
+Section = tuple[str, str] | tuple[str, str, Format]
+
+
 class Table(Printed, Sequence[tuple[Any, ...]]):
     """Rows under named columns.
 
@@ -170,7 +174,7 @@ class Report(Printed):
 
     title: str
     rows: Sequence[tuple[str, Any]] = ()
-    sections: Sequence[tuple[str, str] | tuple[str, str, Format]] = ()
+    sections: Sequence[Section] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     ok: bool = True
     details: Sequence[tuple[str, Any]] = ()
@@ -212,7 +216,7 @@ def rows_html(rows: Iterable[tuple[str, Any]]) -> str:
     return f'<div><table style="{LINE_STYLE};margin:2px 0">{drawn}</table></div>' if drawn else ""
 
 
-def sections_html(sections: Iterable[tuple[str, str] | tuple[str, str, Format]]) -> str:
+def sections_html(sections: Iterable[Section]) -> str:
     """Return texts under headings, as typed, or drawn as an answer is."""
     return "".join(
         f"{_BOLD}{escape(one_line(heading))}</div>"

@@ -106,8 +106,15 @@ class Extension:
         self._uninstall_raw_text()
         without(_configurables(self.shell), self.settings)
         self._restore_magics()
+        if seam := sys.modules.get(f"{__package__.rpartition('.')[0]}.seam.patch"):
+            seam.uninstall(self)
 
-    def _before_cell(self, info: Any) -> None:  # noqa: ARG002  # IPython passes it
+    def _before_cell(self, info: Any) -> None:
+        if "langchain" in (getattr(info, "raw_cell", "") or "") or "langchain_core" in sys.modules:
+            # Calls that a cache of the notebook's own answers are told of too.
+            from ..seam import patch
+
+            patch.install(self)
         # The cell's own number: newer IPythons have raised execution_count already, and all of
         # them append to the history later.
         history = self.shell.history_manager

@@ -89,7 +89,7 @@ def test_a_cache_that_other_code_has_set_meanwhile_stays(shell):
     theirs = InMemoryCache()
     set_llm_cache(theirs)
     status = shell.run("%llm_cache").value
-    assert any("replaced" in notice for notice in status.notices)
+    assert any("InMemoryCache of its own" in notice for notice in status.notices)
     shell.run("%llm_cache off")
     assert get_llm_cache() is theirs
 

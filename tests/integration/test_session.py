@@ -268,3 +268,17 @@ def test_a_keyboard_interrupt_stops_the_call_and_stores_nothing(llm_shell, opena
     openai_server.delay_s = 0
     assert llm_shell.run("%llm hello").value.cached is False
     assert llm_shell.run("%llm hello").value.cached is True
+
+
+def test_the_notebooks_own_cache_is_annotated(shell, chat_openai):
+    """With the extension alone the line tells fresh and cached for a cache of LangChain's guide."""
+    shell.run("%load_ext jupyter_llmcache")
+    shell.run("from langchain_core.caches import InMemoryCache")
+    shell.run("from langchain_core.globals import set_llm_cache; set_llm_cache(InMemoryCache())")
+    shell.user_ns["llm"] = chat_openai()
+    (fresh,) = summaries(shell.run("llm.invoke('a'); None"))
+    (cached,) = summaries(shell.run("llm.invoke('a'); None"))
+    assert "fresh" in fresh
+    assert "cached" in cached
+    shell.run("%unload_ext jupyter_llmcache")
+    assert summaries(shell.run("llm.invoke('a'); None")) == []

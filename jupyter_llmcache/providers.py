@@ -41,7 +41,7 @@ class Provider(NamedTuple):
         chat_only: What cannot change an answer where the model asks by chat completions.
         server_ids: Fields that let the server go on from what it holds, each by where an earlier
             answer's ``response_metadata`` has the id.
-        unsent_names: Types of messages whose ``name`` is not sent.
+        unsent: What of messages is not sent, by type and field.
         credentials: Fields and names of headers, in lower case, that hold a credential and nothing
             else. They neither count nor are shown. Fields of type ``SecretStr`` need no mention.
         clients: Fields and attributes that hold the SDK's clients: what in them reaches the
@@ -75,7 +75,7 @@ class Provider(NamedTuple):
     at_home: Reasons = _NONE
     chat_only: Reasons = _NONE
     server_ids: Mapping[str, str] = _NONE
-    unsent_names: frozenset[str] = frozenset()
+    unsent: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     clients: tuple[str, ...] = ()
     made_once: frozenset[str] = frozenset()
@@ -160,6 +160,9 @@ _CONSTRUCTOR = frozenset(
     }
 )
 
+#: The names of who speaks.
+NAMES = frozenset({"ai.name", "human.name", "system.name", "tool.name"})
+
 _CLIENTS = ("root_client", "root_async_client", "client", "async_client")
 
 _BATCHES = "how many prompts or texts go into one request, and how that is shown"
@@ -197,7 +200,7 @@ _OPENAI = Provider(
     },
     chat_only=_all("store", "whether the provider keeps the answer, for its owner"),
     server_ids={"use_previous_response_id": "id"},
-    unsent_names=frozenset({"tool"}),
+    unsent=frozenset({"tool.name", "tool.status"}),
     credentials=frozenset({"azure_ad_token_provider", "azure_ad_async_token_provider"}),
     clients=_CLIENTS,
     made_once=frozenset({"default_headers", "default_query", "http_client", "http_async_client"}),
@@ -229,7 +232,7 @@ ROWS: tuple[Provider, ...] = (
         },
         at_home=_all("user_profile_id metadata", _WHO),
         server_ids={"reuse_last_container": "container"},
-        unsent_names=frozenset({"human", "ai", "system", "tool"}),
+        unsent=NAMES,
         clients=("_client", "_async_client"),
         made_once=frozenset({"default_headers"}),
         merges_model_kwargs=True,
@@ -248,6 +251,7 @@ ROWS: tuple[Provider, ...] = (
         addresses=("AZURE_OPENAI_ENDPOINT",),
         endpoint_fields=("openai_api_base", "azure_endpoint"),
         usual_endpoint=None,
+        never={**_OPENAI.never, **_all("model_version openai_api_type", "for a trace")},
         price_name="azure",
     ),
     Provider(
@@ -267,7 +271,7 @@ ROWS: tuple[Provider, ...] = (
         },
         clients=("_client", "_async_client"),
         made_once=frozenset({"client_kwargs", "async_client_kwargs", "sync_client_kwargs"}),
-        unsent_names=frozenset({"human", "ai", "system", "tool"}),
+        unsent=NAMES | {"tool.status"},
         stop_overrides=True,  # it refuses to be told twice
         always_tells_end=True,
         ends=_ends(cut="length", broken="load unload not_finished"),

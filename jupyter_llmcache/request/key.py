@@ -14,10 +14,10 @@ from langchain_core.messages import BaseMessage
 
 from .. import modes
 from ..errors import NotDescribableError
-from ..providers import TOKEN_LIMITS, provider_of
+from ..providers import NAMES, TOKEN_LIMITS, provider_of
 from .canonical import IndescribableError, dump, text_digest
 from .messages import describe_messages, keyed_text, title_of
-from .model import Description, assemble, describe_model
+from .model import Description, asks_responses, assemble, describe_model
 
 #: Changes with every change of what a key is made of.
 KEY_SCHEMA = 1
@@ -115,7 +115,10 @@ def _messages(
     provider = provider_of(cls)
     ids = provider.server_ids
     held = [ids[name] for name in ids if kwargs.get(name) or getattr(model, name, None)]
-    return describe_messages(messages, provider.unsent_names, held)
+    unsent = provider.unsent
+    if provider.chat_only and any(message.name for message in messages):
+        unsent = unsent | NAMES if asks_responses(model, kwargs) else unsent
+    return describe_messages(messages, unsent, held)
 
 
 def describe_strings(prompt: str, llm_string: str) -> Request:

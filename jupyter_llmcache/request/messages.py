@@ -77,30 +77,30 @@ _canon = Canon()
 
 def describe_messages(
     messages: Sequence[BaseMessage],
-    unsent_names: frozenset[str] = frozenset(),
+    unsent: frozenset[str] = frozenset(),
     server_ids: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Return plain JSON values that two sequences share exactly when a provider sees the same.
 
     Args:
         messages: What is asked.
-        unsent_names: Types of messages whose names the provider is not sent.
+        unsent: What of messages the provider is not sent, by type and field.
         server_ids: Entries of an answer's metadata by which the provider goes on from what it
             holds.
 
     Raises:
         IndescribableError: A message holds something that has no canonical form.
     """
-    return [_describe(message, unsent_names, server_ids) for message in messages]
+    return [_describe(message, unsent, server_ids) for message in messages]
 
 
 def _describe(
-    message: BaseMessage, unsent_names: frozenset[str], server_ids: Sequence[str]
+    message: BaseMessage, unsent: frozenset[str], server_ids: Sequence[str]
 ) -> dict[str, Any]:
     fields = message.__dict__
     if server_ids and isinstance(message, AIMessage):
         held = {name: message.response_metadata.get(name) for name in server_ids}
-        rest = _describe(message, unsent_names, ())
+        rest = _describe(message, unsent, ())
         return {**rest, "server": _canon.plain(held)} if any(held.values()) else rest
     if type(message) in _PLAIN_CLASSES and not message.__pydantic_extra__ and _is_plain(fields):
         return {"content": fields["content"], "type": fields["type"]}
@@ -111,11 +111,12 @@ def _describe(
         "type": kind,
         "content": _content(message.content, calls if is_answer else None),
         "tool_calls": calls,
-        "is_error": True if fields.get("status") == "error" else None,
+        "is_error": (fields.get("status") == "error" and f"{kind}.status" not in unsent) or None,
         "extras": _extras(message.additional_kwargs, bool(calls)),
+        "version": _version(message),
     }
     for name, value in (fields | (message.__pydantic_extra__ or {})).items():
-        if value is None or name in _UNSENT_FIELDS or (name == "name" and kind in unsent_names):
+        if value is None or name in _UNSENT_FIELDS or f"{kind}.{name}" in unsent:
             continue
         if name not in described:
             described[name] = _canon.plain(value)
@@ -158,6 +159,13 @@ def _extras(extras: Mapping[str, Any], has_calls: bool) -> Any:
     return _canon.plain(kept)
 
 
+def _version(message: BaseMessage) -> list[Any] | None:
+    """Return whose blocks an answer holds, where it is written in LangChain's own form."""
+    told = message.response_metadata
+    form = told.get("output_version") if isinstance(message.content, list) else None
+    return [_canon.plain(form), _canon.plain(told.get("model_provider"))] if form else None
+
+
 def _content(content: Any, calls: list[dict[str, Any]] | None) -> Any:
     """Return ``content``; ``calls`` is None but for an answer of the model."""
     if isinstance(content, str):
@@ -186,10 +194,8 @@ def _block(block: Any, calls: list[dict[str, Any]] | None) -> dict[str, Any]:
     }
     if calls is not None:
         if kind in _CALL_BLOCKS and _says_again(fields, calls):
-            return {"id": block.get("call_id") or block.get("id"), "type": kind}
+            fields = {n: value for n, value in fields.items() if n not in ("name", *_ARGUMENTS)}
         fields = _without_traces(fields)
-        if kind == "text":
-            fields.pop("id", None)
         if kind == "reasoning" and isinstance(fields.get("summary"), list):
             fields["summary"] = [_without_traces(part) for part in fields["summary"]]
     if kind == "text":

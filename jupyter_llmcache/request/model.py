@@ -271,7 +271,7 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
     name = _take_name(plan, values)
     is_home = state.endpoint is not None and state.endpoint == plan.provider.usual_endpoint
     dropped = {*plan.provider.at_home} if is_home else set()
-    if plan.provider.chat_only.keys() & values.keys() and not _asks_responses(model, values):
+    if plan.provider.chat_only.keys() & values.keys() and not asks_responses(model, values):
         dropped.update(plan.provider.chat_only)
     show = Values(_describe_nested, plan.provider.credentials)
     parameters = {}
@@ -285,7 +285,8 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
     return assemble(_label(plan, name), top + state.more, parameters)
 
 
-def _asks_responses(model: Any, values: Mapping[str, Any]) -> bool:
+def asks_responses(model: Any, values: Mapping[str, Any]) -> bool:
+    """Whether a model asks by OpenAI's Responses API, and not by chat completions."""
     try:
         return bool(model._use_responses_api(dict(values)))  # noqa: SLF001  # langchain-openai's own rule, which changes with its releases
     except Exception:  # noqa: BLE001  # a class that does not tell: then it counts

@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from .canonical import TAG, Canon, IndescribableError, dump, sorted_items, text_digest
 from .hidden import (
+    header_name,
     headers_shown,
     hidden,
     is_example,
@@ -30,7 +31,8 @@ from .messages import describe_messages
 from .own_code import Sources, is_own
 
 #: Names of entries that hold HTTP headers or a URL's query.
-_HEADER_NAMES = frozenset({"additional_headers", "default_headers", "extra_headers", "headers"})
+CALL_HEADERS = frozenset({"additional_headers", "default_headers", "extra_headers"})
+_HEADER_NAMES = CALL_HEADERS | {"headers"}
 _QUERY_NAMES = frozenset({"default_query", "extra_query"})
 
 _ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
@@ -91,7 +93,7 @@ class Values(Canon):
         """Return the value of the entry ``name``."""
         if isinstance(item, Mapping):
             if name in _HEADER_NAMES:
-                return headers_shown(item, self._make[1])
+                return self.headers(name, item)
             if name in _QUERY_NAMES:
                 return query_shown(item)
         if sounds_secret(name) and item is not None and not isinstance(item, bool):
@@ -102,6 +104,12 @@ class Values(Canon):
         if self._in_secret and is_example(name):
             return Values(*self._make, hidden).plain(item)
         return super().member(name, item)
+
+    def headers(self, name: str, headers: Mapping[Any, Any]) -> dict[str, Any]:
+        """Return headers: those of the request itself without its credentials, others whole."""
+        if name in CALL_HEADERS:
+            return headers_shown(headers, self._make[1])
+        return {header_name(each): hidden(str(headers[each])) for each in sorted(headers, key=str)}
 
     def property(self, name: str, schema: Any) -> Any:
         """Return a schema's property: what it gives by example is not shown for a secret."""

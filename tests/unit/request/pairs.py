@@ -253,6 +253,10 @@ DIFFER: list[Pair] = [
                 made("responses", sides.held_turns("resp_1"), use_previous_response_id=True),
                 made("responses", sides.held_turns("resp_2"), use_previous_response_id=True),
             ),
+            "id of a text": (
+                made("responses", turns(content=sides.response_blocks("msg_1"))),
+                made("responses", turns(content=sides.response_blocks("msg_2"))),
+            ),
             "block of a call beside the call": (
                 made("responses", sides.call_block_turns({"city": "Rome", "day": 1})),
                 made("responses", sides.call_block_turns({"city": "Oslo", "day": 1})),
@@ -509,7 +513,7 @@ AGREE: list[Pair] = [
             ),
             "a streamed earlier answer": (
                 made("responses", turns(content=sides.response_blocks("msg_1"))),
-                made("responses", turns(content=sides.response_blocks("msg_2", index=0))),
+                made("responses", turns(content=sides.response_blocks("msg_1", index=0))),
             ),
             "max_tokens by its other name": (
                 made("responses", max_tokens=20),

@@ -240,22 +240,46 @@ def test_passwords(monkeypatch, capfd):
         assert "wr0ng" not in shown
 
 
-def test_readers_who_may_not_write(own_server):
-    """A user who may only read gets answers; what he puts is refused in one line."""
+def rules(password: str) -> list[str]:
+    """The words of the rule in the documentation that sets this password."""
+    page = Path(__file__).parents[3] / "docs" / "shared_cache.md"
+    lines = [line for line in page.read_text("utf-8").splitlines() if f">{password} " in line]
+    assert len(lines) == 1
+    return lines[0].split()
+
+
+def as_student(server: RedisServer, password: str) -> RedisStore:
+    server.client().execute_command(*rules(password))
+    return RedisStore(server.url.replace("//", f"//student:{password}@"))
+
+
+def test_the_rule_for_a_recorded_lesson(own_server):
+    """Students who may only read get answers; what they put is refused in one line."""
     RedisStore(own_server.url).put(entry(1))
-    own_server.client().acl_setuser(
-        "student",
-        enabled=True,
-        passwords=["+pw"],
-        keys=["llmcache:*"],
-        commands=["+get", "+mget", "+zrange", "+zcount", "+hget", "+hmget", "+ping", "+hello"],
-    )
-    url = own_server.url.replace("//", "//student:pw@")
-    store = RedisStore(url)
+    store = as_student(own_server, "lesson")
     assert store.get(key_of(1)).answer == entry(1).answer
+    assert store.count() == len(list(store.entries())) == 1
     with pytest.raises(StoreError, match="does not let this user"):
         store.put(entry(2))
-    assert RedisStore(url, read_only=True).count() == 1
+    assert store.claim(key_of(2)) is None
+    with pytest.raises(StoreError, match="does not let this user"):
+        store.clear()
+    assert RedisStore(own_server.url).count() == 1
+
+
+def test_the_rule_for_a_lab_hour(own_server):
+    """Students who may write share what they pay for, and can delete nothing of others."""
+    own_server.client().set("other", "theirs")
+    store = as_student(own_server, "lab")
+    claim = store.claim(key_of(1))
+    assert claim.leads
+    assert store.put(entry(1)) is True
+    claim.free()
+    assert store.get(key_of(1))
+    assert store.flush() == 0
+    assert store.verify().is_sound
+    store.clear()
+    assert own_server.client().get("other") == b"theirs"
 
 
 # --- who pays ---

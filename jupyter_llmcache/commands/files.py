@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from ..draw.progress import Progress
 from ..draw.table import SEPARATOR, Report
@@ -37,22 +38,35 @@ _NAMED = 10
 def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
     """Write entries to a new file."""
     from ..course import export_database, export_lines
+    from ..seam import web
 
     keys = _used(store, ledger) if args.used else None
     form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
     write = export_lines if form == "jsonl" else export_database
     total = store.count() if keys is None else len(keys)
+    hosts = web.hosts(store, keys)
+    if hosts and not getattr(args, "json", False):
+        print("Pages have owners: may you hand on what is from these hosts?")  # noqa: T201  # said before it is written
+        for host in hosts:
+            held = f"{format_count(host.entries, 'answer')}, {format_bytes(host.size_bytes)}"
+            print(f"  {host.host}: {held}")  # noqa: T201  # as above
     with Progress(f"exporting to {args.path}", total) as progress:
         count = write(store, args.path, keys, progress.update)
     size_bytes = Path(args.path).expanduser().stat().st_size
     what = f"exported {format_count(count, 'entry')} to {args.path}"
-    data = {"path": args.path, "format": form, "entries": count, "size_bytes": size_bytes}
+    data: dict[str, Any] = {"path": args.path, "entries": count}
+    data |= {"format": form, "size_bytes": size_bytes}
+    data["hosts"] = [host._asdict() for host in hosts]
     return Report(SEPARATOR.join((what, format_bytes(size_bytes))), data=data)
 
 
 def _used(store: Store, ledger: Ledger) -> Collection[bytes]:
     """Return the keys of entries that this kernel hit or stored."""
-    calls = [call for call in ledger.since(0) if call.key and (call.kind == "hit" or call.stored)]
+    calls = [
+        call
+        for call in ledger.since(0)
+        if call.key and (call.kind == "hit" or call.stored or call.keys)
+    ]
     if not calls:
         raise LLMCacheError(
             "export --used: this kernel has used no entry", "Run the notebook first, or export all"
@@ -132,11 +146,11 @@ def verify(store: Store, _: Ledger, args: Namespace) -> Report:
 
 def _unread(records: Iterable[Entry]) -> Iterable[bytes]:
     """Yield the keys of entries that are as they were put, but hold no answer of ours."""
-    from ..answer import decode
+    from ..course.import_ import decode
 
     for record in records:
         try:
-            decode(record.answer)
+            decode(record)
         except StoreError:
             yield record.key
 

@@ -10,6 +10,7 @@ was asked and what was answered as JSON, not as text in JSON.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tempfile
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..answer import vector
 from ..entry import Entry
 from ..errors import StoreError
 from ..stores.base import Store
@@ -99,10 +101,20 @@ def _readable(record: Entry) -> dict[str, Any]:
         "title": plain_title(record),
         "created_at": record.created_at,
         "provider_s": record.provider_s,
+        "kind": record.kind,
         "request": _opened(record.request),
         "prompt": _opened(record.prompt),
-        "answer": _opened(record.answer.decode()),
+        "answer": _readable_answer(record),
     }
+
+
+def _readable_answer(record: Entry) -> Any:
+    """Return an answer as JSON, a vector as its numbers, what the web sent as base64."""
+    if record.kind == "answer":
+        return _opened(record.answer.decode())
+    if record.kind == "embedding":
+        return vector.decode(record.answer)
+    return base64.b64encode(record.answer).decode()
 
 
 def _opened(text: str) -> Any:

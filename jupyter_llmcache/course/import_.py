@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +19,16 @@ from typing import Any
 
 from .. import answer as entry
 from .. import request as keys
+from ..answer import vector
 from ..entry import Entry
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
+from ..seam import web_answer
 from ..stores.base import KEY_BYTES, Store
 from ..stores.sqlite import SQLiteStore
 from ..stores.sqlite_open import resolve
 from .export import FORMAT, closed
 
-_FIELDS = ("key", "title", "created_at", "provider_s", "request", "prompt", "answer")
+_FIELDS = ("key", "title", "created_at", "provider_s", "kind", "request", "prompt", "answer")
 #: A longer line is no entry: it holds an answer, a prompt and a request, escaped at worst.
 _MAX_LINE_BYTES = 4 * entry.MAX_ANSWER_BYTES
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -148,11 +151,35 @@ def _check(record: Entry, place: str) -> None:
     ):
         raise _refused(place, "a time is none")
     try:
-        entry.decode(record.answer)
-    except DamagedEntryError as error:
+        decode(record)
+    except StoreError as error:
         raise _refused(place, error.what) from error
-    if not _is_true_key(record):
+    # What a web request's key is made of is not all in the file: no password, no whole body.
+    if record.kind != "web" and not _is_true_key(record):
         raise _refused(place, "the key is not that of its request and prompt")
+
+
+def decode(record: Entry) -> None:
+    """Decode what is answered.
+
+    Raises:
+        StoreError: It is not what an entry of its kind holds.
+    """
+    if record.kind not in _DECODERS:
+        raise DamagedEntryError(f"there is no kind {record.kind!r}")
+    _DECODERS[record.kind](record.answer)
+
+
+def _decode_vector(packed: bytes) -> None:
+    if vector.encode(vector.decode(packed)) != packed:
+        raise DamagedEntryError("an embedding is not a vector in its smallest form")
+
+
+_DECODERS: Mapping[str, Callable[[bytes], Any]] = {
+    "answer": entry.decode,
+    "embedding": _decode_vector,
+    "web": web_answer.decode,
+}
 
 
 def _is_time(value: Any) -> bool:
@@ -233,9 +260,19 @@ def _record(data: Any, place: str) -> Entry:
             request=closed(data["request"]),
             prompt=closed(data["prompt"]),
             title=data["title"],
-            answer=closed(data["answer"]).encode(),
+            answer=_answer(data["kind"], data["answer"]),
+            kind=data["kind"],
             created_at=data["created_at"],
             provider_s=data["provider_s"],
         )
     except (ValueError, TypeError, AttributeError, RecursionError, DamagedEntryError) as error:
         raise _refused(place, "a field is of another kind") from error
+
+
+def _answer(kind: str, readable: Any) -> bytes:
+    if kind == "embedding":
+        packed = vector.encode(readable)
+        if packed is None:
+            raise ValueError
+        return packed
+    return b64decode(readable, validate=True) if kind == "web" else closed(readable).encode()

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 from jupyter_llmcache import (
     MemoryCache,
@@ -37,10 +37,13 @@ from jupyter_llmcache import (
 from jupyter_llmcache import (
     request as keys,
 )
+from jupyter_llmcache.answer import vector
 from jupyter_llmcache.course import Imported, export_database, export_lines, import_file
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError, StoreError
+from jupyter_llmcache.seam import web_answer
 from jupyter_llmcache.seam.call import entry_of
+from jupyter_llmcache.seam.web_request import Asked
 from jupyter_llmcache.stores import sqlite_packing, sqlite_rows
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore
@@ -64,6 +67,19 @@ def record_of(prompt: Any, text: str = "an answer", at: float = 1e9, **kwargs: A
     return entry_of(request, answer, at, 0.5)
 
 
+def embedded(text: str, numbers: list[float]) -> Entry:
+    embeddings = OpenAIEmbeddings(model="m", api_key="test-key", base_url="http://127.0.0.1:9/v1")
+    request = keys.describe(embeddings, text, None, {})
+    return entry_of(request, vector.encode(numbers), 1e9, 0.5)._replace(kind="embedding")
+
+
+def fetched(path: str, body: bytes) -> Entry:
+    asked = Asked("GET", f"http://127.0.0.1:9/{path}", [])
+    answer = web_answer.encode(web_answer.Answered(200, "OK", [], body), signed=False)
+    texts = (asked.request_text, asked.prompt_text, asked.title)
+    return Entry(asked.key(0), answer, 1e9, 0.5, "web", *texts)
+
+
 USAGE = ("input_tokens", "output_tokens", "total_tokens")
 RECORDS = [
     record_of("Well?"),
@@ -81,6 +97,11 @@ RECORDS = [
     record_of("half \ud800 a pair", "also \udfff"),
     record_of("a long text " * 400, "short"),
     record_of("no time")._replace(provider_s=None),
+    embedded("a text", [0.5, -0.0, 1.0]),
+    embedded("another", [0.1, 2.0]),
+    embedded("whole numbers", [1, 2]),
+    fetched("page", b"\xff\x00 a page"),
+    fetched("long", b"a long page " * 900),
 ]
 
 
@@ -422,7 +443,7 @@ def test_entries_come_in_as_they_went_out(export, store):
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.lists(st.tuples(st.text(max_size=20), st.text(min_size=1), st.floats(0, 1e12)), max_size=4)
+    st.lists(st.tuples(st.text(max_size=20), st.text(min_size=1), st.floats(0, 2.5e11)), max_size=4)
 )
 @each_export
 def test_any_texts_survive(export, tmp_path, asked):
@@ -483,6 +504,7 @@ GOOD_LINE = {
     "key": RECORDS[0].key.hex(),
     "title": RECORDS[0].title,
     "created_at": 1e9,
+    "kind": "answer",
     "provider_s": 0.5,
     "request": json.loads(RECORDS[0].request),
     "prompt": json.loads(RECORDS[0].prompt),
@@ -534,6 +556,12 @@ BAD_LINES = {
         answer={"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {}}
     ),
     "an answer of another shape": line(answer=answer(generations=[{"message": {"content": 5}}])),
+    "an unknown kind": line(kind="poem"),
+    "an answer for a vector": line(kind="embedding"),
+    "a vector for an answer": line(answer=[0.5]),
+    "a vector of words": line(kind="embedding", answer=["a"]),
+    "a web answer that is none": line(kind="web", answer="AAAA"),
+    "a web answer of another kind": line(kind="web", answer=7),
     "the same key again": json.dumps(
         {**GOOD_LINE, "key": RECORDS[1].key.hex(), "prompt": json.loads(RECORDS[1].prompt)}
     ).encode(),

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from jupyter_llmcache.cli import main
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.integration.test_manage import Notebook
 
@@ -36,6 +37,20 @@ def test_the_ending_decides_the_format(notebook, tmp_path):
     assert json.loads((tmp_path / "a.jsonl").read_text("utf-8").splitlines()[1])["title"] == "one"
     assert (tmp_path / "b.db").read_bytes().startswith(b"SQLite format 3")
     assert (tmp_path / "c.txt").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+
+
+def test_export_tells_whose_pages_go_out(notebook, openai_server, capsys):
+    """Before it writes, an export lists the hosts of recorded web answers, and their bytes."""
+    openai_server.page = lambda _: ("text/plain", b"a page")
+    notebook.manage("sqlite a.db --record-web")
+    notebook.shell.run(f"import requests; requests.get('{openai_server.root}/page')")
+    report = notebook.manage("export course.db")
+    assert report.data["hosts"][0]["entries"] == 1
+    notebook.manage("sqlite other.db")
+    assert "1 new" in notebook.manage("import course.db").title
+    capsys.readouterr()
+    assert main(["export", "course.db", "again.db"]) == 0
+    assert "127.0.0.1: 1 answer" in capsys.readouterr().out
 
 
 def test_export_used_keeps_what_the_kernel_used(notebook, tmp_path):

@@ -226,7 +226,7 @@ def test_a_streaming_text_model_tells_its_tokens(openai_server):
 @pytest.mark.skipif(not HAS_EVENTS_V3, reason="this langchain-core has no version v3 of events")
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 async def test_the_newest_event_protocol(chat_openai, openai_server):
-    """``version="v3"`` streams and hits; its call tells a hit's own usage."""
+    """``version="v3"`` streams and hits; its output and its call tell a hit's own usage."""
     llm = chat_openai(stream_usage=True)
     first = llm.stream_events("hello", version="v3")
     assert "".join(first.text) == "answer 1: hello"
@@ -236,7 +236,7 @@ async def test_the_newest_event_protocol(chat_openai, openai_server):
     third = await (await llm.astream_events("hello", config, version="v3")).output
     assert second.text == third.text == "answer 1: hello"
     assert len(openai_server.requests) == 1
-    assert second.usage_metadata == NOTHING
+    assert second.usage_metadata == third.usage_metadata == first.output.usage_metadata
     assert calls()[1].usage == first.output.usage_metadata
     # The output is there a moment before the callbacks are told of the end.
     await asyncio.sleep(0.05)

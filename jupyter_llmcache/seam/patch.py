@@ -366,7 +366,7 @@ def _wrap_events(original: Method) -> Method:
             return original(self, *args, **kwargs)
         watch, shadow = watched
         watch.detach()
-        return original(shadow, *args, **kwargs)
+        return watch.follow(original(shadow, *args, **kwargs))
 
     return events
 

@@ -113,7 +113,7 @@ class _Door(ABC):
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
-            parts = _Parts(self._model)
+            parts = _Parts(self._model, self._watch)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             self._acquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
@@ -139,7 +139,7 @@ class _Door(ABC):
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
-            parts = _Parts(self._model)
+            parts = _Parts(self._model, self._watch)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             await self._aacquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
@@ -344,7 +344,8 @@ class _TextBatch:
 class _Parts:
     """The chunks of a stream as they came, whatever becomes of them outside."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, watch: Watch) -> None:
+        self._watch = watch
         self._numbering = Numbering(model)
         self._chunks: list[Callable[[], Any]] = []
         self._id: str | None = None
@@ -380,8 +381,9 @@ class _Parts:
         ]
 
     def _named(self, generation: Generation) -> Generation:
-        if isinstance(generation, ChatGeneration) and generation.message.id is None:
-            generation.message.id = self._id
+        if isinstance(generation, ChatGeneration):
+            message = generation.message
+            message.id = self._watch.stream_id or message.id or self._id
         return generation
 
 

@@ -5,6 +5,7 @@ A hit costs nothing: callbacks see a usage of zero, the caller gets the message 
 
 from __future__ import annotations
 
+import inspect
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -57,6 +58,7 @@ class Watch:
         self.other_cache = other_cache
         self._ended: list[tuple[OpenCall, float]] = []
         self._detached = False
+        self._stream: Any = None
         #: What callbacks must not see of a hit, by the id of its message.
         self._put_aside: dict[str, AIMessage] = {}
         self.model = model
@@ -91,6 +93,23 @@ class Watch:
         """Let each request tell of itself when it ends, because the public call returns before."""
         self._detached = True
 
+    def follow(self, stream: Any) -> Any:
+        """Return a stream of the newest events, or what is awaited for it; its id is that of its
+        message.
+        """
+        if inspect.iscoroutine(stream):
+            return self._afollow(stream)
+        self._stream = stream
+        return stream
+
+    @property
+    def stream_id(self) -> str | None:
+        """The id of the message that a stream of the newest events makes."""
+        return getattr(self._stream, "message_id", None)
+
+    async def _afollow(self, stream: Any) -> Any:
+        return self.follow(await stream)
+
     def request(
         self, prompt: Any, stop: list[str] | None, kwargs: Any, reason: str | None = None
     ) -> _Visit:
@@ -113,6 +132,8 @@ class Watch:
     def end(self, call: OpenCall, wall_s: float) -> None:
         """Note that ``call`` is over, ``wall_s`` seconds after it was taken in hand."""
         if self._detached:
+            if call.found is not None and call.ids and self._stream is not None:
+                self._stream.set_message_id(call.ids[0])
             LEDGER.record(call.event(self._cell, wall_s), call.ids)
         else:
             self._ended.append((call, wall_s))

@@ -102,6 +102,10 @@ def plain(result: Any) -> Any:
     data.pop(
         "chunk_position", None
     )  # some providers name their last chunk, for others LangChain does
+    for block in data["content"] if isinstance(data["content"], list) else []:
+        # Of a reasoning's first piece LangChain's newest events lay into extras what is beside it.
+        if isinstance(block, dict) and block.get("type") == "reasoning":
+            block.update(block.pop("extras", {}))
     return data
 
 

@@ -74,7 +74,7 @@ def _help(known: Mapping[str, Subcommand]) -> str:
 def _do(command: Subcommand, args: Namespace) -> int:
     if command.on == "nothing":
         return _tell(command.handler(LEDGER, args), as_json=args.json)
-    store = _open(args.file, writes=command.changes(args), may_be_new=command.name == "import")
+    store = _open(args.file, command, writes=command.changes(args))
     try:
         value = command.handler(store, LEDGER, args)
         undecided = getattr(args, "yes", None) is False and not value.ok
@@ -89,15 +89,15 @@ def _do(command: Subcommand, args: Namespace) -> int:
         store.close()
 
 
-def _open(path: str, *, writes: bool, may_be_new: bool) -> Store:
+def _open(path: str, command: Subcommand, *, writes: bool) -> Store:
     from .stores.sqlite import SQLiteStore
 
     resolved = Path(path).expanduser()
-    if not may_be_new and not resolved.is_file():
+    if command.name != "import" and not resolved.is_file():
         beside = resolved.parent.iterdir() if resolved.parent.is_dir() else ()
         near = nearest(resolved.name, [each.name for each in beside if each.is_file()])
         raise LLMCacheError(f"there is no file {path}", near)
-    return SQLiteStore(path, read_only=not writes)
+    return SQLiteStore(path, read_only=not writes, _may_be_damaged=command.name == "verify")
 
 
 def _tell(value: Any, *, as_json: bool) -> int:

@@ -5,6 +5,7 @@ Control, escape and bidi characters become visible; no foreign number raises.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -191,3 +192,27 @@ def token_counts(usage: Mapping[str, Any] | None) -> tuple[int, int, int] | None
 def _as_count(value: object) -> int | None:
     is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return int(value) if is_count else None  # type: ignore[call-overload]
+
+
+#: Data nested deeper than this is nobody's request; what walks through it would not come back.
+_MAX_DEPTH = 100
+
+
+def json_or_text(text: str) -> Any:
+    """Return ``text`` read as JSON; as it is where it is not JSON or nested too deeply."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return data
+    level, depth = [data], 0
+    while level and depth <= _MAX_DEPTH:
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        depth += 1
+    return text if level else data

@@ -21,6 +21,7 @@ from ..text import (
     format_count,
     format_moment,
     format_seconds,
+    json_or_text,
     one_line,
     token_counts,
 )
@@ -169,19 +170,11 @@ def _fragment(label: str) -> str:
 
 def model_of(request: str) -> str:
     """Return ``provider:name`` of a request text; ``?`` where it tells none."""
-    fields = parsed(request)
+    fields = json_or_text(request)
     if not isinstance(fields, dict) or "provider" not in fields:
         return "?"
     provider, name = fields["provider"], fields.get("model")
     return f"{provider}:{name}" if name else str(provider)
-
-
-def parsed(text: str) -> Any:
-    """Return ``text`` read as JSON, or as it is where it is not JSON."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def short_keys(keys: Iterable[bytes]) -> dict[bytes, str]:
@@ -284,7 +277,7 @@ def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
     generations = answer.decode(record.answer)
     usage = answer.usage_of(generations)
     versions = answer.recorded_versions(record.answer)
-    request = parsed(record.request)
+    request = json_or_text(record.request)
     rows = [
         ("model", model_of(record.request)),
         *_parameters(request),
@@ -295,7 +288,7 @@ def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
         "key": record.key.hex(),
         "model": model_of(record.request),
         "request": request,
-        "prompt": parsed(record.prompt),
+        "prompt": json_or_text(record.prompt),
         "answers": [generation.text for generation in generations],
         "recorded_at": record.created_at,
         "provider_s": record.provider_s,
@@ -344,7 +337,7 @@ class _Priced:
 def _messages(prompt: str) -> Iterator[tuple[str, str]]:
     from ..request.compare import message_name
 
-    content = parsed(prompt)
+    content = json_or_text(prompt)
     if not isinstance(content, list):
         yield "prompt", str(content)
         return

@@ -13,8 +13,8 @@ from ..entry import Entry
 from ..errors import StoreError
 from ..ledger import Call, Ledger
 from ..stores.base import Store
-from ..text import format_count, format_moment, one_line
-from .entries import KEY, KEY_DIGITS, LAST, find_key, model_of, parsed, read
+from ..text import format_count, format_moment, json_or_text, one_line
+from .entries import KEY, KEY_DIGITS, LAST, find_key, model_of, read
 from .parser import subcommand
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _cached(store: Store, call: Call, what: str, data: Mapping[str, Any]) -> Rep
 
 def _compared(record: Entry) -> Iterator[str]:
     """Yield what made the request the same: its fields, and its messages."""
-    request, prompt = parsed(record.request), parsed(record.prompt)
+    request, prompt = json_or_text(record.request), json_or_text(record.prompt)
     if isinstance(request, dict):
         yield from (name for name in request if name not in ("schema", "parameters"))
         yield from request.get("parameters") or ()

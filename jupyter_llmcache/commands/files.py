@@ -14,8 +14,8 @@ from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Call, Ledger
 from ..stores.base import Store
-from ..text import format_bytes, format_count
-from .entries import KEY_DIGITS, parsed
+from ..text import format_bytes, format_count, json_or_text
+from .entries import KEY_DIGITS
 from .parser import Argument, parse_duration_s, subcommand
 
 #: Endings of files that hold JSON lines.
@@ -129,7 +129,9 @@ def verify(store: Store, _: Ledger, args: Namespace) -> Report:
         "repaired": args.repair and wrong,
         "kept_at": found.kept_at,
     }
-    sound = f"{format_count(found.entries, 'entry')}, {format_bytes(store.size_bytes())}"
+    broken = bool(found.faults) and not args.repair
+    size = "" if broken else f", {format_bytes(store.size_bytes())}"
+    sound = f"{format_count(found.entries, 'entry')}{size}"
     if not wrong:
         return Report(f"{store.location} is sound: {sound}, nothing is damaged", data=data)
     names = ", ".join(key.hex()[:KEY_DIGITS] for key in damaged[:_NAMED])
@@ -157,7 +159,7 @@ def _unread(records: Iterable[Entry]) -> Iterable[bytes]:
 
 def _schemas(requests: Iterable[str]) -> dict[str, int]:
     """Return how many request texts there are of each key schema."""
-    read = map(parsed, requests)
+    read = map(json_or_text, requests)
     return dict(Counter(str(r.get("schema", "?")) if isinstance(r, dict) else "?" for r in read))
 
 

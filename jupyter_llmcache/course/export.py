@@ -25,6 +25,7 @@ from ..errors import StoreError
 from ..stores.base import Store
 from ..stores.sqlite_copy import write_clean
 from ..stores.sqlite_open import resolve, side_file
+from ..text import json_or_text
 
 FORMAT = 1
 HEADER = {"jupyter_llmcache": "course", "format": FORMAT}
@@ -119,10 +120,7 @@ def _readable_answer(record: Entry) -> Any:
 
 def _opened(text: str) -> Any:
     """Return the JSON in ``text`` where the very same text can be made of it, else the text."""
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return text
+    data = json_or_text(text)
     return data if isinstance(data, dict | list) and closed(data) == text else text
 
 

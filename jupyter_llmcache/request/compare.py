@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..text import json_or_text
 from .causes import likely_cause
 
 #: Values up to this many characters are shown whole.
@@ -75,7 +76,7 @@ def differences(
     """
     found = description_differences(description, other_description)
     if prompt != other_prompt:
-        one, other = _parse(prompt), _parse(other_prompt)
+        one, other = json_or_text(prompt), json_or_text(other_prompt)
         found += _or_spelling(_prompt_differences(one, other), "prompt")
     return found
 
@@ -84,7 +85,9 @@ def description_differences(description: str, other: str) -> list[Difference]:
     """Return what differs between two models and their parameters."""
     if description == other:
         return []
-    return _or_spelling(_differences("", _parse(description), _parse(other)), "description")
+    return _or_spelling(
+        _differences("", json_or_text(description), json_or_text(other)), "description"
+    )
 
 
 def shared_part(text: str, other: str) -> float:
@@ -139,13 +142,6 @@ def _common_suffix(text: str, other: str, head: int) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _or_spelling(found: Iterator[Difference], what: str) -> list[Difference]:

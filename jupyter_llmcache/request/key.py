@@ -15,6 +15,7 @@ from langchain_core.messages import BaseMessage
 from .. import modes
 from ..errors import NotDescribableError
 from ..providers import NAMES, TOKEN_LIMITS, provider_of
+from ..text import json_or_text
 from .canonical import IndescribableError, dump, text_digest
 from .messages import describe_messages, keyed_text, title_of
 from .model import Description, asks_responses, assemble, describe_model
@@ -146,12 +147,13 @@ def describe_strings(prompt: str, llm_string: str) -> Request:
 def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | None]:
     """Return the endpoints in ``descriptions`` of the same provider and model as ``request``."""
     wanted = json.loads(request.description)
-    others = map(json.loads, descriptions)
-    return {
+    others = (other for other in map(json_or_text, descriptions) if isinstance(other, dict))
+    same = (
         other.get("endpoint")
         for other in others
         if all(other.get(name) == wanted[name] for name in ("provider", "model"))
-    }
+    )
+    return {endpoint for endpoint in same if endpoint is None or isinstance(endpoint, str)}
 
 
 @lru_cache(maxsize=64)  # the entries of a course have few descriptions

@@ -7,7 +7,6 @@ reader piece by piece and is kept when it is whole.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -22,6 +21,7 @@ from .. import modes
 from ..entry import Entry
 from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
+from ..text import json_or_text
 from . import web_request
 from .web_answer import Answered, decode, encode, unpacked
 from .web_request import Asked
@@ -393,10 +393,10 @@ def _nearest(store: Store, asked: Asked) -> str | None:
     """Return in words how a recorded request to the same address differs."""
     try:
         entries = store.entries(kind="web", text_contains=asked.host, sort="recent", limit=200)
-        prompts = [json.loads(entry.prompt) for entry in entries]
-    except (StoreError, ValueError):
+        prompts = [json_or_text(entry.prompt) for entry in entries]
+    except StoreError:
         return None
-    return asked.differs_from(prompts)
+    return asked.differs_from([prompt for prompt in prompts if isinstance(prompt, dict)])
 
 
 class HostTotal(NamedTuple):

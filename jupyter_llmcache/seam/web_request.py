@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from ..providers import CREDENTIAL_HEADERS, PROVIDERS, ROWS
+from ..text import json_or_text
 
 _SCHEMA = 1
 #: How much of a body is shown, in characters.
@@ -225,9 +226,9 @@ def key_variables_in(requests: Iterable[str]) -> list[str]:
     names: dict[str, None] = {}
     for text in requests:
         try:
-            request = json.loads(text)
+            request = json_or_text(text)
             used, row = request.get("keys") or (), PROVIDERS.get(request.get("provider"))
-        except (ValueError, AttributeError, TypeError):
+        except (AttributeError, TypeError):
             continue
         if row is not None:
             used = [name for name in row.keys if name.endswith("KEY")]

@@ -138,7 +138,12 @@ def free_name(path: Path, word: str) -> Path:
 
 
 def connect(
-    path: Path, access: Literal["ro", "rw"], busy_timeout_s: float, *, immutable: bool = False
+    path: Path,
+    access: Literal["ro", "rw"],
+    busy_timeout_s: float,
+    *,
+    immutable: bool = False,
+    broken: bool = False,
 ) -> sqlite3.Connection:
     """Return a connection in autocommit mode, to be shared by threads behind a lock.
 
@@ -151,6 +156,8 @@ def connect(
         address, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
     )
     connection.text_factory = _text
+    if broken:  # without this SQLite opens no file that is shorter than it says
+        connection.execute("PRAGMA writable_schema = ON")
     for setting in ("temp_store = MEMORY", "trusted_schema = OFF", "cell_size_check = ON"):
         connection.execute(f"PRAGMA {setting}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -255,14 +262,15 @@ class ApartOpening:
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._signature = _signature(path)
         wal = self._signature[-1]
-        if broken or (is_wal and wal == "alone"):
-            self.connection = connect(self._copied(), "rw", busy_timeout_s)
-        else:
-            immutable = is_wal and wal == "empty"
-            self.connection = connect(path, "ro", busy_timeout_s, immutable=immutable)
-        if broken:
-            # Without this SQLite opens no file that is shorter than it says.
-            self.connection.execute("PRAGMA writable_schema = ON")
+        try:
+            if broken or (is_wal and wal == "alone"):
+                self.connection = connect(self._copied(), "rw", busy_timeout_s, broken=broken)
+            else:
+                immutable = is_wal and wal == "empty"
+                self.connection = connect(path, "ro", busy_timeout_s, immutable=immutable)
+        except BaseException:
+            self._remove_copy()
+            raise
 
     def is_stale(self, *, now: bool) -> bool:  # noqa: ARG002  # the file may change at any time
         """Tell whether the file changed in a way that this connection cannot see."""
@@ -271,6 +279,9 @@ class ApartOpening:
     def close(self) -> None:
         """Give the connection back, and remove the copy if there is one."""
         self.connection.close()
+        self._remove_copy()
+
+    def _remove_copy(self) -> None:
         if self._copy:
             self._copy.cleanup()
 

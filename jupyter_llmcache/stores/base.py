@@ -89,7 +89,7 @@ class Bounds(NamedTuple):
 class LifeTotals(NamedTuple):
     """What a store has done since it was made.
 
-    Hits of sessions that stored nothing are not in it: such a session leaves a file as it was.
+    Hits of sessions that stored nothing are not in it.
 
     Attributes:
         hits: Number of hits.
@@ -142,14 +142,13 @@ class Claim(Protocol):
 class Store(ABC):
     """A map from keys to entries: the plug for places where answers are kept.
 
-    A store of your own needs ``backend``, a module of that name in this folder (or an entry point
-    of that name in the group ``jupyter_llmcache.stores``), and the abstract methods. The others
-    have bodies over these, to be replaced where the medium can do better. The arguments of its
-    ``__init__`` become those of its subcommand and of its cache class.
+    A store needs ``backend``, a module of that name in this folder (or an entry point of that name
+    in the group ``jupyter_llmcache.stores``), and the abstract methods. The others have bodies over
+    these. The arguments of its ``__init__`` become those of its subcommand and its cache class.
 
     Every method may be called from any thread. A fault of the medium raises StoreError with one
-    clear line; it never damages what is stored. A damaged entry is never returned: ``get``,
-    ``read`` and ``entries`` raise DamagedEntryError for it.
+    line and damages nothing. ``get``, ``read`` and ``entries`` raise DamagedEntryError for an entry
+    that is not what was stored.
 
     Args:
         location: Where the entries are; what a person calls the store.
@@ -167,7 +166,7 @@ class Store(ABC):
     backend: ClassVar[str]
     location: str = ""
     bounds: Bounds = Bounds()
-    #: Whether ``get`` and ``put`` never wait for a medium: an event loop may call them.
+    #: Whether ``get`` and ``put`` never wait for anything: an event loop may call them.
     is_instant: ClassVar[bool] = False
     #: The file that holds the entries, where there is one.
     path: Path | None = None
@@ -305,10 +304,15 @@ class Store(ABC):
             repair: Put right what is damaged, or delete it.
         """
         keys = [entry.key for entry in self.entries(texts=False)]
-        damaged = tuple(key for key in keys if self._is_damaged(key))
-        if repair and damaged:
+        damaged = []
+        for key in keys:
+            try:
+                self.read(key)
+            except DamagedEntryError:
+                damaged.append(key)
+        if repair:
             self.delete(damaged)
-        return Verification(len(keys), damaged, repaired=repair)
+        return Verification(len(keys), tuple(damaged), repaired=repair)
 
     def payloads(self, keys: Collection[bytes] | None = None) -> Iterator[Entry | Payload]:
         """Yield entries (all, or those of ``keys``) for a clean file, in key order.
@@ -340,13 +344,6 @@ class Store(ABC):
         """Return what LangChain stored for these two strings, one text a generation, in order."""
         return []
 
-    def _is_damaged(self, key: bytes) -> bool:
-        try:
-            self.read(key)
-        except DamagedEntryError:
-            return True
-        return False
-
 
 def select(entries: Iterable[Entry], **which: Unpack[Which]) -> Iterator[Entry]:
     """Yield those of ``entries`` that ``which`` asks for, for stores that hold all at hand."""
@@ -368,15 +365,13 @@ def select(entries: Iterable[Entry], **which: Unpack[Which]) -> Iterator[Entry]:
 
 def sort_value(entry: Entry, sort: SortOrder) -> tuple[float, bytes]:
     """Return what stands first when it is largest (by key: smallest); equal entries go by key."""
-    if sort == "recent":
-        value = entry.created_at
-    elif sort == "used":
-        value = entry.used_at
-    elif sort == "size":
-        value = entry.size_bytes
-    else:
-        value = entry.hits * (entry.provider_s or 0.0) if sort == "saved" else 0.0
-    return value, entry.key
+    values: dict[SortOrder, float] = {
+        "recent": entry.created_at,
+        "used": entry.used_at,
+        "size": entry.size_bytes,
+        "saved": entry.hits * (entry.provider_s or 0.0),
+    }
+    return values.get(sort, 0.0), entry.key
 
 
 def past(bounds: Bounds, used: Sequence[Entry], now: float) -> list[Entry]:

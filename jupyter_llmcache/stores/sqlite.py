@@ -115,10 +115,13 @@ class SQLiteStore(Store):
 
     def get(self, key: bytes) -> Entry | None:
         """Return the entry of ``key`` and count a hit; None when there is none or it is too old."""
-        return self.get_many((key,)).get(key)
+        return self._get((key,)).get(key)
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
         """Return what ``get`` finds for each of ``keys``, looking at each block of vectors once."""
+        return self._get(dict.fromkeys(keys))
+
+    def _get(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
         waiting: list[Entry] = []
         if self._behind:
             waiting = [Entry(*entry[:5]) for entry in map(self._behind.get, keys) if entry]

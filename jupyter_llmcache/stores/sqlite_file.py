@@ -220,8 +220,7 @@ class SQLiteFile:
             _open_files.discard(self)
             self._disconnect()
 
-    # --- fork: SQLite's locks and its shared index are tied to the process that opened the file,
-    # so that a child that only closes an inherited connection can damage it ---
+    # --- fork: a child that only closes an inherited SQLite connection can damage the file ---
 
     def before_fork(self) -> None:
         """Close the connection and let no other thread open one."""

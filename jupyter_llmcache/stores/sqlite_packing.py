@@ -121,7 +121,9 @@ def checksum(
 ) -> bytes:
     """Return what shows that an answer is whole, under its own key, and as old as it says."""
     times = _TIMES.pack(kind, created_at, math.nan if provider_s is None else provider_s)
-    return blake2b(key + times + answer, digest_size=CHECKSUM_BYTES).digest()
+    digest = blake2b(key + times, digest_size=CHECKSUM_BYTES)
+    digest.update(answer)
+    return digest.digest()
 
 
 def texts_checksum(key: bytes, title: str, prompt: str | bytes, request_id: int) -> bytes:

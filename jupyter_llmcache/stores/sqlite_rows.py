@@ -35,7 +35,7 @@ _VECTORS = "SELECT vector_bytes, vectors FROM llmcache_vectors WHERE id = ?"
 READ = f"""
     SELECT key, kind, created_at, provider_s, checksum,
         CASE kind WHEN {_EMBEDDING}
-            THEN substr(vectors, answer % {_BLOCK} * vector_bytes + 1, vector_bytes)
+            THEN coalesce(substr(vectors, answer % {_BLOCK} * vector_bytes + 1, vector_bytes), x'')
             ELSE answer END,
         title, prompt, request_id, size_bytes, hits, used_at
     FROM llmcache_entries LEFT JOIN llmcache_vectors

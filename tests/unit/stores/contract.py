@@ -189,6 +189,45 @@ class StoreContract(ABC):
         assert before < full
         assert store.size_bytes() < full / 2
 
+    # --- kinds ---
+
+    def test_kinds(self, store):
+        """Each kind of entry comes back as what it is, and can be listed alone."""
+        kinds = {1: "answer", 2: "embedding", 3: "web"}
+        store.put_many([entry(n, kind=kind, answer=bytes([n]) * 24) for n, kind in kinds.items()])
+        for n, kind in kinds.items():
+            assert store.get(key_of(n)).kind == kind
+            assert as_put(store.read(key_of(n))) == entry(n, kind=kind, answer=bytes([n]) * 24)
+            assert [line.key for line in listed(store, kind=kind)] == [key_of(n)]
+            assert [each.key for each in store.entries(kind=kind)] == [key_of(n)]
+        store.put(entry(2, answer=b"no vector any more"))
+        assert store.get(key_of(2)).kind == "answer"
+
+    def test_get_many(self, store, clock):
+        """Many are found at once, unknown ones are left out, and each counts a hit."""
+        store.put_many([entry(n) for n in range(20)])
+        found = store.get_many([key_of(n) for n in (3, 99, 7, 3)])
+        assert found == {key_of(n): store.get(key_of(n)) for n in (3, 7)}
+        assert {line.hits for line in listed(store) if line.key in found} == {2}
+        assert store.get_many([]) == {}
+
+    def test_vectors(self, store):
+        """Vectors of any sizes and any number come back byte for byte, whatever is deleted."""
+        sizes = [0, 1, 24, 6144]
+        vectors = {(size, n): large_answer_to((size, n), size) for size in sizes for n in range(19)}
+        store.put_many(
+            [entry(name, kind="embedding", answer=vector) for name, vector in vectors.items()]
+        )
+        gone = [key_of((size, n)) for size in sizes for n in (0, 1, 2, 3, 4, 5, 6, 7, 11)]
+        assert store.delete(gone) == len(gone)
+        store.put(entry((24, 0), kind="embedding", answer=b"x" * 24))
+        vectors |= {(24, 0): b"x" * 24}
+        left = {key_of(n): v for n, v in vectors.items() if key_of(n) not in gone or n == (24, 0)}
+        found = store.get_many(list(left))
+        assert {key: each.answer for key, each in found.items()} == left
+        assert {each.key: each.answer for each in store.entries(kind="embedding")} == left
+        assert store.verify().is_sound
+
     # --- lists ---
 
     def test_find(self, store):

@@ -4,9 +4,11 @@
     python benchmarks/store.py --full     also a million entries, and docs/growth.png
     python benchmarks/store.py --quick    a few rounds, to see that everything works
 
-Ways that are compared take turns, so that a busy machine slows them alike; ratios are those of
-medians. The peers: LangChain's own caches, diskcache, a cache that answers at once ("floor") and a
-bare sqlite3 SELECT or INSERT of the same bytes ("bare"). Ours runs with all that keeps it safe.
+Ways that are compared take turns in an order that is shuffled each time; ratios are those of median
+processor times, for the clock also tells of what else the machine does (wall/CPU are printed in
+microseconds). Each does the same work: it is given generations and returns generations. The peers:
+LangChain's own caches, diskcache and joblib where they are installed, Redis where a server is, a
+cache that answers at once ("floor"). Ours runs with all that keeps it safe.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +41,19 @@ from langchain_openai import ChatOpenAI  # noqa: E402
 
 from benchmarks.store_entries import (  # noqa: E402
     LLM_STRING,
+    Took,
+    encoded,
     fill,
     generations_of,
     key_of,
+    line,
     record_of,
-    seconds,
+    shuffled,
     text_of,
     told,
 )
 from benchmarks.store_load import many  # noqa: E402
-from benchmarks.streams import ConstantCache, prompts, take_turns, tools  # noqa: E402
+from benchmarks.streams import ConstantCache, prompts, tools  # noqa: E402
 from jupyter_llmcache import answer as entry  # noqa: E402
 from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache  # noqa: E402
 from jupyter_llmcache.stores.memory import MemoryStore  # noqa: E402
@@ -61,7 +67,6 @@ GOALS = {  # of sqlite / community, end to end
     "1 MB image": 0.70,
     "20 tools": None,
 }
-Ways = dict[str, Callable[[], Any]]
 
 
 class DiskCache(BaseCache):
@@ -85,6 +90,50 @@ class DiskCache(BaseCache):
         self._cache.clear()
 
 
+class JoblibCache(DiskCache):
+    """The shortest LangChain cache over joblib's store of results."""
+
+    def __init__(self, folder: Path) -> None:
+        import joblib
+
+        self._dump, self._load, self._folder = joblib.dump, joblib.load, folder
+        folder.mkdir()
+
+    def _path(self, prompt: str, llm_string: str) -> Path:
+        return self._folder / blake2b(f"{prompt}{llm_string}".encode(), digest_size=16).hexdigest()
+
+    def lookup(self, prompt: str, llm_string: str) -> Any:
+        """Return what was stored for the two strings, or None."""
+        path = self._path(prompt, llm_string)
+        return self._load(path) if path.exists() else None
+
+    def update(self, prompt: str, llm_string: str, return_val: Any) -> None:
+        """Store it."""
+        self._dump(return_val, self._path(prompt, llm_string))
+
+
+@contextlib.contextmanager
+def redis_cache(folder: Path) -> Iterator[BaseCache | None]:
+    """Yield LangChain's own cache on a server of its own, where there is one."""
+    server = shutil.which("redis-server") or shutil.which("valkey-server")
+    if server is None or importlib.util.find_spec("redis") is None:
+        yield None
+        return
+    import redis
+    from langchain_community.cache import RedisCache
+
+    path = folder / "redis.sock"
+    command = [server, "--port", "0", "--unixsocket", str(path), "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            while not path.exists():
+                time.sleep(0.02)
+            with redis.Redis(unix_socket_path=str(path)) as client:
+                yield RedisCache(redis_=client)
+        finally:
+            process.terminate()
+
+
 # --- end to end ---
 
 
@@ -99,24 +148,24 @@ def caches(folder: Path) -> Iterator[dict[str, BaseCache]]:
         "sqlite": sqlite,
         "community": CommunityCache(str(folder / "community.db")),
     }
-    if importlib.util.find_spec("diskcache"):
-        found["diskcache"] = DiskCache(folder / "diskcache")
+    for name, cls in (("diskcache", DiskCache), ("joblib", JoblibCache)):
+        if importlib.util.find_spec(name):
+            found[name] = cls(folder / name)
     try:
-        yield found
+        with redis_cache(folder) as redis:
+            yield found | ({"redis": redis} if redis else {})
     finally:
         set_llm_cache(None)
         sqlite.close()
         memory.close()
 
 
-def invoking(cache: BaseCache, ask: Callable[[], Any]) -> Callable[[], float]:
-    """Return what asks with ``cache`` as LangChain's global one, and returns the seconds taken."""
+def invoking(cache: BaseCache, ask: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what asks with ``cache`` as LangChain's global one."""
 
-    def invoke() -> float:
+    def invoke() -> Any:
         set_llm_cache(cache)
-        began = time.perf_counter()
-        ask()
-        return time.perf_counter() - began
+        return ask()
 
     return invoke
 
@@ -136,60 +185,35 @@ def end_to_end(rounds: int) -> None:
                 for name, cache in all_caches.items()
             }
             slower = 20 if shape == "1 MB image" else 4 if shape == "100 KB prompt" else 1
-            print_hits(shape, take_turns(ways, max(5, rounds // slower)))
+            print_hits(shape, shuffled(ways, max(5, rounds // slower)))
         numbers = iter(range(1_000_000))
         puts = {
             name: invoking(cache, lambda: plain.invoke(text_of(next(numbers), 40)))
             for name, cache in all_caches.items()
         }
-        took = take_turns(puts, max(5, rounds // 4))
-        alone = took["floor"]
-        print("\na new answer end to end, the provider on this machine, in milliseconds")
-        print("  " + "  ".join(f"{name} {seconds * 1e3:.2f}" for name, seconds in took.items()))
-        print(f"  (the floor, {alone * 1e3:.2f} ms, finds what it was given last: a hit)")
+        del puts["floor"]  # it finds what it was given last
+        took = shuffled(puts, max(5, rounds // 4))
+        print("\na new answer end to end, the provider on this machine")
+        print(line(took))
+        told("sqlite / InMemoryCache", took["sqlite"].cpu_s / took["InMemoryCache"].cpu_s, None)
 
 
-def print_hits(shape: str, took: dict[str, float]) -> None:
+def print_hits(shape: str, took: dict[str, Took]) -> None:
     """Print the ratios of one shape of request."""
-    print(f"\nhit end to end, {shape}, in microseconds")
-    print("  " + "  ".join(f"{name} {seconds * 1e6:.0f}" for name, seconds in took.items()))
+    print(f"\nhit end to end, {shape}")
+    print(line(took))
     short = shape == "short prompt"
-    told("sqlite / community", took["sqlite"] / took["community"], GOALS[shape])
-    told("sqlite / floor", took["sqlite"] / took["floor"], 1.4 if short else None)
-    told("memory / InMemoryCache", took["memory"] / took["InMemoryCache"], 1.2 if short else None)
+    cpu = {name: each.cpu_s for name, each in took.items()}
+    told("sqlite / community", cpu["sqlite"] / cpu["community"], GOALS[shape])
+    told("sqlite / floor", cpu["sqlite"] / cpu["floor"], 1.4 if short else None)
+    told("sqlite / InMemoryCache", cpu["sqlite"] / cpu["InMemoryCache"], 1.0 if short else None)
+    told("memory / InMemoryCache", cpu["memory"] / cpu["InMemoryCache"], 1.0 if short else None)
 
 
 # --- the stores alone ---
 
 
-def bare_ways(folder: Path, entries: int, number: Callable[[], int]) -> Ways:
-    """Return a SELECT and an INSERT of our bytes by sqlite3 alone."""
-    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
-    connection.execute("PRAGMA journal_mode = wal")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, key BLOB UNIQUE, answer, prompt)")
-    packed = record_of(0)
-    insert = "INSERT INTO t (key, answer, prompt) VALUES (?, ?, ?)"
-    rows = ((key_of(n), packed.answer, packed.prompt) for n in range(min(entries, 100_000)))
-    connection.execute("BEGIN")
-    connection.executemany(insert, rows)
-    connection.execute("COMMIT")
-    chance = random.Random(0)
-
-    def get() -> float:
-        key = key_of(chance.randrange(min(entries, 100_000)))
-        return seconds(
-            lambda: connection.execute("SELECT answer FROM t WHERE key = ?", (key,)).fetchone()
-        )
-
-    def put() -> float:
-        row = (key_of(number()), packed.answer, packed.prompt)
-        return seconds(lambda: connection.execute(insert, row))
-
-    return {"get": get, "put": put}
-
-
-def stores_alone(entries: int, community_entries: int, rounds: int) -> dict[str, float]:
+def stores_alone(entries: int, community_entries: int, rounds: int) -> dict[str, Any]:
     """Return medians in seconds and sizes in bytes an entry, with so many entries in the files."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -205,64 +229,94 @@ def stores_alone(entries: int, community_entries: int, rounds: int) -> dict[str,
         memory.put_many([record_of(n) for n in range(1000)])
         with contextlib.closing(SQLiteStore(folder / "ours.db")) as store:
 
-            def lookup(of: Any, among: int, *, decoding: bool = True) -> Callable[[], float]:
-                def get() -> float:
-                    key = key_of(chance.randrange(among))
-                    return seconds(
-                        (lambda: entry.decode(of.get(key).answer))
-                        if decoding
-                        else (lambda: of.get(key))
-                    )
+            def lookup(of: Any, among: int) -> Callable[[], Any]:
+                return lambda: entry.decode(of.get(key_of(chance.randrange(among))).answer)
 
-                return get
+            def community_get() -> Any:
+                return community.lookup(
+                    text_of(chance.randrange(community_entries), 1000), LLM_STRING
+                )
 
-            def community_get() -> float:
-                prompt = text_of(chance.randrange(community_entries), 1000)
-                return seconds(lambda: community.lookup(prompt, LLM_STRING))
-
-            def put() -> float:
-                record = record_of(next(numbers))
-                return seconds(lambda: store.put(record))
-
-            def community_put() -> float:
+            def community_put() -> None:
                 number = next(numbers)
-                prompt, answer = text_of(number, 1000), generations_of(number)
-                return seconds(lambda: community.update(prompt, LLM_STRING, answer))
+                community.update(text_of(number, 1000), LLM_STRING, generations_of(number))
 
-            bare = bare_ways(folder, entries, lambda: next(numbers))
-            took = take_turns(
+            took = shuffled(
                 {
-                    "get": lookup(store, entries, decoding=False),
                     "lookup": lookup(store, entries),
-                    "memory get": lookup(memory, 1000, decoding=False),
                     "memory lookup": lookup(memory, 1000),
-                    "community get": community_get,
-                    "put": put,
-                    "community put": community_put,
-                    "bare get": bare["get"],
-                    "bare put": bare["put"],
+                    "community lookup": community_get,
+                    "update": lambda: store.put(encoded(next(numbers))),
+                    "community update": community_put,
                 },
                 rounds,
             )
-            took["clear"] = seconds(store.clear)
-            took["cleared bytes"] = store.size_bytes()
-        return took | sizes | {"community entries": community_entries}
+            began = time.perf_counter()
+            store.clear()
+            cleared = {"clear s": time.perf_counter() - began, "cleared bytes": store.size_bytes()}
+        found = took | sizes | cleared
+        return found | {"community entries": community_entries}
 
 
-def print_stores(took: dict[str, float], entries: int) -> None:
+def print_stores(took: dict[str, Any], entries: int) -> None:
     """Print the ratios of the stores alone."""
-    print(f"\nthe stores alone, {entries:,} entries of 1 KB prompts and answers, in microseconds")
+    print(f"\nthe stores alone, {entries:,} entries of 1 KB prompts and answers, with coding")
     if took["community entries"] != entries:
         print(f"  (community: {took['community entries']:,.0f}, all that is written for it)")
-    units = ("bytes", "entries")
-    shown = [(name, value) for name, value in took.items() if not name.endswith(units)]
-    print("  " + "  ".join(f"{name} {value * 1e6:.1f}" for name, value in shown))
-    told("lookup (get and decode) / community", took["lookup"] / took["community get"], 0.12)
-    told("get / bare SELECT", took["get"] / took["bare get"], None)
-    told("update / community", took["put"] / took["community put"], 0.08)
-    told("put / bare INSERT", took["put"] / took["bare put"], None)
+    ways = {name: each for name, each in took.items() if isinstance(each, Took)}
+    print(line(ways))
+    cpu = {name: each.cpu_s for name, each in ways.items()}
+    told("lookup / community", cpu["lookup"] / cpu["community lookup"], 0.12)
+    told("update / community", cpu["update"] / cpu["community update"], 0.12)
     told("file / community", took["ours bytes"] / took["community bytes"], 0.35)
-    print(f"  clear {took['clear'] * 1e3:.0f} ms; the file has {took['cleared bytes']:.0f} bytes")
+    print(f"  clear {took['clear s'] * 1e3:.0f} ms; the file has {took['cleared bytes']:.0f} bytes")
+
+
+def embeddings(number: int) -> None:
+    """Print what vectors of 1,536 dimensions take in the file, and how fast a hundred are found."""
+    raw = 1536 * 4
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "vectors.db")
+        with contextlib.closing(SQLiteStore(path)) as store:
+            for start in range(0, number, 100):
+                store.put_many(
+                    [
+                        record_of(n)._replace(
+                            kind="embedding",
+                            answer=random.Random(n).randbytes(raw),
+                            prompt=text_of(n, 100),
+                            title=text_of(n, 20),
+                        )
+                        for n in range(start, min(number, start + 100))
+                    ]
+                )
+            store.flush()
+            keys = [key_of(n) for n in range(number // 2, number // 2 + 100)]
+            took = shuffled({"a hundred neighbours": lambda: store.get_many(keys)}, 50)
+        print(f"\n{number:,} embedded texts")
+        print(line(took))
+        told("file / (1.05 raw + 200 each)", path.stat().st_size / (number * (1.05 * raw + 200)), 1)
+        told("a hundred texts, in ms of CPU", next(iter(took.values())).cpu_s * 1e3, 6)
+
+
+def held() -> None:
+    """Print how long puts take while another program holds the file, and what is lost by it."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "held.db")
+        with contextlib.closing(SQLiteStore(path)) as store:
+            store.put(record_of(0))
+            other = sqlite3.connect(path, isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            took = []
+            for n in range(1, 51):
+                began = time.perf_counter()
+                store.put(record_of(n))
+                took.append(time.perf_counter() - began)
+            other.close()
+            lost = store.flush(5)
+        print("\n50 answers while another program holds the file")
+        told("the slowest put, in ms", max(took) * 1e3, 50)
+        told("lost", lost, 0)
 
 
 # --- a new process ---
@@ -303,7 +357,7 @@ def first_hit(processes_: int) -> None:
 # --- growth ---
 
 
-def plot(points: dict[int, dict[str, float]], path: Path) -> None:
+def plot(points: dict[int, dict[str, Any]], path: Path) -> None:
     """Draw times and bytes over the number of entries."""
     import matplotlib as mpl
 
@@ -319,12 +373,12 @@ def plot(points: dict[int, dict[str, float]], path: Path) -> None:
 
     for name, key, style in (
         ("hit", "lookup", "C0o-"),
-        ("hit, community", "community get", "C1o-"),
-        ("put", "put", "C0s--"),
-        ("put, community", "community put", "C1s--"),
+        ("hit, community", "community lookup", "C1o-"),
+        ("put", "update", "C0s--"),
+        ("put, community", "community update", "C1s--"),
     ):
         times.loglog(
-            measured(key), [points[n][key] * 1e6 for n in measured(key)], style, label=name
+            measured(key), [points[n][key].cpu_s * 1e6 for n in measured(key)], style, label=name
         )
     times.set(
         xlabel="entries", ylabel="microseconds", title="one call of the store", ylim=(5, None)
@@ -344,7 +398,7 @@ def plot(points: dict[int, dict[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def growth(counts: list[int], rounds: int) -> dict[int, dict[str, float]]:
+def growth(counts: list[int], rounds: int) -> dict[int, dict[str, Any]]:
     """Print and return what the stores take at each number of entries."""
     points = {}
     for count in counts:
@@ -353,7 +407,7 @@ def growth(counts: list[int], rounds: int) -> dict[int, dict[str, float]]:
         of_community = min(count, 100_000, free // 20_000)
         points[count] = stores_alone(count, of_community, rounds)
         print_stores(points[count], count)
-    flat = points[counts[-1]]["lookup"] / points[counts[0]]["lookup"]
+    flat = points[counts[-1]]["lookup"].cpu_s / points[counts[0]]["lookup"].cpu_s
     told(f"lookup at {counts[-1]:,} / at {counts[0]:,}", flat, 1.5)
     return points
 
@@ -369,6 +423,8 @@ def main() -> None:
     first_hit(1 if args.quick else 7)
     counts = [100, 200] if args.quick else [1000, 10_000, 100_000]
     points = growth(counts + [1_000_000] * args.full, 5 if args.quick else 500)
+    embeddings(200 if args.quick else 10_000)
+    held()
     many(0.1 if args.quick else 4.0)
     if args.full:
         plot(points, ROOT / "docs" / "growth.png")

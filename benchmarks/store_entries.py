@@ -6,16 +6,18 @@ import contextlib
 import functools
 import random
 import sqlite3
+import statistics
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_community.cache import SQLiteCache as CommunityCache
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 
+from benchmarks.streams import deeper
 from jupyter_llmcache import answer as entry
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.stores.sqlite import SQLiteStore
@@ -68,6 +70,12 @@ def record_of(number: int) -> Entry:
     return Entry(key_of(number), answer, time.time(), 1.0, **texts)
 
 
+def encoded(number: int) -> Entry:
+    """Return such an entry, its answer encoded just now, as it is when a provider has answered."""
+    answer = entry.encode(generations_of(number), versions={"langchain-core": "1.0.0"})
+    return record_of(number)._replace(answer=answer)
+
+
 def told(name: str, ratio: float, goal: float | None) -> None:
     """Print one ratio, and whether it is what it should be."""
     verdict = "" if goal is None else f"  goal {goal:.2f}{'' if ratio <= goal else '  MISSED'}"
@@ -93,8 +101,35 @@ def fill(folder: Path, entries: int, community_entries: int) -> None:
         )
 
 
-def seconds(function: Callable[[], Any]) -> float:
-    """Return how long ``function`` took, in seconds."""
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began
+class Took(NamedTuple):
+    """Medians of one way, in seconds: on the clock, and of this thread's processor time."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def shuffled(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Took]:
+    """Return what each way takes; in each round they are called in another order."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    order = list(ways)
+    chance = random.Random(7)
+    for way in ways.values():
+        way()
+    for round_ in range(rounds):
+        chance.shuffle(order)
+        for name in order:
+            wall, cpu = time.perf_counter(), time.thread_time()
+            # CPython pays for calls that cross the end of a piece of its stack: spread the luck.
+            deeper(round_ % 50, ways[name])
+            taken[name].append((time.perf_counter() - wall, time.thread_time() - cpu))
+    return {
+        name: Took(*(statistics.median(column) for column in zip(*pairs, strict=True)))
+        for name, pairs in taken.items()
+    }
+
+
+def line(took: dict[str, Took]) -> str:
+    """Return all ways with wall and processor time in microseconds."""
+    return "  " + "  ".join(
+        f"{name} {each.wall_s * 1e6:.0f}/{each.cpu_s * 1e6:.0f}" for name, each in took.items()
+    )

@@ -18,7 +18,7 @@ def test_the_short_form_of_the_benchmark():
     assert (done.returncode, done.stderr) == (0, "")
     for line in (
         *("sqlite / community", "sqlite / floor", "memory / InMemoryCache"),
-        *("lookup (get and decode) / community", "update / community", "file / community"),
+        *("lookup / community", "update / community", "file / community", "embedded texts"),
         *("8 threads", "4 processes", "first hit"),
     ):
         assert line in done.stdout

@@ -17,23 +17,23 @@ from tests.system.stores.processes import start_python
 from tests.unit.stores.entries import answer_to, key_of, large_answer_to
 from tests.unit.stores.folders import is_sound, names
 
-# Each line tells of an answer that put has acknowledged.
+# Each line tells of an answer that put has called committed.
 WRITE_UNTIL_KILLED = """
 store = SQLiteStore(sys.argv[1], max_entries=100_000)
 kill = sys.argv[2]
 print("ready", flush=True)
 for n in range(1_000_000):
     if n % 10 == 3:
-        store.put_many([entry((kill, n, part)) for part in range(20)])
-        print(n, 20, flush=True)
+        if store.put_many([entry((kill, n, part)) for part in range(20)]):
+            print(n, 20, flush=True)
     elif n % 50 == 7:
         store.flush()
     elif n % 10 == 5:
-        store.put(entry((kill, n, 0), answer=large_answer_to((kill, n, 0), 50_000)))
-        print(n, 1, flush=True)
+        if store.put(entry((kill, n, 0), answer=large_answer_to((kill, n, 0), 50_000))):
+            print(n, 1, flush=True)
     else:
-        store.put(entry((kill, n, 0)))
-        print(n, 1, flush=True)
+        if store.put(entry((kill, n, 0))):
+            print(n, 1, flush=True)
     store.get(key_of((kill, n, 0)))
 """
 

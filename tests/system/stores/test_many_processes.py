@@ -119,5 +119,6 @@ def test_forgetting_under_load(tmp_path):
                 store.put(entry(n))
                 assert store.get(key_of(n - 1000 | 1)).answer == answer_to(n - 1000 | 1)
             assert deleting.returncode == 0
+        assert store.flush(10) == 0
         kept = {record.key for record in store.entries()}
     assert kept == {key_of(m) for m in (*range(1, 1000, 2), *range(1001, n + 1))}

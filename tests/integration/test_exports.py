@@ -1,11 +1,16 @@
-"""A notebook with our outputs, made into Markdown, shows what it showed; nothing comes alive."""
+"""What we draw, taken elsewhere: into Markdown, a terminal, a data frame."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from jupyter_llmcache.draw.answer import answer_bundles
+from jupyter_llmcache.draw.table import Table
 from tests.unit.draw import hostile
 from tests.unit.draw.reading import problems, read
 
@@ -65,3 +70,33 @@ def test_code_keeps_its_first_and_blank_lines() -> None:
     assert "<pre" in bundle["text/html"]
     inside = bundle["text/html"].partition("<pre")[2].partition(">")[2]
     assert inside.startswith("&#10;&#10;&#10;a&#10;&#10;b")
+
+
+def test_a_table_becomes_a_data_frame() -> None:
+    """``to_pandas`` gives the plain values under the columns' own names."""
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    table = Table(("key", "size_bytes"), [("ab12", 1234)])
+    frame = table.to_pandas()
+    assert list(frame.columns) == list(table.columns)
+    assert frame["size_bytes"][0] == 1234
+
+
+def test_a_terminal_prints_the_answer_and_then_the_annotation(tmp_path: Path) -> None:
+    """A real terminal IPython prints text without escapes, the annotation last; no HTML is made."""
+    code = [
+        "import sys; from tests.unit.draw.reading import answer, hit",
+        "answer(hit(), text='*Four.*\\x1b[2J')",
+        "print('loaded:', {'markdown_it', 'nh3'} & set(sys.modules))",
+    ]
+    shown = subprocess.run(
+        [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"],
+        input="\n".join(code),
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "IPYTHONDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert "\n*Four.*␛[2J\n\ncached · 1.1 ms · saved 828 ms" in shown
+    assert "loaded: set()" in shown
+    assert "<" not in shown

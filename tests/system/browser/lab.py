@@ -191,6 +191,7 @@ class NotebookPage:
         return cls(page).go(lab, name)
 
     def go(self, lab: Lab, name: str) -> NotebookPage:
+        self.page.set_default_timeout(2 * PATIENCE_S * 1000)
         self.page.goto(lab.notebook_url(name))
         self.page.wait_for_function(_KERNEL_IS_READY)
         return self

@@ -94,8 +94,7 @@ def test_a_terminal_has_the_same_as_text() -> None:
 
 def test_no_answer_acts_in_a_table() -> None:
     """Texts, labels and errors of strangers are drawn without harm, marked differences too."""
-    texts = list(hostile.snippets("http://127.0.0.1:9").values())
-    for text in texts:
+    for text in list(hostile.snippets("http://127.0.0.1:9").values())[::4]:
         cells = [
             AnswerCell(text, "a", text, (hit(),)),
             AnswerCell(text, text, f"{text} x", (hit(),)),

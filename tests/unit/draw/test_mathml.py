@@ -13,10 +13,19 @@ from tests.unit.draw.test_dollars import SENTENCES
 pytest.importorskip("math_core", reason="math-core is not installed")
 
 
-@pytest.fixture(autouse=True, params=["COLAB_RELEASE_TAG", "VSCODE_PID"])
-def front_end(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """A kernel of Google Colab, and one of VS Code."""
-    monkeypatch.setenv(request.param, "1")
+@pytest.fixture(autouse=True)
+def front_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of VS Code."""
+    monkeypatch.setenv("VSCODE_PID", "1")
+
+
+def test_who_sets_formulas_is_told_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Colab as in VS Code they are set here, elsewhere they are left to MathJax."""
+    assert "<math" in answer_html("$x$", "markdown")
+    monkeypatch.delenv("VSCODE_PID")
+    assert "mathjax_process" in answer_html("$x$", "markdown")
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    assert "<math" in answer_html("$x$", "markdown")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pickle
 
-import pytest
-
 from jupyter_llmcache.draw.table import MAX_DRAWN_ROWS, Table
 
 _TABLE = Table(
@@ -47,14 +45,6 @@ def test_a_long_table_counts_what_it_does_not_draw() -> None:
     table = Table(("n",), [(number,) for number in range(MAX_DRAWN_ROWS + 7)])
     assert str(table).endswith("… 7 more rows")
     assert "… 7 more rows" in table._repr_html_()
-
-
-def test_a_table_becomes_a_data_frame() -> None:
-    """``to_pandas`` gives the plain values under the columns' own names."""
-    pytest.importorskip("pandas", reason="pandas is not installed")
-    frame = _TABLE.to_pandas()
-    assert list(frame.columns) == list(_TABLE.columns)
-    assert frame["size_bytes"][0] == 1234
 
 
 def test_an_empty_table_is_a_table() -> None:

@@ -7,6 +7,8 @@ page, and an answer that grows need not be drawn again from its beginning.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..text import cut, format_count, settled, visible
@@ -100,33 +102,68 @@ class GrowingAnswer:
         return {"text/html": drawing(html), "text/plain": plain.rstrip("\n")}
 
 
-def _parts(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[tuple[list[Token], str]]:
-    """Yield the blocks of every output, and their text."""
-    part: list[Token] = []
-    first_line = formulas = chars = 0
-    begins = [i for i, t in enumerate(tokens) if t.level == 0 and t.nesting >= 0 and t.map]
-    for begin, end in zip(begins, [*begins[1:], len(tokens)], strict=False):
-        first, _ = tokens[begin].map or (0, 0)
-        if chars >= PART_CHARS or formulas >= PART_FORMULAS:
-            yield _moved(part, first_line), "".join(lines[first_line:first])
-            part, first_line, formulas, chars = [], first, 0, 0
-        block = tokens[begin:end]
-        part += block
-        chars = sum(map(len, lines[first_line : (tokens[begin].map or (0, 0))[1]]))
-        formulas += sum(
+@dataclass
+class _Block:
+    """A block of the text itself, or an item of a list that is too long for one output."""
+
+    tokens: list[Token]
+    first_line: int
+    last_line: int
+    within: tuple[Token, Token] | None = None
+
+    def formulas(self) -> int:
+        """Return how many formulas it holds."""
+        return sum(
             token.type == "formula_block"
             or sum(child.type == "formula" for child in token.children or ())
-            for token in block
+            for token in self.tokens
         )
-    yield _moved(part, first_line), "".join(lines[first_line:])
 
 
-def _moved(tokens: list[Token], lines: int) -> list[Token]:
-    """Let the tokens' places count from the output's own first line."""
-    for token in tokens:
+def _parts(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[tuple[list[Token], str]]:
+    """Yield the blocks of every output, and their text."""
+    part: list[_Block] = []
+    first_line = formulas = chars = 0
+    for block in _blocks(tokens):
+        if chars >= PART_CHARS or formulas >= PART_FORMULAS:
+            yield _joined(part, first_line), "".join(lines[first_line : block.first_line])
+            part, first_line, formulas = [], block.first_line, 0
+        part.append(block)
+        formulas += block.formulas()
+        chars = sum(map(len, lines[first_line : block.last_line]))
+    yield _joined(part, first_line), "".join(lines[first_line:])
+
+
+def _blocks(tokens: Sequence[Token], level: int = 0) -> Iterator[_Block]:
+    begins = [i for i, t in enumerate(tokens) if t.level == level and t.nesting >= 0 and t.map]
+    for begin, end in zip(begins, [*begins[1:], len(tokens)], strict=False):
+        first, last = tokens[begin].map or (0, 0)
+        block = _Block(list(tokens[begin:end]), first, last)
+        is_list = level == 0 and tokens[begin].type in ("bullet_list_open", "ordered_list_open")
+        if is_list and block.formulas() > PART_FORMULAS:
+            for item in _blocks(block.tokens[1:-1], 1):
+                item.within = (block.tokens[0], block.tokens[-1])
+                yield item
+        else:
+            yield block
+
+
+def _joined(blocks: Sequence[_Block], first_line: int) -> list[Token]:
+    """Return the tokens of an output, their places counted from its own first line."""
+    joined: list[Token] = []
+    for within, group in groupby(blocks, key=lambda block: block.within):
+        inner = [token for block in group for token in block.tokens]
+        if within:
+            opening, closing = within
+            attrs: dict[str, str | int | float] = dict(opening.attrs)
+            if opening.tag == "ol":
+                attrs["start"] = inner[0].info
+            inner = [opening.copy(attrs=attrs), *inner, closing]
+        joined += inner
+    for token in joined:
         if token.map:
-            token.map = [line - lines for line in token.map]
-    return tokens
+            token.map = [max(0, line - first_line) for line in token.map]
+    return joined
 
 
 def draws_html() -> bool:

@@ -53,6 +53,28 @@ _COLOURS = {
 }
 
 
+#: Where the front end has no such variable: colours that read on white as on black.
+_ELSEWHERE = {
+    "keyword": "#9354d0",
+    "atom": "#686ac9",
+    "builtin": "#1f827a",
+    "def": "#3272cf",
+    "meta": "#8d7024",
+    "tag": "#3f8239",
+    "attribute": "#3272cf",
+    "string": "#c84a42",
+    "number": "#3f8239",
+    "operator": "#a45b9a",
+    "comment": "#767676",
+    "header": "#3272cf",
+}
+
+
+def colour_style(part: str) -> str:
+    """Return the style that colours a part of code as the theme does."""
+    return f"color:var(--jp-mirror-editor-{part}-color,{_ELSEWHERE[part]})"
+
+
 def code_html(code: str, language: str = "") -> str:
     """Return ``code`` as a block; ``language`` is a name as after a Markdown fence."""
     # A parser drops the first line end.
@@ -89,5 +111,5 @@ def _opening_tag(kind: _TokenType) -> str:
     if not coloured:
         return ""
     name = STANDARD_TYPES.get(kind) or STANDARD_TYPES[coloured]
-    colour = _COLOURS[str(coloured).removeprefix("Token.")]
-    return f'<span class="{name}" style="color:var(--jp-mirror-editor-{colour}-color)">'
+    style = colour_style(_COLOURS[str(coloured).removeprefix("Token.")])
+    return f'<span class="{name}" style="{style}">'

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from ..text import format_count, visible
-from .code import code_html
+from .code import code_html, colour_style
 from .markdown import MAX_MARKDOWN_CHARS
 from .sanitize import drawing, text_html
 
@@ -113,5 +113,5 @@ def _string(text: str, colour: str) -> str:
 
 
 def _coloured(text: str, css_class: str, colour: str) -> str:
-    style = f"color:var(--jp-mirror-editor-{colour}-color);white-space:pre-wrap"
+    style = f"{colour_style(colour)};white-space:pre-wrap"
     return f'<span class="{css_class}" dir="auto" style="{style}">{escape(text)}</span>'

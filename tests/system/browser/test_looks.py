@@ -15,12 +15,24 @@ from tests.system.browser.lab import Lab, NotebookPage, write_notebook
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+_TABLE = """
+from jupyter_llmcache.draw.answer import publish
+from jupyter_llmcache.draw.grid import AnswerCell, answers_bundles
+from jupyter_llmcache.ledger import LEDGER
+cells = [AnswerCell(row, column, "Some *text*. " * 60 ** (row == "cats"), [LEDGER.last()], 0.1)
+         for row in ("cats", "dogs") for column in ("a", "b")]
+cells.append(AnswerCell("dogs", "c", "", error="429: too many requests"))
+for bundle in answers_bundles(cells, ["cats", "dogs"], ["a", "b", "c"], wall_s=1, diff=True):
+    publish(bundle)
+"""
 _CELLS = (
     "%load_ext jupyter_llmcache\n%llm_cache sqlite course.db",
     "from tests.system.browser.models import SlowModel\nllm = SlowModel(tokens_per_s=2000)",
     "%%llm\nSort, briefly.",
     "%%llm -f json\nSort, briefly.",
     "llm.invoke('x').text[:9]",
+    "%%llm -m llm --no-cache\nOnce more.",
+    _TABLE,
     "%llm_cache list",
     "%llm_cache show last",
     "%llm_cache explain",

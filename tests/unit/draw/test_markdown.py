@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from jupyter_llmcache.draw import answer as parts
 from jupyter_llmcache.draw import markdown as drawing
-from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles
+from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles, answer_html
 from jupyter_llmcache.draw.markdown import (
     code_answer_html,
     code_blocks,
@@ -149,6 +151,19 @@ def test_a_long_answer_is_several_outputs() -> None:
     assert "\n\n".join(bundle["text/plain"] for bundle in bundles) == text
 
 
+def test_a_long_list_of_formulas_is_several_outputs() -> None:
+    """Its items go on with their numbers, in a growing text as in the whole."""
+    text = "\n".join(f"{number}. Item with $x_{{{number}}}$" for number in range(1, 31))
+    bundles = answer_bundles(text, "markdown")
+    starts = re.findall(r'<ol start="(\d+)"', "".join(bundle["text/html"] for bundle in bundles))
+    assert starts == ["1", "9", "17", "25"]
+    assert sum(len(read(bundle["text/html"]).formulas) for bundle in bundles) == 30
+    growing = GrowingAnswer()
+    for end in range(0, len(text), 40):
+        drawn = growing.bundles(text[:end])
+    assert drawn[:-1] == bundles[: len(drawn) - 1]
+
+
 def test_an_answer_that_grows_ends_in_the_same_outputs() -> None:
     """What was drawn of finished parts while the text grew is what is drawn of the whole."""
     text = "\n\n".join(f"Paragraph {n} with $x_{{{n}}}$ and\n\n    code {n}" for n in range(60))
@@ -179,3 +194,12 @@ def test_a_growing_text_that_begins_anew_is_drawn_anew() -> None:
     growing = GrowingAnswer()
     growing.bundles("one\n\ntwo\n\nthree")
     assert growing.bundles("other\n\ntext") == answer_bundles("other\n\ntext", "markdown")
+
+
+def test_every_colour_of_a_theme_has_another() -> None:
+    """Where a front end knows no variable of JupyterLab's, code is coloured all the same."""
+    drawn = answer_html("```python\n@a\ndef f(x): return 'y' # z\n```", "markdown")
+    drawn += answer_html('{"a": [1, null]}', "json")
+    variables = re.findall(r"var\([^)]*\)", drawn)
+    assert len(variables) > 8
+    assert all(re.search(r",\s*#[0-9a-f]{6}\)", variable) for variable in variables)

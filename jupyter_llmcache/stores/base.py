@@ -284,9 +284,8 @@ class Store(ABC):
 
     def life_totals(self) -> LifeTotals:
         """Return what the store has done since it was made, as far as its entries tell."""
-        entries = list(self.entries(texts=False))
-        saved_s = sum(entry.hits * (entry.provider_s or 0.0) for entry in entries)
-        return LifeTotals(sum(entry.hits for entry in entries), saved_s)
+        hit = [(entry.hits, entry.provider_s or 0.0) for entry in self.entries(texts=False)]
+        return LifeTotals(sum(hits for hits, _ in hit), sum(hits * each_s for hits, each_s in hit))
 
     def clear(self) -> None:
         """Delete every entry of ours, and give the space back."""
@@ -377,10 +376,8 @@ def sort_value(entry: Entry, sort: SortOrder) -> tuple[float, bytes]:
 def past(bounds: Bounds, used: Sequence[Entry], now: float) -> list[Entry]:
     """Return what is past ``bounds``: what is too old, then the least used of what is too much.
 
-    What is too much goes with a little more, so that the next puts need not clear again.
-
     Args:
-        bounds: The limits.
+        bounds: The limits. A little more goes, so that the next puts need not clear again.
         used: All entries with their sizes, the last used first. The first stays whatever its size.
         now: Unix time in seconds.
     """

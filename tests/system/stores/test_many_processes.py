@@ -5,6 +5,8 @@ The long form: ``pytest -m slow tests/stores/test_many_processes.py``.
 
 from __future__ import annotations
 
+import os
+import threading
 from contextlib import closing
 
 import pytest
@@ -122,3 +124,44 @@ def test_forgetting_under_load(tmp_path):
         assert store.flush(10) == 0
         kept = {record.key for record in store.entries()}
     assert kept == {key_of(m) for m in (*range(1, 1000, 2), *range(1001, n + 1))}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forks_while_threads_write(tmp_path):
+    """A fork waits for the write of another thread, and no child is left with its lock."""
+    path = tmp_path / "course.db"
+    store = SQLiteStore(path)
+    stop = threading.Event()
+    faults: list[object] = []
+
+    def work(thread: int) -> None:
+        n = 0
+        try:
+            while not stop.is_set():
+                store.put(entry((thread, n)))
+                n += 1
+        except Exception as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    statuses = []
+    for number in range(10):
+        child = os.fork()
+        if child == 0:
+            try:
+                store.put(entry(("child", number)))
+                os._exit(store.flush(5))
+            finally:
+                os._exit(1)
+        statuses.append(os.waitpid(child, 0)[1])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert store.flush(5) == 0
+    assert statuses == [0] * 10
+    assert faults == []
+    assert all(store.get(key_of(("child", number))) for number in range(10))
+    store.close()
+    assert is_sound(path)

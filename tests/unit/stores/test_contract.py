@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -17,9 +16,6 @@ from jupyter_llmcache.stores.base import Store, Which, select
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.contract import BoundedStoreContract, StoreContract
-from tests.unit.stores.langchain_files import langchain_table, write_langchain_file
-
-ROWS = [(f"prompt {n}", "llm", f"text {n}") for n in range(3)]
 
 
 class TestMemoryStore(BoundedStoreContract):
@@ -31,29 +27,6 @@ class TestMemoryStore(BoundedStoreContract):
 
 class TestSQLiteStore(BoundedStoreContract):
     """In a new file."""
-
-    def open(self, folder: Path, **options: Any) -> Store:
-        return SQLiteStore(folder / "store.db", **options)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    path = tmp_path_factory.mktemp("langchain") / "written.db"
-    write_langchain_file(path, ROWS)
-    return path
-
-
-class TestLangChainFile(BoundedStoreContract):
-    """In a file that LangChain's own cache wrote, which keeps its table through every test."""
-
-    # LangChain makes files that keep their free pages: one entry goes in before another goes out.
-    slack_bytes = 20_000
-
-    @pytest.fixture(autouse=True)
-    def table_stays(self, written, tmp_path):
-        shutil.copyfile(written, tmp_path / "store.db")
-        yield
-        assert langchain_table(tmp_path / "store.db") == langchain_table(written)
 
     def open(self, folder: Path, **options: Any) -> Store:
         return SQLiteStore(folder / "store.db", **options)
@@ -141,7 +114,7 @@ def test_a_module_of_one_word_is_a_store(tmp_path, monkeypatch, fresh_registry):
     ("value", "fault"),
     [
         ("tests.unit.stores.test_contract:DictStore", None),
-        ("tests.unit.stores.test_contract:ROWS", "is not a class of Store"),
+        ("tests.unit.stores.test_contract:StoreContract", "is not a class of Store"),
         ("tests.no_such_module:Store", "cannot be imported"),
     ],
 )

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import stat
 import sys
-import threading
 from contextlib import closing
 
 import pytest
@@ -446,46 +445,6 @@ def test_a_forked_child_opens_the_file_itself(tmp_path, path):
     with closing(SQLiteStore(path)) as store:
         # 1 in the parent before the fork, 40 after it, and the child's own one, counted once each.
         assert store.life_totals().hits == 42
-
-
-@needs_fork
-def test_forks_while_threads_write(path):
-    """A fork waits for the write of another thread, and no child is left with its lock."""
-    store = SQLiteStore(path)
-    stop = threading.Event()
-    faults: list[object] = []
-
-    def work(thread: int) -> None:
-        n = 0
-        try:
-            while not stop.is_set():
-                store.put(entry((thread, n)))
-                n += 1
-        except Exception as error:
-            faults.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    statuses = []
-    for number in range(10):
-        child = os.fork()
-        if child == 0:
-            try:
-                store.put(entry(("child", number)))
-                os._exit(store.flush(5))
-            finally:
-                os._exit(1)
-        statuses.append(os.waitpid(child, 0)[1])
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert store.flush(5) == 0
-    assert statuses == [0] * 10
-    assert faults == []
-    assert all(store.get(key_of(("child", number))) for number in range(10))
-    store.close()
-    assert is_sound(path)
 
 
 def test_sqlite_without_our_package_reads_the_file(written):

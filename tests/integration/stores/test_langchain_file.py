@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jupyter_llmcache.stores.base import Store
 from jupyter_llmcache.stores.sqlite import SQLiteStore
+from tests.unit.stores.contract import BoundedStoreContract
 from tests.unit.stores.entries import answer_to, entry, key_of
 from tests.unit.stores.folders import is_sound, query, snapshot
 from tests.unit.stores.langchain_files import (
@@ -112,3 +116,22 @@ def test_langchain_opens_our_file(tmp_path):
     with closing(SQLiteStore(path)) as store:
         assert store.has_langchain_rows
         assert store.count() == 0
+
+
+# --- the contract of every store, in a file that LangChain's own cache wrote ---
+
+
+class TestLangChainFile(BoundedStoreContract):
+    """In a file that LangChain's own cache wrote, which keeps its table through every test."""
+
+    # LangChain makes files that keep their free pages: one entry goes in before another goes out.
+    slack_bytes = 20_000
+
+    @pytest.fixture(autouse=True)
+    def table_stays(self, template, tmp_path):
+        shutil.copyfile(template, tmp_path / "store.db")
+        yield
+        assert langchain_table(tmp_path / "store.db") == langchain_table(template)
+
+    def open(self, folder: Path, **options: Any) -> Store:
+        return SQLiteStore(folder / "store.db", **options)

@@ -1,6 +1,6 @@
 """Stores against a model of them, driven by hypothesis.
 
-The long form: ``pytest -m slow tests/stores/test_model.py``.
+The long form: ``pytest -m slow tests/integration/stores/test_model.py``.
 """
 
 from __future__ import annotations

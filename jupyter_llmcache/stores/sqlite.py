@@ -14,6 +14,7 @@ from typing import TypeVar, Unpack
 
 from ..entry import Entry
 from ..errors import StoreError
+from ..text import format_count
 from . import sqlite_copy, sqlite_evict, sqlite_query, sqlite_rows, sqlite_schema
 from .base import BusyError, LifeTotals, Payload, Store, Verification, Which
 from .pending_hits import PendingHits
@@ -99,9 +100,10 @@ class SQLiteStore(Store):
     def notice(self) -> str | None:
         """What the user should know about this file, in one line; None when nothing."""
         if self._behind.lost:
-            return f"{self._behind.lost:,} answers could not be stored: {self._behind.fault}"
+            return f"not stored: {format_count(self._behind.lost, 'answer')}: {self._behind.fault}"
         if self._behind:
-            return f"{len(self._behind):,} answers wait to be stored: {self.location} is in use"
+            waiting = format_count(len(self._behind), "answer")
+            return f"not yet stored: {waiting}: {self.location} is in use by another program"
         if self._file.network:
             return (
                 f"{self.location} is on a network file system ({self._file.network}): written with "
@@ -292,7 +294,8 @@ class SQLiteStore(Store):
             lost = self._behind.flush(_LAST_PATIENCE_S) + self._behind.lost
             if lost:
                 why = self._behind.fault or f"{self.location} is locked by another program"
-                print(f"jupyter_llmcache: {lost:,} answers were not stored: {why}", file=sys.stderr)  # noqa: T201  # at the end nobody else tells
+                told = f"jupyter_llmcache: not stored: {format_count(lost, 'answer')}: {why}"
+                print(told, file=sys.stderr)  # noqa: T201  # at the end nobody else tells
             self._behind.drop()
             with suppress(StoreError):  # bookkeeping is not worth an error at the end
                 if self._file.wrote:

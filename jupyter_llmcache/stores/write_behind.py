@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 
 from ..entry import Entry
 from ..errors import StoreError
+from ..text import format_count
 
 #: What the waiting entries may take in memory.
 MAX_WAITING_BYTES = 1 << 26
@@ -60,8 +61,9 @@ class WriteBehind:
         with self._lock:
             size_bytes = sum(map(_size_bytes, [*self._waiting.values(), *entries]))
             if size_bytes > MAX_WAITING_BYTES:
+                waiting = format_count(len(self._waiting), "answer")
                 raise StoreError(
-                    f"{len(self._waiting):,} answers wait to be stored, and no more can",
+                    f"{waiting} not yet stored, and no more can wait",
                     "Close the program that holds the file",
                 )
             self._waiting.update((entry.key, entry) for entry in entries)

@@ -90,7 +90,7 @@ def test_a_file_locked_for_long(written):
                 assert time.perf_counter() - began < 0.1
                 assert store.get(key_of(number)) == Entry(*entry(number)[:5])
             assert as_put(store.read(key_of(9))) == entry(9)
-            assert "2 answers wait to be stored" in store.notice
+            assert "not yet stored: 2 answers" in store.notice
             assert (store.count(), store.flush()) == (3, 2)
             assert store.get(key_of(1)).answer == answer_to(1)
             process.kill()
@@ -132,7 +132,7 @@ def test_what_is_pending_is_bounded(written, monkeypatch):
     with closing(SQLiteStore(written)) as store:
         with lock(written, "BEGIN IMMEDIATE", 30) as process:
             store.put(entry(8))
-            with pytest.raises(StoreError, match="1 answers wait to be stored"):
+            with pytest.raises(StoreError, match="1 answer not yet stored"):
                 store.put(entry(9, answer=bytes(20_000)))
             process.kill()
         assert store.flush(5) == 0
@@ -149,7 +149,7 @@ def test_what_is_lost_at_the_end_is_told(written, monkeypatch, capsys):
         process.kill()
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "1 answers were not stored" in told
+    assert "not stored: 1 answer:" in told
 
 
 def test_what_cannot_be_stored_later_is_told(written):
@@ -160,7 +160,7 @@ def test_what_cannot_be_stored_later_is_told(written):
             written.write_bytes(b"another file" * 100)
             process.kill()
         store.flush(1)
-        assert "1 answers could not be stored" in store.notice
+        assert "not stored: 1 answer:" in store.notice
 
 
 def test_a_rollback_file_locked_against_readers(path):

@@ -9,10 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from langchain_core.globals import set_llm_cache
+from langchain_openai import ChatOpenAI
 
-from jupyter_llmcache import cli
+from jupyter_llmcache import SQLiteCache, cli, mode
 from jupyter_llmcache.entry import Entry
-from jupyter_llmcache.errors import DamagedEntryError, StoreError
+from jupyter_llmcache.errors import DamagedEntryError, ReplayMissError, StoreError
 from jupyter_llmcache.stores import sqlite_packing
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.entries import START, answer_to, as_put, entry, key_of, listed
@@ -131,6 +133,29 @@ def test_texts_that_are_not_what_we_write(path, text, capsys):
         assert "Traceback" not in told.err + told.out, words
     assert cli.main(["verify", "course.db", "--repair"]) == 0
     assert cli.main(["verify", "course.db"]) == 0
+
+
+def test_replay_gets_by(path):
+    """In replay a file of such texts is a miss that names what is near, and never another error."""
+    with closing(SQLiteStore(path)) as store:
+        texts = [(request, prompt) for request in TEXTS for prompt in TEXTS]
+        store.put_many(
+            [
+                Entry(bytes([n]) * 16, b"no answer", START, 1.0, "answer", *both, "well")
+                for n, both in enumerate(texts)
+            ]
+        )
+    model = ChatOpenAI(model="gpt-x", api_key="k", base_url="http://127.0.0.1:9/v1")
+    cache = SQLiteCache(path, read_only=True)
+    try:
+        with mode("replay"):
+            for use in (model.invoke, lambda text: list(model.stream(text))):
+                set_llm_cache(cache)
+                with pytest.raises(ReplayMissError):
+                    use("well?")
+    finally:
+        set_llm_cache(None)
+        cache.close()
 
 
 @pytest.mark.parametrize(

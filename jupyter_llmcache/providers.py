@@ -16,6 +16,9 @@ from typing import Any, Literal, NamedTuple
 #: How an answer may end otherwise than well: at its bound, held back, or broken off.
 End = Literal["cut", "filtered", "broken"]
 
+#: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
+PLACEHOLDER_KEY = "no-key"
+
 #: Names, of fields, private attributes and arguments, by the reason why they cannot change an
 #: answer.
 Reasons = Mapping[str, str]

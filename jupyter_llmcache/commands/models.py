@@ -14,7 +14,7 @@ from langchain_core.runnables.configurable import DynamicRunnable
 
 from .. import modes
 from ..errors import LLMCacheError
-from ..providers import PROVIDERS, connection_names
+from ..providers import PLACEHOLDER_KEY, PROVIDERS, connection_names
 from ..text import one_line
 from . import prompts
 from .prompts import nearest
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 DEFAULT_VARIABLE = "llm"
 #: Models that need no provider; a variable that holds a model may take their names.
 BUILT_IN = ("demo", "local")
-#: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
-PLACEHOLDER_KEY = "no-key"
 _OPENAI = PROVIDERS["openai"]
 
 WAYS = (

@@ -29,9 +29,9 @@ from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..stores.base import Claim, Store
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
-from . import offline, patch
+from . import patch
 from .call import RECORD_FIRST, Found, Place, entry_of
-from .web import Web
+from .serving import Web
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,14 @@ class ObservedCache(BaseCache, Place):
         Place.__init__(self, None)
         self.store = store
         self._web = Web(store, records=record_web)
-        offline.know(store)
+        if record_web:
+            from . import clients  # only who records the web or replays needs that
+
+            clients.install(self)
+        if modes.current_mode() == "replay":
+            from . import offline
+
+            offline.join(store)
         self.closed = False
         patch.install(self)
 
@@ -128,6 +135,10 @@ class ObservedCache(BaseCache, Place):
         """Give the store back; the object serves nothing any more."""
         self.closed = True
         self._web.close()
+        if self._web.records:
+            from . import clients
+
+            clients.uninstall(self)
         patch.uninstall(self)
         self.store.close()
 
@@ -266,12 +277,17 @@ def mode(name: str) -> Iterator[None]:
     Raises:
         LLMCacheError: There is no mode of this name.
     """
+    if name != "replay":
+        with modes.mode(name):
+            yield
+        return
+    from . import offline
+
     guard = _ReplayGuard()
     try:
         with modes.mode(name):
-            if name == "replay":
-                patch.install(guard)
-                offline.hold(guard)
+            patch.install(guard)
+            offline.hold(guard)
             yield
     finally:
         offline.release(guard)

@@ -28,7 +28,7 @@ from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
 from ..stores.base import Claim
-from . import structured, web
+from . import serving, structured
 from .flight import MAX_WAIT_S, Flight, Flights
 
 T = TypeVar("T")
@@ -430,7 +430,7 @@ class OpenCall:
     def _keep_here(self, keeps: bool) -> None:
         """Say whether what the provider's client sends now is kept here, as one answer."""
         if self.request is not None:
-            web.keep_elsewhere(keeps)
+            serving.keep_elsewhere(keeps)
 
     def settle(self, answer: Callable[[], Sequence[Generation]]) -> None:
         """Keep what the provider answered, if it is a good answer. Never raises.

@@ -46,11 +46,10 @@ class _AiohttpDoor:
         if named is not None and "://" in named:
             named = named.partition("#")[0].partition("?")[0]
             address = named + "".join(address.partition("?")[1:])
-        visit = web.begin(
-            Asked(
-                request.method, address, pairs(request.headers), await _aiohttp_body(request.body)
-            )
-        )
+        body = await _aiohttp_body(request.body)
+        asked = Asked(request.method, address, pairs(request.headers), body)
+        # The file must not keep the loop waiting.
+        visit = await asyncio.to_thread(web.begin, asked)
         if visit is None:
             return await send(request)
         if visit.answer is not None:

@@ -92,9 +92,12 @@ def _httpx(original: Method, module: ModuleType) -> Method:
 def _httpx_async(original: Method, module: ModuleType) -> Method:
     client = sys.modules[module.__name__.partition(".")[0]]
 
+    from anyio import to_thread  # httpx's own need
+
     async def handle_async_request(self: Any, request: Any) -> Any:
         await request.aread()
-        visit = web.begin(_httpx_asked(request))
+        # The file must not keep the loop waiting.
+        visit = await to_thread.run_sync(web.begin, _httpx_asked(request))
         if visit is None:
             return await original(self, request)
         if visit.answer is not None:
@@ -137,6 +140,8 @@ def _sync_tee(module: ModuleType) -> Any:
 
 
 def _async_tee(module: ModuleType) -> Any:
+    from anyio import to_thread
+
     class Tee(module.AsyncByteStream):  # type: ignore[misc,name-defined]
         def __init__(self, stream: Any, visit: web.Visit) -> None:
             self._stream, self._visit = stream, visit
@@ -150,7 +155,7 @@ def _async_tee(module: ModuleType) -> Any:
             except Exception:
                 self._visit.end(whole=False)
                 raise
-            self._visit.end()
+            await to_thread.run_sync(self._visit.end)
 
         async def aclose(self) -> None:
             if self._visit.wants_rest:

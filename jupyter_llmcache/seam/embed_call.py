@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from ..ledger import LEDGER, Call, Kind
 from ..stores.base import Store
 from ..text import one_line
 from .call import CHOOSE_FIRST, RECORD_FIRST, Place
+from .serving import kept_elsewhere
 
 #: Objects whose own method is asking a provider just now; what they call of themselves is no call.
 _busy: ContextVar[frozenset[int]] = ContextVar("llmcache_embedding", default=frozenset())
@@ -169,7 +170,8 @@ class Batch:
         token = _busy.set(_busy.get() | {id(self._model)})
         began = time.perf_counter()
         try:
-            yield
+            with kept_elsewhere() if self._requests else nullcontext():
+                yield
         finally:
             self._provider_s = time.perf_counter() - began
             _busy.reset(token)

@@ -7,23 +7,21 @@ import threading
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import modes
 from ..errors import StoreError
-from . import clients, sockets
+from ..providers import PLACEHOLDER_KEY
+from . import clients, serving, sockets
 from .web_request import key_variables_in
 
 if TYPE_CHECKING:
     from ..stores.base import Store
 
-#: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
-PLACEHOLDER_KEY = "no-key"
 #: Lessons set these from themselves, which fails where nothing is set; traces are not sent.
 _TRACING_KEYS = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY")
 
 _owners: weakref.WeakSet[object] = weakref.WeakSet()
-_stores: weakref.WeakSet[Any] = weakref.WeakSet()
 _placed: dict[str, str] = {}
 _lock = threading.RLock()
 
@@ -38,8 +36,8 @@ def hold(owner: object) -> None:
     with _lock:
         _owners.add(owner)
         clients.install(owner)
-        for store in list(_stores):
-            _prepare(store)
+        for web in serving.webs():
+            _prepare(web.store)
         _place(_TRACING_KEYS, PLACEHOLDER_KEY)
         if not modes.allows_web():
             _place([modes.ENVIRONMENT_VARIABLE], "replay")
@@ -72,10 +70,9 @@ def release(owner: object) -> None:
             _place([modes.ENVIRONMENT_VARIABLE], "replay")
 
 
-def know(store: Store) -> None:
-    """Note a store that is served from: what its entries need is there during replay."""
+def join(store: Store) -> None:
+    """Prepare for a store that is turned on while replay holds."""
     with _lock:
-        _stores.add(store)
         if _owners:
             _prepare(store)
 

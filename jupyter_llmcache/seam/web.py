@@ -8,12 +8,9 @@ reader piece by piece and is kept when it is whole.
 from __future__ import annotations
 
 import re
-import threading
 import time
-import weakref
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,7 +19,7 @@ from ..entry import Entry
 from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
 from ..text import json_or_text
-from . import web_request
+from . import serving, web_request
 from .web_answer import Answered, decode, encode, unpacked
 from .web_request import Asked
 
@@ -47,95 +44,10 @@ _REPORTS = re.compile(
 _TRACING = re.compile(r"(?:.*\.)?(?:smith\.langchain\.com|langfuse\.com)")
 _TRACES = re.compile(r"/(?:api/v\d/|api/public/)?(?:runs|info|ingestion|otel)(?:/|$)")
 
-_inside: ContextVar[bool] = ContextVar("llmcache_kept_elsewhere", default=False)
-
 
 _TAKEN = Answered(
     202, "Accepted", (("content-type", "application/json"), ("content-length", "2")), b"{}"
 )
-
-
-class Web:
-    """What one cache has to do with the web: its store, and how often each request was asked.
-
-    It serves as long as it lives and is not closed; where several do, the newest is asked first.
-
-    Args:
-        store: Where entries are.
-        records: Whether what is fetched is kept, and comes from the store next time also where
-            nothing asks for replay.
-    """
-
-    def __init__(self, store: Store, *, records: bool = False) -> None:
-        self.store = store
-        self.records = records
-        self._asked: dict[bytes, int] = {}
-        self._last: dict[bytes, int] = {}
-        self._sent: set[bytes] = set()
-        self._lock = threading.Lock()
-        _serving.insert(0, weakref.ref(self))
-        if records:
-            from . import clients
-
-            clients.install(self)
-
-    def close(self) -> None:
-        """Serve nothing any more."""
-        _serving[:] = [each for each in _serving if each() not in (None, self)]
-        if self.records:
-            from . import clients
-
-            clients.uninstall(self)
-
-    def turn(self, digest: bytes) -> int:
-        """Return how often the request of ``digest`` was asked before, in this kernel."""
-        with self._lock:
-            number = self._asked.get(digest, 0)
-            self._asked[digest] = number + 1
-            return number
-
-    def find(self, asked: Asked, number: int, *, replays: bool) -> Entry | None:
-        """Return the answer of the ``number``-th time; after the last one it is the last again.
-
-        Where this kernel has sent the request itself and may do so, the next time is sent too.
-
-        Raises:
-            StoreError: The store or the entry is at fault.
-        """
-        entry = self.store.get(asked.key(number))
-        if entry is not None:
-            self._last[asked.digest] = number
-        elif asked.digest in self._last and (replays or asked.digest not in self._sent):
-            entry = self.store.get(asked.key(self._last[asked.digest]))
-        return entry
-
-    def keep(self, asked: Asked, number: int, entry: Entry) -> bool:
-        """Store what was sent for and came; return whether it is committed, not just pending."""
-        committed = self.store.put(entry)
-        self._last[asked.digest] = number
-        self._sent.add(asked.digest)
-        return committed
-
-
-_serving: list[weakref.ref[Web]] = []
-
-
-def _webs() -> list[Web]:
-    return [web for each in _serving if (web := each()) is not None]
-
-
-def keep_elsewhere(inside: bool) -> None:  # one word says all at its two call sites
-    """Say whether requests made from here on are kept by another door of ours."""
-    _inside.set(inside)
-
-
-@contextmanager
-def _elsewhere() -> Iterator[None]:
-    token = _inside.set(True)
-    try:
-        yield
-    finally:
-        _inside.reset(token)
 
 
 def begin(asked: Asked) -> Visit | None:
@@ -146,8 +58,8 @@ def begin(asked: Asked) -> Visit | None:
         NotSentError: The same, of a request to a model: no retry repeats it.
     """
     replays = modes.current_mode() == "replay"
-    webs = _webs()
-    if not replays and (_inside.get() or not any(web.records for web in webs)):
+    webs = serving.webs()
+    if not replays and (serving.is_kept_elsewhere() or not any(web.records for web in webs)):
         return None
     if _is_report(asked):
         return Visit(asked, None, _TAKEN) if replays else None
@@ -174,7 +86,7 @@ def refuse(asked: Asked) -> Visit | None:
         return None
     visit = Visit(asked, None)
     if to_model or not modes.allows_web():
-        raise visit.refused(_webs(), to_model=to_model)
+        raise visit.refused(serving.webs(), to_model=to_model)
     return visit
 
 
@@ -192,7 +104,9 @@ class Visit:
         answer: The recorded answer; None where the request is to be sent.
     """
 
-    def __init__(self, asked: Asked, web: Web | None, answer: Answered | None = None) -> None:
+    def __init__(
+        self, asked: Asked, web: serving.Web | None, answer: Answered | None = None
+    ) -> None:
         self.asked = asked
         self.answer = answer
         self._web = web
@@ -224,7 +138,9 @@ class Visit:
             self._warning = str(error)
         return self
 
-    def refused(self, webs: Iterable[Web], *, to_model: bool) -> ReplayMissError | NotSentError:
+    def refused(
+        self, webs: Iterable[serving.Web], *, to_model: bool
+    ) -> ReplayMissError | NotSentError:
         """Return the error that tells that replay sends nothing."""
         differs = self._warning or next(
             (told for web in webs if (told := _nearest(web.store, self.asked))), "nothing recorded"
@@ -242,7 +158,7 @@ class Visit:
     def sending(self) -> Iterator[None]:
         """The block in which the client sends; what it sends inside is not told of again."""
         try:
-            with _elsewhere():
+            with serving.kept_elsewhere():
                 yield
         except BaseException as error:
             self._tell("error", reason=type(error).__name__)
@@ -309,7 +225,7 @@ class Visit:
         """Whether a stream said that it is over; OpenAI's SDK does not read on after that."""
         return b"".join(self._body[-2:]).rstrip().endswith(b"data: [DONE]")
 
-    def _keep(self, web: Web) -> str | None:
+    def _keep(self, web: serving.Web) -> str | None:
         """Store the answer, or return why not."""
         if self._head is None:
             return "it never came"

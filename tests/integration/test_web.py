@@ -22,6 +22,7 @@ import urllib3
 
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
 from jupyter_llmcache.seam import clients, web
+from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
 from tests.servers.pages import PAUSE_S, PagesServer, resolving
 
@@ -246,8 +247,7 @@ def test_a_live_stream_stays_live(client, pages, recording):
                 note(line)
     else:
         asyncio.run(read())
-    assert came[-1] > 2 * PAUSE_S
-    assert came[0] < PAUSE_S
+    assert came[-1] - came[0] > 1.5 * PAUSE_S
     assert calls()[-1].stored
 
 
@@ -666,10 +666,10 @@ def test_a_hostile_row_is_no_answer(pages, recording):
 
 def test_the_doors_of_a_memory_store(pages):
     """Any store serves."""
-    serving = web.Web(MemoryStore(), records=True)
+    one = ObservedCache(MemoryStore(), record_web=True)
     first = httpx.get(pages.url("/json")).text
-    serving.close()
-    again = web.Web(serving.store, records=True)
+    other = ObservedCache(one.store, record_web=True)
     assert httpx.get(pages.url("/json")).text == first
-    again.close()
+    other.close()
+    one.close()
     assert not clients._DOORS._put

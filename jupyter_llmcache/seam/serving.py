@@ -1,0 +1,100 @@
+"""Which caches serve the web now: what every cache has of it before anybody records or replays."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from ..entry import Entry
+
+if TYPE_CHECKING:
+    from ..stores.base import Store
+    from .web_request import Asked
+
+_inside: ContextVar[bool] = ContextVar("llmcache_kept_elsewhere", default=False)
+
+
+class Web:
+    """What one cache has to do with the web: its store, and how often each request was asked.
+
+    It serves as long as it lives and is not closed; where several do, the newest is asked first.
+
+    Args:
+        store: Where entries are.
+        records: Whether what is fetched is kept, and comes from the store next time also where
+            nothing asks for replay.
+    """
+
+    def __init__(self, store: Store, *, records: bool = False) -> None:
+        self.store = store
+        self.records = records
+        self._asked: dict[bytes, int] = {}
+        self._last: dict[bytes, int] = {}
+        self._sent: set[bytes] = set()
+        self._lock = threading.Lock()
+        _serving.insert(0, weakref.ref(self))
+
+    def close(self) -> None:
+        """Serve nothing any more."""
+        _serving[:] = [each for each in _serving if each() not in (None, self)]
+
+    def turn(self, digest: bytes) -> int:
+        """Return how often the request of ``digest`` was asked before, in this kernel."""
+        with self._lock:
+            number = self._asked.get(digest, 0)
+            self._asked[digest] = number + 1
+            return number
+
+    def find(self, asked: Asked, number: int, *, replays: bool) -> Entry | None:
+        """Return the answer of the ``number``-th time; after the last one it is the last again.
+
+        Where this kernel has sent the request itself and may do so, the next time is sent too.
+
+        Raises:
+            StoreError: The store or the entry is at fault.
+        """
+        entry = self.store.get(asked.key(number))
+        if entry is not None:
+            self._last[asked.digest] = number
+        elif asked.digest in self._last and (replays or asked.digest not in self._sent):
+            entry = self.store.get(asked.key(self._last[asked.digest]))
+        return entry
+
+    def keep(self, asked: Asked, number: int, entry: Entry) -> bool:
+        """Store what was sent for and came; return whether it is committed, not just pending."""
+        committed = self.store.put(entry)
+        self._last[asked.digest] = number
+        self._sent.add(asked.digest)
+        return committed
+
+
+_serving: list[weakref.ref[Web]] = []
+
+
+def webs() -> list[Web]:
+    """Return what serves, the newest first."""
+    return [web for each in _serving if (web := each()) is not None]
+
+
+def is_kept_elsewhere() -> bool:
+    """Whether what is sent here and now is kept by another door of ours."""
+    return _inside.get()
+
+
+def keep_elsewhere(inside: bool) -> None:
+    """Say whether requests made from here on are kept by another door of ours."""
+    _inside.set(inside)
+
+
+@contextmanager
+def kept_elsewhere() -> Iterator[None]:
+    """The block in which what is sent is kept by another door of ours."""
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)

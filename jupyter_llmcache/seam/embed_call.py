@@ -162,11 +162,8 @@ class Batch:
         Raises:
             ReplayMissError: Replay has begun meanwhile.
         """
-        from .web import keep_elsewhere  # only what is sent needs this room
-
         if self._requests and modes.current_mode() == "replay":
             raise self._replay_miss()
-        keep_elsewhere(bool(self._requests))
         token = _busy.set(_busy.get() | {id(self._model)})
         began = time.perf_counter()
         try:
@@ -175,7 +172,6 @@ class Batch:
         finally:
             self._provider_s = time.perf_counter() - began
             _busy.reset(token)
-            keep_elsewhere(False)
 
     def settle(self, vectors: Any) -> None:
         """Keep what came for what was asked.

@@ -199,11 +199,12 @@ class Asked:
         near = [name for name in names if name.partition("_")[0].lower() in self.host]
         return near or names
 
-    def differs_from(self, prompts: Sequence[Mapping[str, Any]]) -> str | None:
+    def differs_from(self, prompts: Sequence[Any]) -> str | None:
         """Return in words what differs from the nearest of ``prompts``; None: none is near."""
         mine = json.loads(self.prompt_text)
         path = self.shown_url.partition("?")[0]
-        near = [p for p in prompts if str(p.get("url")).partition("?")[0] == path]
+        recorded = [each for each in prompts if isinstance(each, dict)]
+        near = [each for each in recorded if str(each.get("url")).partition("?")[0] == path]
         for part in ("method", "url", "headers", "body"):
             same = [p for p in near if p.get(part) == mine.get(part)]
             if near and not same:

@@ -57,8 +57,6 @@ class LLMCache(Configurable):
         help="Whether `%%llm` draws the answer as it grows; --stream and --no-stream decide for "
         "one cell.",
     ).tag(config=True)
-    format = Enum(
-        ("markdown", "text", "json", "code"),
-        "markdown",
-        help="How answers are drawn without -f: markdown, text, json or code.",
+    format = Unicode(
+        "markdown", help="How answers are drawn without -f: markdown, text, json or code."
     ).tag(config=True)

@@ -127,6 +127,7 @@ class CacheStatus(Printed):
         hits, misses, stored: This session's counts.
         saved_s: Provider time that this session saved, in seconds.
         notices: What the person should know, as one line each.
+        next_steps: What one can do next, as lines to type.
     """
 
     backend: str
@@ -139,14 +140,15 @@ class CacheStatus(Printed):
     stored: int
     saved_s: float
     notices: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
 
     def lines(self) -> list[tuple[str, str]]:
         """Return the rows of the drawing: what, and its value."""
         size = "" if self.size_bytes is None else format_bytes(self.size_bytes)
         entries = "" if self.entries is None else format_count(self.entries, "entry")
         session = [
-            format_count(self.hits, "hit"),
-            f"{self.misses:,} miss" if self.misses == 1 else f"{self.misses:,} misses",
+            f"{self.hits:,} cached",
+            f"{self.misses:,} fresh",
             f"{self.stored:,} stored",
             f"saved {format_seconds(self.saved_s)}",
         ]
@@ -156,6 +158,7 @@ class CacheStatus(Printed):
             ("holds", SEPARATOR.join(filter(None, (entries, size)))),
             ("session", SEPARATOR.join(session)),
             *(("notice", one_line(notice, 300)) for notice in self.notices),
+            ("next", SEPARATOR.join(self.next_steps)),
         ]
         return [(what, value) for what, value in rows if value]
 

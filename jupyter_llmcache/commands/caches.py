@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import stores
+from ..draw.table import Table
 from ..errors import LLMCacheError
 from ..modes import MODES
 from .parser import Argument, parse_count, parse_duration_s, parse_size_bytes, subcommand
@@ -122,6 +123,19 @@ def mode(session: Session, args: Namespace) -> CacheStatus:
     if args.allow_web and args.mode != "replay":
         raise LLMCacheError("--allow-web goes with mode replay alone", "Leave it out")
     return session.set_mode(args.mode, allow_web=args.allow_web)
+
+
+@subcommand(
+    "models", "what -m can name here, and which of it has a key", on="session", place="notebook"
+)
+def models(session: Session, _: Namespace) -> Table:
+    """Return what ``-m`` can name."""
+    from .models import nameable
+
+    variables = getattr(session.settings.parent, "user_ns", {})
+    rows = list(nameable(variables, session.settings))
+    ready = sum(row[2] == "ready" for row in rows)
+    return Table(("model", "what", "state"), rows, f"{ready} can be asked at once by -m")
 
 
 @subcommand(

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..draw.answer import FORMATS
 from ..errors import LLMCacheError
 from ..modes import Mode
 from . import prompts
@@ -129,7 +130,7 @@ ASKING: tuple[Argument, ...] = (
     Argument(
         ("-f", "--format"),
         "how the answer is drawn; markdown without it",
-        choices=("markdown", "text", "json", "code"),
+        choices=FORMATS.keys(),
     ),
     Argument(("-o", "--output"), "the variable that gets the answer", "NAME", "variable"),
     Argument(("--next",), "put the code of the answer into a new cell below; goes with -f code"),
@@ -242,7 +243,7 @@ def questions_of(
         "mode": mode,
         "keep": args.keep,
         "stream": (streams if args.stream is None else args.stream) and not several,
-        "format": args.format or settings.format,
+        "format": _format(args.format or settings.format),
         "stable": args.stable or settings.stable,
     }
     if args.schema or args.attach or args.after or getattr(args, "continue"):
@@ -282,6 +283,15 @@ def variable_of(args: Namespace) -> str | None:
     if name is None or (name.isidentifier() and not keyword.iskeyword(name)):
         return name
     raise LLMCacheError(f"-o {name}: this is not a name for a variable", "Give one such as answer")
+
+
+def _format(name: str) -> str:
+    if name in FORMATS:
+        return name
+    raise LLMCacheError(
+        f"LLMCache.format cannot be {name!r}",
+        prompts.nearest(name, FORMATS) or f"Choose one of {', '.join(FORMATS)}",
+    )
 
 
 def _mode(args: Namespace) -> Mode | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,24 @@ def variables(namespace: Mapping[str, Any]) -> list[str]:
         for name, value in namespace.items()
         if not name.startswith("_") and isinstance(value, Runnable)
     ]
+
+
+def nameable(namespace: Mapping[str, Any], settings: LLMCache) -> Iterator[tuple[str, str, str]]:
+    """Yield what ``-m`` can name: its word, what it is, and ``ready`` or what it lacks."""
+    for name in variables(namespace):
+        yield name, f"your {type(namespace[name]).__name__}", "ready"
+    yield "demo", "canned answers, to try things", "ready"
+    missing = importlib.util.find_spec("llama_cpp") is None
+    yield "local", "a small model on this machine", "needs llama-cpp-python" if missing else "ready"
+    for provider, row in PROVIDERS.items():
+        word = f"{provider}:{settings.openai_model if provider == 'openai' else 'MODEL'}"
+        module = row.package.replace("-", "_")
+        if importlib.util.find_spec(module) is None:
+            yield word, row.package, f"%pip install {row.package}"
+        elif row.lacks_key and not (provider == "openai" and _is_addressed()):
+            yield word, row.package, f"set {row.keys[0]}"
+        else:
+            yield word, row.package, "ready"
 
 
 def _default(namespace: Mapping[str, Any], settings: LLMCache, *, replays: bool) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
@@ -73,7 +73,7 @@ class Argument:
     help: str
     metavar: str | None = None
     kind: str = ""
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

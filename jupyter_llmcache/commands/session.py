@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 REPLACED_NOTICE = "the notebook has set a {name} of its own, which is asked before this one"
 OFF_NOTICE = "set_llm_cache(None) turned LangChain's cache off; this one is asked in replay only"
 
+#: What one can do next without a cache, and with one.
+_STEPS = {
+    False: ("%llm_cache sqlite course.db", "%llm -m demo Tell me a joke", "%llm_cache -h"),
+    True: ("%llm_cache list", "%llm_cache export course.db", "%llm_cache -h"),
+}
+
 
 @dataclass(eq=False)
 class Session:
@@ -178,8 +184,8 @@ class Session:
         offline.release(self)
         patch.uninstall(self)
 
-    def status(self) -> CacheStatus:
-        """Return what is on, and what this session got out of it."""
+    def status(self, *, next_steps: bool = False) -> CacheStatus:
+        """Return what is on, what this session got out of it, and if wanted what to do next."""
         from .answer import CacheStatus
 
         store = self.cache.store if self.cache else None
@@ -195,6 +201,7 @@ class Session:
             stored=done.stored,
             saved_s=done.saved_s,
             notices=tuple(self._notices()),
+            next_steps=_STEPS[store is not None] if next_steps else (),
         )
 
     def _notices(self) -> Iterator[str]:

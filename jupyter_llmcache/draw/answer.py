@@ -6,17 +6,18 @@ page, and an answer that grows need not be drawn again from its beginning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..text import cut, format_count, settled, visible
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-Format = Literal["markdown", "text", "json", "code"]
+#: What stands behind ``-f``: a name of ``FORMATS``.
+Format = str
 #: One output, by media type.
 Bundle = dict[str, str]
 
@@ -35,7 +36,7 @@ def answer_bundles(text: str, drawn_as: Format) -> list[Bundle]:
         return [{"text/html": f"<div><em>{EMPTY}</em></div>", "text/plain": EMPTY}]
     if drawn_as == "markdown":
         return GrowingAnswer().bundles(text, ended=True)
-    return [{"text/html": _html(text, drawn_as), "text/plain": cut(visible(text))}]
+    return [{"text/html": FORMATS[drawn_as](text), "text/plain": cut(visible(text))}]
 
 
 def answer_html(text: str, drawn_as: Format) -> str:
@@ -43,18 +44,35 @@ def answer_html(text: str, drawn_as: Format) -> str:
     return "".join(bundle["text/html"] for bundle in answer_bundles(text, drawn_as))
 
 
-def _html(text: str, drawn_as: Format) -> str:
-    if drawn_as == "json":
-        from .json_tree import json_html
+def _markdown(text: str) -> str:
+    return answer_html(text, "markdown")
 
-        return json_html(text)
-    if drawn_as == "code":
-        from .markdown import code_answer_html
 
-        return code_answer_html(text)
+def _text(text: str) -> str:
     from .sanitize import text_html
 
     return text_html(text)
+
+
+def _json(text: str) -> str:
+    from .json_tree import json_html
+
+    return json_html(text)
+
+
+def _code(text: str) -> str:
+    from .markdown import code_answer_html
+
+    return code_answer_html(text)
+
+
+#: What makes safe HTML of an answer's text, by the name behind ``-f``; Markdown grows in parts.
+FORMATS: dict[str, Callable[[str], str]] = {
+    "markdown": _markdown,
+    "text": _text,
+    "json": _json,
+    "code": _code,
+}
 
 
 class GrowingAnswer:

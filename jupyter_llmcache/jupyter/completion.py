@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -120,9 +120,30 @@ def _values(
         return list(_paths(fragment))
     if argument.kind == "key":
         return ["last", *_keys(fragment, session)]
-    if argument.kind == "variable":
-        return _names(namespace)
+    if argument.kind in _FITS:
+        prefix = fragment[: fragment.rfind("=") + 1] if argument.kind == "items" else ""
+        fitting = [name for name in _names(namespace) if _FITS[argument.kind](namespace[name])]
+        found = [prefix + name for name in fitting]
+        return [*found, *(_paths(fragment) if argument.kind == "attachment" else ())]
     return list(argument.choices)
+
+
+def _is_schema(value: Any) -> bool:
+    made = ("model_json_schema", "__dataclass_fields__", "__total__")
+    is_class = isinstance(value, type) and any(hasattr(value, name) for name in made)
+    return is_class or (isinstance(value, dict) and "properties" in value)
+
+
+#: Whether a variable is of the kind that a flag takes.
+_FITS: Mapping[str, Callable[[Any], bool]] = {
+    "variable": lambda _: True,
+    "items": lambda value: isinstance(value, (list, tuple, dict)) or hasattr(value, "iterrows"),
+    "answer": lambda value: hasattr(value, "messages") or isinstance(value, list),
+    "schema": _is_schema,
+    "attachment": lambda value: (
+        isinstance(value, bytes) or any(hasattr(value, n) for n in ("savefig", "save", "_mimetype"))
+    ),
+}
 
 
 def _models(fragment: str, namespace: Mapping[str, Any], session: Session) -> Iterator[str]:

@@ -59,7 +59,7 @@ class LLMCacheMagics:
         """Choose the cache that model calls go through, see what it did, and manage it."""
         word = next(words(line), None)
         if word is None:
-            return self.session.status()
+            return self.session.status(next_steps=True)
         if word.text in ("-h", "--help"):
             return cache_parser().read(["-h"])
         known = subcommands("notebook")

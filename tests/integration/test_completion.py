@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ def tab(shell):
     """Return what TAB offers at the end of a cell, and what it would replace."""
     shell.run("%load_ext jupyter_llmcache")
     shell.user_ns.update(gpt=Demo(), greeting="hi", _hidden=1)
+    shell.user_ns.update(letters=["a"], Shape=dataclasses.make_dataclass("Shape", ["x"]))
+    shell.user_ns.update(picture=b"", lemon=3)
     session = shell._jupyter_llmcache.session
 
     def offered(cell):
@@ -49,6 +52,12 @@ def tab(shell):
         ("%llm_cache sqlite cou", "cou", {"course.db", "courses/"}),
         ("%llm_cache sqlite courses/", "courses/", {"courses/one.db"}),
         ("%llm_cache use gr", "gr", {"greeting"}),
+        ("%llm --each le", "le", {"letters"}),
+        ("%llm --each topic=le", "topic=le", {"topic=letters"}),
+        ("%llm --schema S", "S", {"Shape"}),
+        ("%llm --attach pi", "pi", {"picture"}),
+        ("%llm --attach cou", "cou", {"course.db"}),
+        ("%llm --samples 2 --jo", "--jo", {"--jobs"}),
         ("%llm -m local:cou", "local:cou", {"local:courses/"}),
     ],
 )

@@ -192,3 +192,27 @@ def test_an_environment_in_replay_sends_nothing_from_the_first_cell(shell, monke
     run = shell.run("llm.invoke('hello')", check=False)
     assert "replay" in str(run.error)
     assert "%llm_cache sqlite" in str(run.error)
+
+
+def test_reloading_keeps_cache_and_mode(shell):
+    """%reload_ext keeps the cache that is on, what it holds, and the mode."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache memory\n%llm -m demo -p sleep=0 hi")
+    shell.run("%llm_cache mode replay\n%reload_ext jupyter_llmcache")
+    status = shell.run("%llm_cache").value
+    assert (status.backend, status.entries, status.mode) == ("memory", 1, "replay")
+    assert shell.run("%llm -m demo -p sleep=0 hi").value.cached
+    shell.run("%unload_ext jupyter_llmcache")
+    assert get_llm_cache() is None
+    assert modes.current_mode() == "auto"
+
+
+def test_unloading_survives_other_code(shell):
+    """Where other code has taken our hooks away, unloading still gives back all the rest."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache memory")
+    shell.Completer.custom_matchers.clear()
+    shell.input_transformers_cleanup.clear()
+    shell.events.callbacks["post_run_cell"].clear()
+    shell.configurables.clear()
+    run = shell.run("%unload_ext jupyter_llmcache")
+    assert (run.error, run.stderr) == (None, "")
+    assert get_llm_cache() is None

@@ -217,6 +217,7 @@ def run_with_interrupts(notebook, server, size, rng):
         assert isinstance(run.error, KeyboardInterrupt), run.error
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # one is lost
 @pytest.mark.parametrize("seed", [1, 2])
 def test_an_interrupted_grid_goes_on(notebook, openai_server, seed):
     """Interrupted at random moments, each request is paid once and no answer is lost."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
+import threading
+
 import pytest
 from IPython.core.error import UsageError
 
 from jupyter_llmcache.errors import LLMCacheError, ReplayMissError
+from tests.servers.base import Failure
 
 
 @pytest.fixture
@@ -294,3 +298,98 @@ def test_dollar_and_brace_in_a_flag_line(notebook, openai_server):
     notebook.run("x = 'expanded'")
     notebook.run("%llm -s '$x {x}' $x {x}")
     assert [m["content"] for m in openai_server.bodies[0]["messages"]] == ["$x {x}", "$x {x}"]
+
+
+# --- what a notebook has beside its variables ---
+
+
+def test_inputs_outputs_and_the_last_error(notebook, openai_server, monkeypatch):
+    """{{In[n]}}, {{Out[n]}} and {{Err}} stand in a prompt, secrets out."""
+    monkeypatch.setenv("MY_TOKEN", "hush-hush-hush")
+    run = notebook.run("%llm {{Err}}", check=False)
+    assert "{{Err}}: nothing has failed yet" in str(run.error)
+    notebook.run("40 + 2")
+    number = len(notebook.user_ns["In"]) - 1
+    notebook.run("import os\nraise ValueError('my ' + os.environ['MY_TOKEN'])", check=False)
+    notebook.run(f"%llm {{{{In[{number}]}}}} {{{{Out[{number}]}}}} {{{{Err}}}} what is wrong?")
+    sent = openai_server.bodies[-1]["messages"][0]["content"]
+    assert sent.startswith("40 + 2 42 Traceback")
+    assert sent.endswith("ValueError: my … what is wrong?")
+    assert "hush" not in sent
+    notebook.run("Err = 'mine'\n%llm {{Err}}")
+    assert openai_server.bodies[-1]["messages"][0]["content"] == "mine"
+
+
+def test_code_goes_into_the_next_cell(notebook, openai_server):
+    """-f code --next puts the answer's code into a new cell below, and runs nothing."""
+    openai_server.reply = lambda _: "Here:\n\n```python\nprint(1)\n```"
+    notebook.run("%llm -f code --next write it")
+    assert notebook.rl_next_input == "print(1)\n"
+
+
+def test_the_status_says_what_to_do_next(notebook):
+    """A bare %llm_cache says three things to do next, without a cache and with one."""
+    assert len(notebook.run("%llm_cache").value.next_steps) == 3
+    assert "%llm -m demo" in notebook.run("%llm_cache").seen
+    notebook.run("%llm_cache memory")
+    assert "%llm_cache export" in notebook.run("%llm_cache").seen
+    assert "%llm_cache export" not in notebook.run("%llm_cache mode auto").seen
+
+
+def test_models_tells_what_can_be_named(notebook, monkeypatch):
+    """%llm_cache models lists variables, demo and providers, and which of them lack a key."""
+    from jupyter_llmcache.commands.demo import Demo
+
+    notebook.user_ns["mine"] = Demo()
+    states = {row[0]: row[2] for row in notebook.run("%llm_cache models").value}
+    assert states["mine"] == states["demo"] == states["openai:gpt-4o-mini"] == "ready"
+    assert states["anthropic:MODEL"] == "set ANTHROPIC_API_KEY"
+    assert states["groq:MODEL"] == "%pip install langchain-groq"
+
+
+def test_a_path_may_be_a_variable(notebook, tmp_path):
+    """A path that is nothing but {{name}} is the variable's value."""
+    notebook.user_ns["where"] = tmp_path / "by name.db"
+    assert notebook.run("%llm_cache sqlite {{where}}").value.location.endswith("by name.db")
+
+
+def test_memory_keeps_what_it_holds(notebook, openai_server):
+    """%llm_cache memory again, also after off and another cache, keeps the answers; --new not."""
+    notebook.run("%llm_cache memory\n%llm hi")
+    notebook.run("%llm_cache memory")
+    assert notebook.run("%llm hi").value.cached
+    notebook.run("%llm_cache off\n%llm_cache sqlite x.db\n%llm_cache memory --max-entries 5")
+    assert notebook.run("%llm hi").value.cached
+    assert len(openai_server.requests) == 1
+    notebook.run("%llm_cache memory --new")
+    assert not notebook.run("%llm hi").value.cached
+
+
+# --- streams ---
+
+
+def test_streams_tell_their_tokens(notebook, openai_server):
+    """A stream behind a base URL asks for its tokens; a server that refuses is asked without."""
+    answer = notebook.run("%%llm\nhi").value
+    assert answer.usage["total_tokens"] > 0
+    assert openai_server.bodies[-1]["stream_options"] == {"include_usage": True}
+    refusal = Failure(400, {"error": {"message": "unknown field stream_options"}})
+    openai_server.fail(refusal, times=1)
+    assert notebook.run("%%llm\nho").value.text
+    assert "stream_options" not in openai_server.bodies[-1]
+
+
+def test_a_stopped_stream_keeps_what_came(notebook, openai_server):
+    """Stopping by hand is one line; what had come is _ and stands on the page."""
+    openai_server.reply = lambda _: "word " * 50
+    openai_server.tokens_per_s = 10
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    run = notebook.run("%%llm -o x\nhi", check=False)
+    timer.join()
+    assert isinstance(run.error, KeyboardInterrupt)
+    assert notebook.user_ns["_"].text.startswith("word word")
+    assert notebook.user_ns["x"] is notebook.user_ns["_"]
+    assert any(text.startswith("word word") for text in run.texts)
+    assert "stopped by hand after" in run.stdout
+    assert len(run.stdout.strip().splitlines()) == 1

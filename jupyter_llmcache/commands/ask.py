@@ -168,11 +168,20 @@ def ask(question: Question) -> Answer:
 
 def preview(question: Question) -> PromptPreview:
     """Return the messages of the first model call that ``question`` would make; send nothing."""
+    return _previewed(first_call(question))
+
+
+def first_call(question: Question) -> OpenCall:
+    """Return the first model call that ``question`` would make; send nothing.
+
+    Raises:
+        LLMCacheError: It makes none.
+    """
     with _circumstances(question), previewing():
         try:
             question.model.invoke(_payload(question))
         except Previewed as stopped:
-            return _previewed(stopped.call)
+            return stopped.call
     raise LLMCacheError(f"{question.label} calls no model", "There is nothing to show")
 
 

@@ -20,7 +20,7 @@ from ..ledger import LEDGER
 from ..text import Printed, format_count, one_line, token_counts
 from . import prompts
 from .answer import Answer
-from .ask import Interrupted, Question, UnfitError, ask, preview
+from .ask import Interrupted, Question, UnfitError, ask, first_call
 from .faults import status_of
 
 #: How often one question is asked again after "too many requests".
@@ -149,11 +149,15 @@ def check_price(questions: Sequence[Question], max_paid: int) -> None:
     """
     if len(questions) <= max_paid:
         return
-    paid = [question for question in questions if _is_paid(question)]
+    paid = [
+        question
+        for question in questions
+        if question.mode != "replay"
+        and (question.mode in ("refresh", "bypass") or not _is_held(question))
+    ]
     if len(paid) <= max_paid:
         return
-    guessed = [_Guess(question) for question in paid]
-    money = pricing.format_usd(pricing.total_usd(guessed))
+    money = pricing.format_usd(pricing.total_usd([_Guess(question) for question in paid]))
     about = f" for about {money}" if money else ""
     raise LLMCacheError(
         f"{format_count(len(paid), 'call')} would be paid{about}, and {max_paid} are allowed",
@@ -161,15 +165,13 @@ def check_price(questions: Sequence[Question], max_paid: int) -> None:
     )
 
 
-def _is_paid(question: Question) -> bool:
-    if question.mode in ("refresh", "bypass"):
-        return True
-    if question.mode == "replay":
-        return False
+def _is_held(question: Question) -> bool:
+    """Return whether the first call of ``question`` is in the cache."""
     try:
-        return not preview(question).cached
+        call = first_call(question)
     except LLMCacheError:
-        return True
+        return False
+    return call.request is not None and call.place.holds(call.request)
 
 
 class _Guess:

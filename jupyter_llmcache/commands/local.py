@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -13,14 +13,10 @@ from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    BaseMessage,
-    convert_to_openai_messages,
-)
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from ..errors import LLMCacheError
 from ..text import format_bytes
@@ -70,15 +66,7 @@ class Local(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain's signature
         **kwargs: Any,
     ) -> ChatResult:
-        with _turn():
-            answer = self._ask(_weights(self), messages, stop, kwargs, stream=False)
-        choice, usage = answer["choices"][0], answer["usage"]
-        message = AIMessage(
-            choice["message"]["content"] or "",
-            usage_metadata=_usage(usage["prompt_tokens"], usage["completion_tokens"]),
-            response_metadata=self._metadata(choice["finish_reason"]),
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        return generate_from_stream(self._stream(messages, stop, **kwargs))
 
     def _stream(
         self,
@@ -87,53 +75,28 @@ class Local(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        asked = {name: getattr(self, name) for name in _PARAMETERS} | kwargs
         with _turn():
-            for message in self._chunks(messages, stop, kwargs):
-                chunk = ChatGenerationChunk(message=message)
+            weights, given = _weights(self), 0
+            for event in weights.create_chat_completion(
+                convert_to_openai_messages(messages), stop=stop or [], stream=True, **asked
+            ):
+                # llama.cpp tells no usage in a stream; at its first event it has read the prompt.
+                given = given or weights.n_tokens
+                choice = event["choices"][0]
+                chunk = AIMessageChunk(content=choice["delta"].get("content") or "")
+                if finish := choice["finish_reason"]:
+                    # The last token of an answer that is cut is not read again.
+                    made = weights.n_tokens - given + (finish == "length")
+                    chunk.usage_metadata = UsageMetadata(
+                        input_tokens=given, output_tokens=made, total_tokens=given + made
+                    )
+                    chunk.response_metadata = {"model_name": self.model, "finish_reason": finish}
+                    chunk.chunk_position = "last"
+                generation = ChatGenerationChunk(message=chunk)
                 if run_manager:
-                    run_manager.on_llm_new_token(str(message.text), chunk=chunk)
-                yield chunk
-
-    def _chunks(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> Iterator[AIMessageChunk]:
-        weights = _weights(self)
-        given = 0
-        for event in self._ask(weights, messages, stop, kwargs, stream=True):
-            # llama.cpp tells no usage in a stream; at its first event it has read the prompt only.
-            given = given or weights.n_tokens
-            choice = event["choices"][0]
-            text, finish = choice["delta"].get("content") or "", choice["finish_reason"]
-            if finish is None:
-                yield AIMessageChunk(content=text)
-                continue
-            made = weights.n_tokens - given + (finish == "length")  # the last one is not read again
-            yield AIMessageChunk(
-                content=text,
-                usage_metadata=_usage(given, made),
-                response_metadata=self._metadata(finish),
-                chunk_position="last",
-            )
-
-    def _metadata(self, finish_reason: str) -> dict[str, Any]:
-        return {"model_name": self.model, "finish_reason": finish_reason}
-
-    def _ask(
-        self,
-        weights: Any,
-        messages: Sequence[BaseMessage],
-        stop: list[str] | None,
-        kwargs: Mapping[str, Any],
-        *,
-        stream: bool,
-    ) -> Any:
-        parameters = {name: getattr(self, name) for name in _PARAMETERS}
-        return weights.create_chat_completion(
-            messages=convert_to_openai_messages(messages),
-            stop=stop or [],
-            stream=stream,
-            **{**parameters, **kwargs},
-        )
+                    run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
+                yield generation
 
 
 def local_model(path: str = "") -> Local:
@@ -209,7 +172,3 @@ def _weights(local: Local) -> Any:
         # Left to the interpreter's end, llama.cpp would find half of itself gone.
         atexit.register(_loaded[local.digest].close)
     return _loaded[local.digest]
-
-
-def _usage(given: int, made: int) -> UsageMetadata:
-    return UsageMetadata(input_tokens=given, output_tokens=made, total_tokens=given + made)

@@ -20,7 +20,11 @@ from .models import Chosen, fields_of
 #: A longer item is named by its key, label or number.
 _SHORT_CHARS = 40
 #: What is no parameter of a model, and the flag for it.
-_NOT_VARIED = {"system": "-s, with {{name}} and --each", "stop": "-p stop=..."}
+_NOT_VARIED = {
+    "model": "-m, more than once",
+    "system": "-s, with {{name}} and --each",
+    "stop": "-p stop=...",
+}
 
 
 class Item(NamedTuple):

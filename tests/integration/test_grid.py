@@ -132,6 +132,7 @@ WRONG_USES = [
     ("-m a --vary temperature", "'temperature' is not of the form NAME=VALUE"),
     ("-m a --vary temperature=0,", "a value is missing"),
     ("-m a --vary temprature=0,1", "Did you mean 'temperature'?"),
+    ("-m a --vary model=x,y", "--vary model: not a parameter. Give it by -m, more than once"),
     ("-m a --vary system=x,y", "--vary system: not a parameter. Give it by -s"),
     ("-m a --vary stop=x,y", "--vary stop: not a parameter. Give it by -p stop="),
     ("-m a -t 1 --vary temperature=0,1", "temperature is given by --vary and by -t or -p"),
@@ -218,7 +219,9 @@ def run_with_interrupts(notebook, server, size, rng):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # one is lost
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    "seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 50))]
+)
 def test_an_interrupted_grid_goes_on(notebook, openai_server, seed):
     """Interrupted at random moments, each request is paid once and no answer is lost."""
     openai_server.delay_s = 0.02

@@ -64,6 +64,15 @@ def test_quickstart_shows_fresh_then_cached(kernel_folder):
     assert "demo" in shown[2]
 
 
+def test_experiments_are_paid_once(kernel_folder):
+    """A second run of the experiments asks nothing again: every answer comes from the file."""
+    first, again = (execute(NOTEBOOKS / "experiments.ipynb", kernel_folder) for _ in range(2))
+    assert "12 fresh" in texts(first)[-1]
+    assert "12 cached" in texts(again)[-1]
+    assert "fresh" not in texts(again)[-1]
+    assert "6 answers · 6 cached" in "".join(texts(again))
+
+
 @pytest.mark.parametrize("name", GUIDES)
 def test_guide_against_a_real_model(name, kernel_folder, local_model, monkeypatch):
     """The guide shows fresh answers of a real model, then cached ones, also after a restart."""

@@ -11,9 +11,8 @@ from .codec import (
     recorded_versions,
     recording_versions,
     unpack,
-    usage_of,
 )
-from .verdict import Verdict, verdict
+from .verdict import Verdict, usage_of, verdict
 
 __all__ = [
     "MAX_ANSWER_BYTES",

@@ -47,9 +47,9 @@ _MARK_TEXT = f'"{_MARK}"'.encode()
 PARSED = "parsed"
 
 #: A chunk, which a stream adds up to, is kept as the whole that it is.
-_CHAT_CLASSES = (ChatGeneration, ChatGenerationChunk)
-_TEXT_CLASSES = (Generation, GenerationChunk)
-_MESSAGE_CLASSES = (AIMessage, AIMessageChunk)
+_CHATS = (ChatGeneration, ChatGenerationChunk)
+_TEXTS = (Generation, GenerationChunk)
+_MESSAGES = (AIMessage, AIMessageChunk)
 #: Names that stand for something else than additional data when a message is made.
 _NO_EXTRAS = frozenset({*AIMessageChunk.model_fields, "content_blocks"})
 _USAGE_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
@@ -59,11 +59,7 @@ _OWN_DISTRIBUTIONS = ("jupyter_llmcache", "langchain-core")
 
 
 class NotStorableError(Exception):
-    """An answer that cannot be kept exactly as it is, and so must not be stored.
-
-    Args:
-        reason: A few words for the annotation, as in ``generation_info holds a ndarray``.
-    """
+    """An answer that cannot be kept exactly as it is; ``reason`` says why in a few words."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -146,18 +142,6 @@ def recorded_versions(answer: bytes) -> dict[str, str]:
     return versions
 
 
-def usage_of(generations: Sequence[Generation]) -> dict[str, Any] | None:
-    """Return LangChain's ``usage_metadata`` of an answer; None where the provider told none.
-
-    Providers that give several generations tell the usage of all of them in each.
-    """
-    for generation in generations:
-        usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
-        if usage:
-            return dict(usage)
-    return None
-
-
 def _load_answer(answer: bytes) -> dict[str, Any]:
     data = load(answer)
     if not isinstance(data, dict) or type(data.get("format")) is not int:
@@ -178,9 +162,9 @@ def _load_answer(answer: bytes) -> dict[str, Any]:
 
 def _pack(generation: Generation) -> dict[str, Any]:
     packed: dict[str, Any] = {}
-    if isinstance(generation, ChatGeneration) and type(generation) in _CHAT_CLASSES:
+    if isinstance(generation, _CHATS) and type(generation) in _CHATS:
         packed["message"] = _pack_message(generation.message)
-    elif type(generation) in _TEXT_CLASSES:
+    elif type(generation) in _TEXTS:
         packed["text"] = _plain(generation.text, "text")
     else:
         raise NotStorableError(f"a generation of class {type(generation).__name__}")
@@ -190,7 +174,7 @@ def _pack(generation: Generation) -> dict[str, Any]:
 
 
 def _pack_message(message: Any) -> dict[str, Any]:
-    if type(message) not in _MESSAGE_CLASSES:
+    if type(message) not in _MESSAGES:
         raise NotStorableError(f"a message of class {type(message).__name__}")
     fields = {name: getattr(message, name) for name in _FIELDS}
     fields["extra"] = message.model_extra
@@ -400,8 +384,7 @@ def _dump(data: Any) -> bytes:
 def load(text: bytes) -> Any:
     """Return the data of a JSON text in UTF-8, with what ``_plain`` marked as it was.
 
-    Raises:
-        DamagedEntryError: It is not JSON, too large, nests too deep, or holds wrong marks.
+    Raises DamagedEntryError where it is not JSON, too large or too deep, or holds wrong marks.
     """
     if len(text) > MAX_ANSWER_BYTES:
         raise damaged("it is too large")

@@ -1,4 +1,4 @@
-"""Whether an answer is good enough to keep, from what its provider says of how it ended."""
+"""What a provider says of its answer: how it ended, if it is good to keep, its usage."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ class Verdict(NamedTuple):
 
     reason: str | None
     note: str | None
+
+
+def usage_of(generations: Sequence[Generation]) -> dict[str, Any] | None:
+    """Return LangChain's ``usage_metadata`` of an answer; None where the provider told none.
+
+    Providers that give several generations tell the usage of all of them in each.
+    """
+    for generation in generations:
+        usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+        if usage:
+            return dict(usage)
+    return None
 
 
 def verdict(generations: Sequence[Generation], *, max_tokens_given: bool) -> Verdict:

@@ -6,14 +6,13 @@ messages (or one text) as JSON text. Any JSON is compared; nothing of LangChain 
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..text import json_or_text
-from .causes import likely_cause
+from .texts import common_prefix, likely_cause, similarity
 
 #: Values up to this many characters are shown whole.
 SHOWN_CHARS = 48
@@ -27,8 +26,6 @@ _GROUPS = frozenset({"parameters", "params", "extras", "fields"})
 _COSTS = {"model": 3.0, "provider": 3.0, "class": 2.0, "schema": 0.1, "endpoint": 0.8}
 #: What two texts without anything in common put between two requests.
 _TEXT_COST = 4.0
-#: How much of the differing parts of two texts is compared word by word.
-_COMPARED_WORDS, _COMPARED_CHARS = 100, 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,60 +85,6 @@ def description_differences(description: str, other: str) -> list[Difference]:
     return _or_spelling(
         _differences("", json_or_text(description), json_or_text(other)), "description"
     )
-
-
-def shared_part(text: str, other: str) -> float:
-    """Return how much of two texts is the same beginning and the same end, from 0 to 1."""
-    longer = max(len(text), len(other))
-    return sum(_shared_ends(text, other)) / longer if longer else 1.0
-
-
-def similarity(text: str, other: str) -> float:
-    """Return how alike two texts are, from 0 to 1: the same ends, and words in between."""
-    shared = shared_part(text, other)
-    head, tail = _shared_ends(text, other)
-    words = _words(text[head : len(text) - tail])
-    other_words = _words(other[head : len(other) - tail])
-    if not (words and other_words):
-        return shared
-    alike = difflib.SequenceMatcher(None, words, other_words, autojunk=False).ratio()
-    return shared + (1 - shared) * alike
-
-
-def _shared_ends(text: str, other: str) -> tuple[int, int]:
-    if text == other:
-        return len(text), 0
-    head = common_prefix(text, other)
-    return head, _common_suffix(text, other, head)
-
-
-def _words(text: str) -> list[str]:
-    return text[:_COMPARED_CHARS].split()[:_COMPARED_WORDS]
-
-
-def common_prefix(text: str, other: str) -> int:
-    """Return how many characters two texts have in common at their beginning."""
-    low, high = 0, min(len(text), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if text[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _common_suffix(text: str, other: str, head: int) -> int:
-    low, high = 0, min(len(text), len(other)) - head
-    ends = len(text), len(other)
-    while low < high:
-        middle = (low + high + 1) // 2
-        one, two = (end - middle for end in ends)
-        if text[one : ends[0] - low] == other[two : ends[1] - low]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _or_spelling(found: Iterator[Difference], what: str) -> list[Difference]:

@@ -1,7 +1,8 @@
-"""Why two texts differ that were meant to be the same: what usually changes from run to run."""
+"""How much two texts have in common, and what probably made the one of the other."""
 
 from __future__ import annotations
 
+import difflib
 import re
 
 #: What is written anew at each run, by what a person calls it. The order counts: a uuid holds
@@ -29,6 +30,62 @@ _PAIR = re.compile(r"['\"]\w+['\"]\s*:")
 _MAX_CHARS = 20_000
 #: Shorter pieces are words that a person changed, not passages that a retriever found.
 _PASSAGE_CHARS = 80
+#: How much of the differing parts of two texts is compared word by word.
+_COMPARED_WORDS, _COMPARED_CHARS = 100, 2_000
+
+
+def shared_part(text: str, other: str) -> float:
+    """Return how much of two texts is the same beginning and the same end, from 0 to 1."""
+    longer = max(len(text), len(other))
+    return sum(_shared_ends(text, other)) / longer if longer else 1.0
+
+
+def similarity(text: str, other: str) -> float:
+    """Return how alike two texts are, from 0 to 1: the same ends, and words in between."""
+    shared = shared_part(text, other)
+    head, tail = _shared_ends(text, other)
+    words = _words(text[head : len(text) - tail])
+    other_words = _words(other[head : len(other) - tail])
+    if not (words and other_words):
+        return shared
+    alike = difflib.SequenceMatcher(None, words, other_words, autojunk=False).ratio()
+    return shared + (1 - shared) * alike
+
+
+def _shared_ends(text: str, other: str) -> tuple[int, int]:
+    if text == other:
+        return len(text), 0
+    head = common_prefix(text, other)
+    return head, _common_suffix(text, other, head)
+
+
+def _words(text: str) -> list[str]:
+    return text[:_COMPARED_CHARS].split()[:_COMPARED_WORDS]
+
+
+def common_prefix(text: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    low, high = 0, min(len(text), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _common_suffix(text: str, other: str, head: int) -> int:
+    low, high = 0, min(len(text), len(other)) - head
+    ends = len(text), len(other)
+    while low < high:
+        middle = (low + high + 1) // 2
+        one, two = (end - middle for end in ends)
+        if text[one : ends[0] - low] == other[two : ends[1] - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def likely_cause(one: str, other: str) -> str | None:

@@ -503,7 +503,7 @@ ROWS: tuple[Provider, ...] = (
         addresses=("NVIDIA_BASE_URL",),
         endpoint_fields=("base_url",),
         usual_endpoint="https://integrate.api.nvidia.com/v1",
-        clients=("_client",),
+        clients=("_client", "_async_client"),
         ends=_ends(cut="length"),
     ),
     # Named by -m, and described as any class without a row of its own.

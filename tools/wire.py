@@ -44,7 +44,8 @@ package, rows = sys.argv[1], []
 for subject in SUBJECTS[package]:
     report = sweep(subject, server)
     reasons = sorted({reason_for(what) or "NONE" for what in report.needless})
-    for each in [*report.collisions, *report.refused]:
+    unread = [what for what in report.needless if reason_for(what) is None]
+    for each in [*report.collisions, *report.refused, *unread]:
         print(subject.name, each, file=sys.stderr)
     rows.append([subject.name, f"{package} {version(package)}", report.pairs,
                  len(report.collisions) + len(report.refused), len(report.needless), reasons])

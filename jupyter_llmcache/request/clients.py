@@ -39,17 +39,10 @@ _BELOW = (
     "sdk_configuration.async_client",
 )
 
-#: What makes the header ``Authorization`` and nothing else.
-_LOGINS = frozenset({"BasicAuth", "DigestAuth", "NetRCAuth"})
-
 #: Functions that give a credential.
 _CREDENTIALS = frozenset(
     {"_api_key_provider", "_azure_ad_token_provider", "api_key", "azure_ad_token_provider"}
 )
-
-#: Ways to send that only carry.
-_CARRIERS = frozenset({"HTTPTransport", "AsyncHTTPTransport"})
-
 
 #: What of a client's attributes is read.
 _READ = (
@@ -120,11 +113,10 @@ class Client:
         for each in hooks.values():
             self._keep(each)
         self._note("hooks", [hook for each in hooks.values() for hook in each] or None)
-        if (auth := fields.get("_auth")) and type(auth).__name__ not in _LOGINS:
-            self._note("auth", _opened(auth))
+        self._note("auth", _own_part(fields.get("_auth")))
         transports = [fields["_transport"], *(fields.get("_mounts") or {}).values()]
-        ways = [_opened(t) for t in transports if t and type(t).__name__ not in _CARRIERS]
-        self._note("transports", ways or None)
+        own = [part for each in transports if (part := _own_part(each)) is not None]
+        self._note("transports", own or None)
         jar = getattr(getattr(fields.get("_cookies"), "jar", None), "_cookies", {})
         # A server's cookies have its domain; those without were given by the user.
         given = {n: c.value for path in jar.get("", {}).values() for n, c in path.items()}
@@ -158,9 +150,15 @@ def _is_users(value: Any) -> bool:
     return isinstance(value, partial) or is_own(value if is_function else type(value))
 
 
-def _opened(value: Any) -> Any:
-    """Return an object of a library as its class's name and what it holds."""
-    return value if is_own(type(value)) else [type(value).__name__, dict(vars(value))]
+def _own_part(value: Any) -> Any:
+    """Return an object of the user's as it is, of a library's what of the user's it holds.
+
+    A library's transport carries, and its way to log in makes credentials; neither is state.
+    """
+    if is_own(type(value)):
+        return value
+    own = {name: held for name, held in getattr(value, "__dict__", {}).items() if _is_users(held)}
+    return [type(value).__name__, own] if own else None
 
 
 def _beside_library(client: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import marshal
 import operator
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -82,7 +84,8 @@ def describe_model(
     """
     known = _memory.get(id(model))
     if known is None or not known.holds(model):
-        known = _Known(model)
+        with _reading(model):
+            known = _Known(model)
         if known.is_lasting:
             _memory[id(model)] = known
     return known.describe(model, stop, kwargs, schema)
@@ -131,7 +134,8 @@ class _Known:
         raw = _marshalled([schema, given]) if self.is_lasting else None
         if raw is not None and (found := self._descriptions.get(raw)) is not None:
             return found
-        made = _describe(model, self.state, given, schema)
+        with _reading(model):
+            made = _describe(model, self.state, given, schema)
         # Objects that hold bytes are marshalled like bytes, and must not be taken for them.
         if raw is not None and BYTES_TAG not in made.text:
             if len(self._descriptions) >= _MAX_CALLS:
@@ -141,6 +145,19 @@ class _Known:
 
 
 _memory: dict[int, _Known] = {}
+
+#: The models that are being read now.
+_inside: ContextVar[frozenset[int]] = ContextVar("llmcache_inside", default=frozenset())
+
+
+@contextmanager
+def _reading(model: Any) -> Iterator[None]:
+    token = _inside.set(_inside.get() | {id(model)})
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
 
 _NONE: Mapping[str, Any] = {}
 
@@ -398,5 +415,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
 
 
 def _describe_nested(model: Any) -> Any:
+    if id(model) in _inside.get():
+        return "itself"  # as a function that was put over one of its methods holds it
     described = json.loads(describe_model(model, None, {}, 0).text)
     return {name: value for name, value in described.items() if name != "schema"}

@@ -17,6 +17,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter
 
 from .canonical import TAG, Canon, IndescribableError, dump, sorted_items, text_digest
+from .clients import Client, is_client
 from .hidden import (
     header_name,
     headers_shown,
@@ -139,6 +140,10 @@ class Values(Canon):
             return self.from_dict(_set_fields(vars(value)))
         if isinstance(value, _CALLABLES) or is_own(type(value)):
             return self.code(value)
+        if is_client(value):
+            client = Client(value)
+            headers = headers_shown(client.headers, self._make[1])
+            return [str(client.address), headers, query_shown(client.query)]
         return super().other(value)
 
     def careful(self) -> Values:

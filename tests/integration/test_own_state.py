@@ -1,0 +1,316 @@
+"""What a user's classes and clients hold and do, over real HTTP: never another's answer."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import httpx2
+import pytest
+from langchain_core.globals import set_llm_cache
+from langchain_core.messages import SystemMessage
+from langchain_openai import ChatOpenAI
+
+from jupyter_llmcache import MemoryCache, calls
+from tests.servers.openai import OpenAIServer
+
+NO_KEY = "answers by code of its own; give it cache_key()"
+
+
+class Persona(ChatOpenAI):
+    """Puts a system text that it was made with before the messages."""
+
+    def __init__(self, persona: str, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._persona = persona
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        return super()._generate(
+            [SystemMessage(f"You are {self._persona}."), *messages], stop, run_manager, **kwargs
+        )
+
+
+class Warmer(ChatOpenAI):
+    """Asks at a higher temperature each time."""
+
+    _asked: int = 0
+
+    def _get_request_payload(self, input_, *, stop=None, **kwargs):
+        self._asked += 1
+        return super()._get_request_payload(input_, stop=stop, temperature=self._asked / 10)
+
+
+class FromEnvironment(ChatOpenAI):
+    """Reads its tone when it is asked."""
+
+    def _get_request_payload(self, input_, *, stop=None, **kwargs):
+        tone = os.environ.get("TEST_TONE", "")
+        return super()._get_request_payload(input_, stop=stop, **kwargs, user=tone)
+
+
+class FromFile(ChatOpenAI):
+    """Reads its rules from a file when it is asked."""
+
+    rules: str = ""
+
+    def _get_request_payload(self, input_, *, stop=None, **kwargs):
+        with open(self.rules, encoding="utf-8") as file:  # noqa: PTH123  # as a notebook writes it
+            return super()._get_request_payload(input_, stop=stop, **kwargs, user=file.read())
+
+
+class Keeper(ChatOpenAI):
+    """Keeps documents and sends them along."""
+
+    def __init__(self, documents: list[str], **fields: Any) -> None:
+        super().__init__(**fields)
+        self._documents = documents
+
+    @property
+    def _default_params(self) -> dict[str, Any]:
+        return {**super()._default_params, "extra_body": {"documents": self._documents}}
+
+
+class KeyedPersona(Persona):
+    def cache_key(self):
+        return [self._persona]
+
+
+class KeyedWarmer(Warmer):
+    def cache_key(self):
+        return self._asked
+
+
+class KeyedFromEnvironment(FromEnvironment):
+    def cache_key(self):
+        return os.environ.get("TEST_TONE", "")
+
+
+class KeyedFromFile(FromFile):
+    def cache_key(self):
+        with open(self.rules, encoding="utf-8") as file:  # noqa: PTH123  # as above
+            return file.read()
+
+
+class KeyedKeeper(Keeper):
+    def cache_key(self):
+        return self._documents
+
+
+class Tuned(ChatOpenAI):
+    """Only sets fields."""
+
+    temperature: float | None = 0.5
+
+
+@pytest.fixture
+def server():
+    with OpenAIServer() as running:
+        set_llm_cache(MemoryCache())
+        yield running
+        set_llm_cache(None)
+
+
+@pytest.fixture
+def fields(server) -> dict[str, Any]:
+    return {"model": "gpt-x", "api_key": "k", "base_url": server.url, "max_retries": 0}
+
+
+def asked(server: OpenAIServer, *models: Any) -> tuple[list[str], int]:
+    """Ask each the same; return what became of the calls, and how many requests were sent."""
+    before, mark = len(server.requests), len(calls())
+    for model in models:
+        model.invoke("Who are you?")
+    return [call.kind for call in calls()[mark:]], len(server.requests) - before
+
+
+@pytest.fixture
+def ways(fields, tmp_path, monkeypatch):
+    """Two states of each kind of class: how to make one, given the class and the state."""
+    file = tmp_path / "rules.txt"
+
+    def persona(cls, state):
+        return cls(f"a {state}", **fields)
+
+    def warmer(cls, state):
+        made = cls(**fields)
+        made._asked = len(state)
+        return made
+
+    def environment(cls, state):
+        monkeypatch.setenv("TEST_TONE", state)
+        return cls(**fields)
+
+    def read(cls, state):
+        file.write_text(state)
+        return cls(rules=str(file), **fields)
+
+    def keeper(cls, state):
+        return cls([state], **fields)
+
+    return {
+        "persona": (persona, Persona, KeyedPersona),
+        "warmer": (warmer, Warmer, KeyedWarmer),
+        "environment": (environment, FromEnvironment, KeyedFromEnvironment),
+        "file": (read, FromFile, KeyedFromFile),
+        "documents": (keeper, Keeper, KeyedKeeper),
+    }
+
+
+KINDS = ["persona", "warmer", "environment", "file", "documents"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_class_with_code_of_its_own_is_asked_each_time(kind, ways, server):
+    """Without ``cache_key`` nothing is kept, and the line says how to change that."""
+    make, plain, _ = ways[kind]
+    for state in ("pirate", "nun", "nun"):
+        kinds, sent = asked(server, make(plain, state))
+        assert (kinds, sent) == (["miss"], 1)
+        assert calls()[-1].reason == f"not cached: {plain.__name__} {NO_KEY}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_class_with_cache_key_shares_what_its_answers_stand_on(kind, ways, server):
+    """Another state is another request; the same state, in an object made anew, hits."""
+    make, _, keyed = ways[kind]
+    outcomes = [asked(server, make(keyed, state)) for state in ("pirate", "nun", "pirate", "nun")]
+    if kind == "warmer":  # by how long the word is
+        assert outcomes[:2] == [(["miss"], 1), (["miss"], 1)]
+    assert outcomes == [(["miss"], 1), (["miss"], 1), (["hit"], 0), (["hit"], 0)]
+
+
+def test_a_class_that_only_sets_fields_needs_nothing(fields, server):
+    """It is cached like the library's; what it holds beside its fields counts."""
+    assert asked(server, Tuned(**fields), Tuned(**fields)) == (["miss", "hit"], 1)
+    other = Tuned(**fields)
+    other.__dict__["tenant"] = "b"
+    assert asked(server, other) == (["miss"], 1)
+
+
+def test_a_cache_key_that_fails_costs_the_cache_and_not_the_call(fields, server):
+    """The line says which method failed, and how."""
+
+    class Failing(Persona):
+        def cache_key(self):
+            raise LookupError("no")
+
+    assert asked(server, Failing("x", **fields)) == (["miss"], 1)
+    assert calls()[-1].reason == "not cached: Failing.cache_key() raised LookupError"
+
+
+# --- clients, and methods put over others ---
+
+
+def add_header(value):
+    def hook(request):
+        request.headers["X-Tenant"] = value
+
+    return hook
+
+
+class Tenant(httpx2.Auth):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def auth_flow(self, request):
+        request.headers["X-Tenant"] = self.name
+        yield request
+
+
+class Routed(httpx2.HTTPTransport):
+    """Sends a header of its own."""
+
+    def __init__(self, route: str) -> None:
+        super().__init__()
+        self.route = route
+
+    def handle_request(self, request):
+        request.headers["X-Route"] = self.route
+        return super().handle_request(request)
+
+
+def with_http(fields, **options):
+    return ChatOpenAI(**fields, http_client=httpx2.Client(**options))
+
+
+def with_options(fields, **options):
+    model = ChatOpenAI(**fields)
+    model.root_client = model.root_client.with_options(**options)
+    model.client = model.root_client.chat.completions
+    return model
+
+
+def with_create(fields, user):
+    """A model whose client's method was put over on the instance."""
+    model = ChatOpenAI(**fields)
+    create = model.client.create
+    model.client.create = lambda **body: create(**body | {"user": user})
+    return model
+
+
+def with_generate(fields, text):
+    """A model with a method put over its instance."""
+    model = ChatOpenAI(**fields)
+    generate = model._generate
+
+    def louder(messages, stop=None, run_manager=None, **kwargs):
+        return generate([SystemMessage(text), *messages], stop, run_manager, **kwargs)
+
+    model.__dict__["_generate"] = louder
+    return model
+
+
+BY_CLIENT = {
+    "headers": lambda fields, word: with_http(fields, headers={"X-Route": word}),
+    "params": lambda fields, word: with_http(fields, params={"route": word}),
+    "cookies": lambda fields, word: with_http(fields, cookies={"route": word}),
+    "hook": lambda fields, word: with_http(fields, event_hooks={"request": [add_header(word)]}),
+    "auth class": lambda fields, word: with_http(fields, auth=Tenant(word)),
+    "options' header": lambda fields, word: with_options(fields, default_headers={"X-A": word}),
+    "options' query": lambda fields, word: with_options(fields, default_query={"a": word}),
+    "client's method": with_create,
+    "instance's method": with_generate,
+}
+
+
+@pytest.mark.parametrize("kind", BY_CLIENT)
+def test_what_a_client_sends_along_counts(kind, fields, server):
+    """Another word is another request, the same word in a client made anew hits."""
+    make = BY_CLIENT[kind]
+    plain = ChatOpenAI(**fields)
+    kinds, sent = asked(server, plain, make(fields, "red"), make(fields, "blue"))
+    assert (kinds, sent) == (["miss"] * 3, 3)
+    assert asked(server, make(fields, "red"), make(fields, "blue"), plain) == (["hit"] * 3, 0)
+
+
+def test_a_transport_of_ones_own_counts_or_is_not_cached(fields, server):
+    """Its pool of connections has no description, and so nothing is kept."""
+    kinds, sent = asked(server, *(with_http(fields, transport=Routed(w)) for w in "ab"))
+    assert (kinds, sent) == (["miss", "miss"], 2)
+
+
+def test_a_method_put_over_a_library_class_counts(fields, server, monkeypatch):
+    """Also where the model was asked before, and again when the method is taken away."""
+    model = ChatOpenAI(**fields)
+    assert asked(server, model, model) == (["miss", "hit"], 1)
+    payload = ChatOpenAI._get_request_payload
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            ChatOpenAI,
+            "_get_request_payload",
+            lambda self, *args, **kwargs: {**payload(self, *args, **kwargs), "user": "me"},
+        )
+        assert asked(server, model, model) == (["miss", "hit"], 1)
+    assert asked(server, model) == (["hit"], 0)
+
+
+def test_what_is_changed_in_place_counts(fields, server):
+    """A header that is set on a client after the first answer is seen."""
+    model = ChatOpenAI(**fields, extra_body={"top_k": 1})
+    assert asked(server, model, model) == (["miss", "hit"], 1)
+    model.root_client._client.headers["X-Route"] = "b"
+    assert asked(server, model, model) == (["miss", "hit"], 1)
+    model.extra_body["top_k"] = 2
+    assert asked(server, model, model) == (["miss", "hit"], 1)
+    model.root_client._custom_headers = {"X-Route": "c"}
+    assert asked(server, model, model) == (["miss", "hit"], 1)

@@ -219,8 +219,3 @@ def _property(value: Any, name: str) -> Any:
         return getattr(value, name, None)
     except Exception:  # noqa: BLE001  # a client's property may do anything
         return None
-
-
-def unchanged(watched: Iterable[Watched]) -> bool:
-    """Whether what clients say is still what was read."""
-    return all(len(held) == size and read(held) == was for held, size, read, was in watched)

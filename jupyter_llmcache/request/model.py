@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..errors import NotDescribableError
 from ..providers import MODEL_FIELDS, kebab
 from .canonical import BYTES_TAG, IndescribableError, dump
-from .clients import Client, Watched, is_client, sent_headers, unchanged
+from .clients import Client, Watched, is_client, sent_headers
 from .hidden import address_shown, headers_shown, query_shown, scrubbed
 from .messages import LONG_CHARS, long_digest
 from .own_code import has_cache_key, is_own, lacks_cache_key, provider_classes, put_over
@@ -113,15 +113,20 @@ class _Known:
 
     def holds(self, model: Any) -> bool:
         """Whether the model, its classes and its clients still are what they were."""
-        return (
-            self._ref() is model
-            and all(
-                list(now) == names and all(map(operator.is_, now.values(), values))
-                for now, (names, values) in zip(_held(model), self._held, strict=True)
-            )
-            and self._raw == _marshalled(self._containers)
-            and unchanged(self._watched)
-        )
+        if self._ref() is not model:
+            return False
+        # Past all that is only there to read well: this runs before every answer from the cache.
+        for now, (names, values) in zip(_held(model), self._held, strict=True):
+            if now and not (list(now) == names and all(map(operator.is_, now.values(), values))):
+                return False
+            if len(now) != len(names):
+                return False
+        if self._containers and self._raw != _marshalled(self._containers):
+            return False
+        for held, size, read, was in self._watched:
+            if len(held) != size or read(held) != was:
+                return False
+        return True
 
     def describe(
         self, model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int

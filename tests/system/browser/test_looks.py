@@ -31,13 +31,13 @@ _CELLS = (
     "%%llm\nSort, briefly.",
     "%%llm -f json\nSort, briefly.",
     "llm.invoke('x').text[:9]",
-    "%%llm -m llm --no-cache\nOnce more.",
     _TABLE,
     "%llm_cache list",
     "%llm_cache show last",
     "%llm_cache explain",
     "%llm_cache history --plot",
     "%llm_cache stats",
+    "%%llm -m llm --no-cache\nOnce more.",
 )
 #: Everything of ours on the page.
 _OURS = ".jp-OutputArea-output.jp-RenderedHTML"

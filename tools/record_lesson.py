@@ -1,42 +1,49 @@
-"""Record a lesson's answers from a real model, then replay it and write its outputs.
+"""Record a lesson, then replay it and write its outputs.
 
 OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=... python tools/record_lesson.py LESSON
+python tools/record_lesson.py --stand-in notebooks/course/rag.ipynb
 
-``course.db`` beside the notebook is made anew, with exactly what the lesson asks for. The notebook,
-which replays that file, is then executed without a key, and its outputs are written into it.
+The file beside the notebook that it opens is made anew, with exactly what the lesson asks for. The
+notebook, which replays that file, is then executed without a key, and its outputs are written into
+it. ``--stand-in`` answers from ``lesson_server``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import re
 import shutil
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
-from show_notebook import execute, show
+from lesson_server import LessonServer
+from show_notebook import execute
 
-COURSE = "course.db"
-#: The lines of the lesson that turn replay on, and what stands for them while it is recorded.
-REPLAY, RECORD = f"{COURSE} --read-only\n%llm_cache mode replay", "new.db"
+from jupyter_llmcache.course import check, export_database
+from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 
-def record(lesson: Path) -> None:
-    """Run ``lesson`` against the model and put what it asked for into the course file."""
+def course_of(lesson: Path) -> Path:
+    """Return the file that ``lesson`` opens."""
+    [name] = re.findall(r"%llm_cache sqlite (\S+\.db) --read-only", lesson.read_text("utf-8"))
+    return lesson.with_name(name)
+
+
+def record(lesson: Path) -> bool:
+    """Run ``lesson`` and put what it asked for into its file; return whether all went well."""
     with tempfile.TemporaryDirectory() as folder:
-        notebook = nbformat.read(lesson, as_version=4)
-        recording = Path(folder, lesson.name)
-        notebook.cells = [
-            c for c in notebook.cells if "raises-exception" not in c.metadata.get("tags", [])
-        ]
-        for cell in notebook.cells:
-            cell.source = cell.source.replace(REPLAY, RECORD)
-        notebook.cells.append(nbformat.v4.new_code_cell(f"%llm_cache export {COURSE} --used"))
-        nbformat.write(notebook, recording)
-        show(execute(recording, Path(folder)))
-        shutil.copyfile(Path(folder, COURSE), lesson.with_name(COURSE))
+        copy, recorded = Path(folder, lesson.name), Path(folder, "recorded.db")
+        shutil.copyfile(lesson, copy)
+        report = check.record([str(copy)], str(recorded))
+        print(report)
+        with closing(SQLiteStore(recorded)) as store:
+            export_database(store, course_of(lesson))
+    return report.ok
 
 
 def replay(lesson: Path) -> None:
@@ -44,7 +51,7 @@ def replay(lesson: Path) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copyfile(lesson.with_name(COURSE), Path(folder, COURSE))
+        shutil.copy(course_of(lesson), folder)
         nbformat.write(execute(lesson, Path(folder)), lesson)
 
 
@@ -52,10 +59,14 @@ def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("lesson", type=Path)
-    lesson = parser.parse_args().lesson
-    record(lesson)
-    replay(lesson)
-    return 0
+    parser.add_argument("--stand-in", action="store_true", help="answer from lesson_server")
+    options = parser.parse_args()
+    if options.stand_in:
+        os.environ["OPENAI_API_KEY"] = "none"
+    with LessonServer() if options.stand_in else contextlib.nullcontext():
+        well = record(options.lesson)
+    replay(options.lesson)
+    return int(not well)
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ def _unusual(call: Call) -> Iterator[str]:
     if call.kind == "error":
         if call.unrecorded is None and call.reason:
             yield f"failed: {call.reason}"
-    elif call.kind == "bypass" or (call.key is None and call.asked == "model"):
+    elif call.kind == "bypass" or (call.kind == "miss" and call.key is None and call.reason):
         yield f"not cached: {call.reason or 'the cache was not asked'}"
     elif call.kind == "miss" and call.pending:
         yield "not yet stored"

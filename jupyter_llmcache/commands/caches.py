@@ -34,6 +34,8 @@ def store_arguments(store_class: type) -> Iterator[Argument]:
     described = dict(_DESCRIBED.findall(args[1])) if args else {}
     place = location_of(store_class)
     for name, parameter in inspect.signature(store_class).parameters.items():
+        if name.startswith("_"):
+            continue
         told = " ".join(described.get(name, "").replace("``", "").split())
         told = told.replace(", in seconds", "")
         told, kind = told[:1].lower() + told[1:], str(parameter.annotation)

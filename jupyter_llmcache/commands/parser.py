@@ -179,7 +179,7 @@ class Parser(argparse.ArgumentParser):
         self, prog: str, arguments: Sequence[Argument], description: str = "", epilog: str = ""
     ) -> None:
         super().__init__(
-            prog.replace("%", "%%"),
+            prog,
             description=description,
             epilog=epilog,
             allow_abbrev=False,

@@ -1,4 +1,4 @@
-"""The README names everything that can be typed, and its commands are those that the gate runs."""
+"""What the README tells to type works, and the reference names everything that can be typed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from jupyter_llmcache.settings import LLMCache
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 COMMANDS = subcommands("notebook")
 FLAGS = sorted(
     {
@@ -27,32 +29,31 @@ FLAGS = sorted(
 
 
 def stands(word: str) -> bool:
-    """Whether ``word`` stands in the README as a word of its own."""
-    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", README) is not None
+    """Whether ``word`` stands in the reference as a word of its own."""
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", REFERENCE) is not None
 
 
-@pytest.mark.parametrize("flag", FLAGS)
-def test_readme_names_the_flag(flag):
-    """Every flag of the magics and of their subcommands stands in the README."""
-    assert stands(flag)
+def test_the_reference_names_everything():
+    """Every flag, subcommand, setting and public name stands in the reference."""
+    public = [name for name in jupyter_llmcache.__all__ if "ipython" not in name]
+    words = [*FLAGS, *COMMANDS, *LLMCache.class_own_traits(config=True), *public]
+    assert [word for word in words if not stands(word)] == []
 
 
-@pytest.mark.parametrize("subcommand", sorted(COMMANDS))
-def test_readme_names_the_subcommand(subcommand):
-    """Every subcommand stands in the README in code, as something to type."""
-    assert re.search(rf"(?:llm_cache[ |]|`|\|\s?){subcommand}(?![\w-])", README)
+def test_the_readme_is_short():
+    """A person in a hurry reads it to the end."""
+    assert len(README.splitlines()) <= 150
 
 
-@pytest.mark.parametrize("setting", sorted(LLMCache.class_own_traits(config=True)))
-def test_readme_names_the_setting(setting):
-    """Every setting stands in the README."""
-    assert stands(setting)
-
-
-@pytest.mark.parametrize("name", [n for n in jupyter_llmcache.__all__ if "ipython" not in n])
-def test_readme_names_what_is_public(name):
-    """Every public name stands in the README."""
-    assert stands(name)
+def test_every_cell_of_the_readme_runs(shell, openai_server, monkeypatch):
+    """What the README tells to type, typed from top to bottom, works."""
+    monkeypatch.setenv("OPENAI_BASE_URL", openai_server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+    cells = re.findall(r"^```(?:python)?\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert len(cells) > 8
+    for cell in cells:
+        done = shell.run_cell(cell)
+        assert done.success, cell
 
 
 @pytest.mark.parametrize("command", ["python3 run.py quickstart", "python3 run.py tests"])
@@ -64,7 +65,9 @@ def test_gate_runs_the_commands_of_the_readme(command):
 
 
 def test_links_lead_somewhere():
-    """Every file that the README links to or shows is there."""
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    """Every file that a page links to or shows is there."""
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)|(?:src|srcset)=\"([^\"]+)\"", text)
+        links = [link or picture for link, picture in targets]
+        assert [link for link in links if not (page.parent / link).exists()] == [], page.name

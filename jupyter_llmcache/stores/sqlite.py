@@ -117,7 +117,11 @@ class SQLiteStore(Store):
 
     def get(self, key: bytes) -> Entry | None:
         """Return the entry of ``key`` and count a hit; None when there is none or it is too old."""
-        return self._get((key,)).get(key)
+        if self._behind:
+            return self._get((key,)).get(key)
+        with self._file.reading() as connection:
+            entry = next(sqlite_rows.get(connection, (key,)), None) if connection else None
+            return entry if entry is not None and self._serves(entry) else None
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
         """Return what ``get`` finds for each of ``keys``, looking at each block of vectors once."""

@@ -214,7 +214,6 @@ ASKING: dict[str, Callable[[str], Any]] = {
     "ollama": _ollama,
     "llm.client": lambda url: _chat(url).client.create(model="m", messages=HI),
     "llm.root_client": lambda url: _chat(url).root_client.models.list(),
-    "llm._generate": lambda url: _chat(url)._generate([("user", "hi")]),
     "fallbacks and retries": _fallen_back,
     "bare requests": lambda url: requests.post(
         f"{url}/v1/chat/completions", json={"model": "m", "messages": HI}, timeout=2

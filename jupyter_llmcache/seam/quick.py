@@ -18,6 +18,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult, RunInfo
 from langchain_core.runnables.config import ensure_config
 
+from .. import modes
 from ..ledger import LEDGER
 from .call import Asked, OpenCall, Place
 from .replay import chat_chunks
@@ -48,12 +49,9 @@ def open_unheard(
     model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> OpenCall | None:
     """Return the open request of a ``generate`` that nobody listens to; None: go the long way."""
-    if (
-        plan.other is not None
-        or len(args) != 1
-        or len(args[0]) != 1
-        or not _is_plain(model.__class__)
-    ):
+    if plan.other is not None or not _may_hit(plan) or not _is_plain(model.__class__):
+        return None
+    if len(args) != 1 or len(args[0]) != 1:
         return None
     if not _are_texts(args[0][0]) or _is_heard(model, kwargs.get("callbacks")):
         return None
@@ -66,7 +64,7 @@ def open_unheard_stream(
     model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
 ) -> OpenCall | None:
     """Like ``open_unheard``, of a ``stream`` or an ``astream``."""
-    if len(args) not in (1, 2) or not _is_plain(model.__class__):
+    if len(args) not in (1, 2) or not _may_hit(plan) or not _is_plain(model.__class__):
         return None
     options = {name: kwargs[name] for name in kwargs if name not in ("config", *_FORMATS)}
     stop = options.pop("stop", None)
@@ -110,6 +108,10 @@ def chunks_of(call: OpenCall) -> Iterator[Any]:
 
 def _tell(call: OpenCall) -> None:
     LEDGER.record(call.event(LEDGER.cell, time.perf_counter() - call.began), call.ids)
+
+
+def _may_hit(plan: Plan) -> bool:
+    return plan.reason is None and modes.current_mode() in ("auto", "replay")
 
 
 @functools.lru_cache(maxsize=256)

@@ -25,7 +25,7 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import MemoryCache
 from jupyter_llmcache import answer as entry
 from jupyter_llmcache import request as keys
-from jupyter_llmcache.seam.call import entry_of
+from jupyter_llmcache.seam.place import entry_of
 
 ROUNDS, CALLS = 15, 60
 

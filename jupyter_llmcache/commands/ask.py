@@ -28,8 +28,10 @@ from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import LEDGER, Call, Totals, collecting
 from ..modes import Mode, sample
 from ..seam import patch as streams
+from ..seam.asking import Previewed, keeping, previewing
 from ..seam.cache import mode
-from ..seam.call import OpenCall, Place, Previewed, keeping, previewing
+from ..seam.call import OpenCall
+from ..seam.place import Place
 from ..text import format_seconds
 from .answer import Answer, PromptPreview
 from .faults import explain_provider_error
@@ -181,7 +183,8 @@ def first_call(question: Question) -> OpenCall:
         try:
             question.model.invoke(_payload(question))
         except Previewed as stopped:
-            return stopped.call
+            call: OpenCall = stopped.call
+            return call
     raise LLMCacheError(f"{question.label} calls no model", "There is nothing to show")
 
 

@@ -32,7 +32,7 @@ _WENT = {"miss": "fresh", "error": "a failure", "bypass": "not cached: the cache
 )
 def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
     """Return why the last call went as it did, or what is nearest to an entry."""
-    from ..seam.call import recent_request
+    from ..seam.asking import recent_request
     from ..seam.nearest import RecordedRequest
 
     call = ledger.last()

@@ -30,7 +30,7 @@ from ..stores.base import Claim, Store
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
 from . import patch
-from .call import RECORD_FIRST, Found, Place, entry_of
+from .place import RECORD_FIRST, Found, Place, entry_of
 from .serving import Web
 
 logger = logging.getLogger(__name__)

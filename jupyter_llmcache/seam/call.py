@@ -10,33 +10,33 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from langchain_core.language_models import BaseLanguageModel
-from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
 from pydantic import ValidationError
 
 from .. import answer as answers
 from .. import modes
 from .. import request as keys
-from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
 from ..stores.base import Claim
 from . import serving, structured
-from .flight import MAX_WAIT_S, Flight, Flights
-
-T = TypeVar("T")
-Prompt = str | Sequence[BaseMessage]
-
-RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
-NO_CACHE = "no cache is on"
-CHOOSE_FIRST = "Choose a recorded file first: %llm_cache sqlite FILE"
+from .asking import Previewed, is_keeping, is_previewing, remember
+from .flight import MAX_WAIT_S, Flight
+from .place import (
+    CHOOSE_FIRST,
+    NO_CACHE,
+    RECORD_FIRST,
+    Asked,
+    Found,
+    Place,
+    entry_of,
+    id_of,
+    is_canned,
+)
 
 #: A stream's reader may take this long for a piece before the pause is not the provider's time.
 _PAUSE_LIMIT_S = 5.0
@@ -44,127 +44,6 @@ _PAUSE_LIMIT_S = 5.0
 _CLAIM_PAUSE_S = 0.05
 #: Exceptions that are the caller's doing, not the provider's.
 _LEFT = (KeyboardInterrupt, asyncio.CancelledError)
-
-#: The requests of the newest calls that no entry tells of, for ``explain last``. Few, because a
-#: request holds its messages, images and all.
-_recent: deque[keys.Request] = deque(maxlen=8)
-
-
-def recent_request(key: bytes) -> keys.Request | None:
-    """Return the request of ``key`` if it is one of the newest that have no entry."""
-    return next((request for request in reversed(_recent) if request.key == key), None)
-
-
-#: Set by ``--keep``: store the answer whatever the verdict on it is.
-_keeping: ContextVar[bool] = ContextVar("llmcache_keeping", default=False)
-
-
-@contextmanager
-def keeping() -> Iterator[None]:
-    """Store answers inside the block even if they are empty, filtered or unfinished."""
-    token = _keeping.set(True)
-    try:
-        yield
-    finally:
-        _keeping.reset(token)
-
-
-class Previewed(BaseException):  # no error, and no chain's retry may catch it
-    """Raised instead of the first model call inside ``previewing``; carries it out of a chain."""
-
-    def __init__(self, call: OpenCall) -> None:
-        self.call = call
-        super().__init__("previewed")
-
-
-_previewing: ContextVar[bool] = ContextVar("llmcache_previewing", default=False)
-
-
-@contextmanager
-def previewing() -> Iterator[None]:
-    """Stop the first model call of the block, before cache and provider, by ``Previewed``."""
-    token = _previewing.set(True)
-    try:
-        yield
-    finally:
-        _previewing.reset(token)
-
-
-class Found(NamedTuple):
-    """An answer that is kept: fresh generations, and the entry they came from.
-
-    ``entry`` is None where the answer is in none of our entries, so that nobody knows when it was
-    recorded and how long it took.
-    """
-
-    entry: Entry | None
-    generations: list[Generation]
-
-
-class Place:
-    """Where an open call finds and keeps answers; this one holds nothing and keeps nothing.
-
-    Attributes:
-        location: What a person calls this place.
-        read_only: Whether nothing can be kept.
-        bypass_reason: Why calls that come here are not asked of the cache; None where they are.
-        keeps_elsewhere: Whether another cache than ours answers and keeps what comes here.
-    """
-
-    location = ""
-    read_only = True
-    keeps_elsewhere = False
-
-    def __init__(self, bypass_reason: str | None = NO_CACHE) -> None:
-        self.bypass_reason = bypass_reason
-        self.flights = Flights()
-
-    def find(self, request: keys.Request) -> Found | None:  # noqa: ARG002  # there is nothing
-        """Return what is kept for ``request``; a StoreError is a fault of the place."""
-        return None
-
-    def holds(self, request: keys.Request) -> bool:  # noqa: ARG002  # as in find
-        """Return whether ``request`` would be answered, without counting a hit."""
-        return False
-
-    def keep(self, request: keys.Request, entry: Entry) -> bool:  # noqa: ARG002  # as in find
-        """Keep ``entry`` as the answer; False where it still waits to be committed.
-
-        Raises:
-            StoreError: The place is at fault.
-        """
-        return False
-
-    def claim(self, request: keys.Request) -> Claim | None:  # noqa: ARG002  # as in find
-        """Ask for the right to pay; None where no other machine shares the place."""
-        return None
-
-    def recorded_requests(self) -> Iterable[str]:
-        """Return the request texts of all that is kept."""
-        return ()
-
-    def unrecorded(self, request: keys.Request) -> tuple[str, str]:  # noqa: ARG002  # it knows none
-        """Return in few words, and in all, what differs from the nearest recorded request."""
-        return ("no recorded file is on",) * 2
-
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run what may touch the place's medium; on an event loop nothing waits for a file."""
-        return function()
-
-
-class Asked(NamedTuple):
-    """What a model is asked: the request as the provider's door sees it, still alive."""
-
-    model: BaseLanguageModel[Any]
-    prompt: Prompt
-    stop: list[str] | None
-    kwargs: Mapping[str, Any]
-
-
-@functools.lru_cache(maxsize=256)
-def _is_canned(cls: type) -> bool:
-    """Whether models of this class answer from a list, as the class itself says."""
-    return getattr(cls, "canned", False) is True
 
 
 class OpenCall:
@@ -187,16 +66,13 @@ class OpenCall:
     _claim: Claim | None = None
     _claimed_at = 0.0
     _landings = 0
+    _must_look_again = False
     _waited_s = 0.0
-    _paused_at = 0.0
-    _paused_s = 0.0
+    _paused_at = _paused_s = 0.0
     _lookup_s = 0.0
     _provider_s: float | None = None
     _usage: Mapping[str, Any] | None = None
-    _stored = False
-    _pending = False
-    _failed = False
-    _left = False
+    _stored = _pending = _failed = _left = False
     _unrecorded: str | None = None
     _reason: str | None = None
     _note: str | None = None
@@ -230,7 +106,7 @@ class OpenCall:
 
     def find(self) -> Found | None:
         """Look once for the answer; see ``recall`` for all that a miss takes."""
-        if _previewing.get():
+        if is_previewing.get():
             self.is_preview = True
             raise Previewed(self)
         if not self._searched:
@@ -247,19 +123,10 @@ class OpenCall:
         try:
             self.found = self.place.find(request)
             if self.found is None and replays:
-                other = self._with_recorded_endpoint(request)
+                other = self.place.readdressed(request)
                 self.found = None if other is None else self.place.find(other)
         except StoreError as error:
             self._warning = str(error)
-
-    def _with_recorded_endpoint(self, request: keys.Request) -> keys.Request | None:
-        """The same request at the only endpoint that the file knows for this provider and model."""
-        try:
-            endpoints = keys.endpoints_like(request, self.place.recorded_requests())
-        except StoreError as error:
-            self._warning = str(error)
-            return None
-        return request.with_endpoint(endpoints.pop()) if len(endpoints) == 1 else None
 
     def recall(self, *, alone: bool = False) -> list[Generation] | None:
         """Return the answer if the cache holds it or another call is just getting it.
@@ -329,7 +196,8 @@ class OpenCall:
         flight, leads = self.place.flights.join(self.request.key)
         if not leads:
             return flight
-        self._flight = flight
+        # The answer may have come between the look and the lead.
+        self._flight, self._must_look_again = flight, self._landings != self.place.flights.landings
         return None
 
     def _take(self, flight: Flight, began: float) -> None:
@@ -344,11 +212,6 @@ class OpenCall:
             self.found = Found(entry, answers.decode(entry.answer))
         except StoreError as error:
             self._warning = str(error)
-
-    @property
-    def _must_look_again(self) -> bool:
-        """Whether the answer may have come between the look and the lead."""
-        return self._flight is not None and self._landings != self.place.flights.landings
 
     def _look_again(self) -> None:
         self._search()
@@ -367,15 +230,14 @@ class OpenCall:
         """Make the error of a request that nothing recorded answers; the call tells of it."""
         self._failed = True
         if self.request is not None:
-            asked = self._with_recorded_endpoint(self.request) or self.request
+            asked = self.place.readdressed(self.request) or self.request
             self._unrecorded, whole = self.place.unrecorded(asked)
             what = f"replay: nothing recorded answers this request to {self.label}"
             return ReplayMissError(f"{what}; {self._warning or whole}", RECORD_FIRST)
         self._unrecorded = self._refusal or f"mode {self.mode}"
-        if self.place.location or not self.place.bypass_reason:
-            what = f"replay: this call of {self.label} cannot be recorded ({self._unrecorded})"
-            return ReplayMissError(what)
-        what = f"replay: this call of {self.label} would go past the cache ({self._unrecorded})"
+        is_past = self.place.bypass_reason and not self.place.location
+        why = "would go past the cache" if is_past else "cannot be recorded"
+        what = f"replay: this call of {self.label} {why} ({self._unrecorded})"
         return ReplayMissError(what, CHOOSE_FIRST if self._refusal == NO_CACHE else "")
 
     # --- the provider, and after it ---
@@ -464,7 +326,7 @@ class OpenCall:
     def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
         verdict = answers.verdict(generations, max_tokens_given=request.limits_tokens)
         self._note = verdict.note
-        if verdict.reason is not None and not _keeping.get():
+        if verdict.reason is not None and not is_keeping.get():
             self._reason = verdict.reason
             return
         package = type(self.asked.model).__module__.partition(".")[0]
@@ -488,7 +350,7 @@ class OpenCall:
             self._claim.free()
             self._claim = None
         if self.request is not None and self.found is None and not self._stored:
-            _recent.append(self.request)  # no entry will tell of it
+            remember(self.request)  # no entry will tell of it
 
     # --- what it was ---
 
@@ -522,7 +384,7 @@ class OpenCall:
             reason=self._reason,
             recorded_at=entry.created_at if entry else None,
             location=self.place.location,
-            canned=_is_canned(type(self.asked.model)),
+            canned=is_canned(type(self.asked.model)),
             note=self._note,
             warning=self._warning,
             unrecorded=self._unrecorded,
@@ -535,24 +397,3 @@ class OpenCall:
         if self.found is not None:
             return "hit"
         return "bypass" if self.mode == "bypass" and not self.place.keeps_elsewhere else "miss"
-
-
-def id_of(generation: Generation) -> str | None:
-    """Return the id of a generation's message, where it has one."""
-    id_: str | None = getattr(getattr(generation, "message", None), "id", None)
-    return id_
-
-
-def entry_of(
-    request: keys.Request, answer: bytes, created_at: float, provider_s: float | None
-) -> Entry:
-    """Return the entry that keeps ``answer`` for ``request``."""
-    return Entry(
-        request.key,
-        answer,
-        created_at,
-        provider_s,
-        request=request.description,
-        prompt=request.prompt,
-        title=request.title,
-    )

@@ -18,7 +18,8 @@ from langchain_core.language_models import BaseChatModel, BaseLanguageModel, Bas
 from .. import modes
 from ..errors import ReplayMissError
 from ..ledger import LEDGER
-from .call import Asked, OpenCall, Place
+from .call import OpenCall
+from .place import Asked, Place
 
 #: What every integration writes to ask its provider.
 _PROVIDER_METHODS = ("_generate", "_agenerate", "_stream", "_astream")

@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 from langchain_core.embeddings import Embeddings
 
 from .. import modes
-from .call import Place
 from .embed_call import Batch, is_busy
+from .place import Place
 
 Method = Callable[..., Any]
 

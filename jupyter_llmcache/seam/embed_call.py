@@ -17,7 +17,7 @@ from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreE
 from ..ledger import LEDGER, Call, Kind
 from ..stores.base import Store
 from ..text import one_line
-from .call import CHOOSE_FIRST, RECORD_FIRST, Place
+from .place import CHOOSE_FIRST, RECORD_FIRST, Place
 from .serving import kept_elsewhere
 
 #: Objects whose own method is asking a provider just now; what they call of themselves is no call.

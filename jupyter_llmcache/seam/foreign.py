@@ -24,8 +24,8 @@ from ..entry import Entry
 from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
 from ..stores.base import Store
 from .cache import ObservedCache
-from .call import RECORD_FIRST, Found
 from .langchain_rows import langchain_strings
+from .place import RECORD_FIRST, Found
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,8 @@ from langchain_core.language_models import (
 
 from .. import modes
 from . import closed, embed
-from .call import OpenCall, Place
+from .call import OpenCall
+from .place import Place
 from .proxy import aclosing_if_it_can, closing_if_it_can, is_shadow, shadow_of
 from .quick import Plan, answered, chunks_of, open_unheard, open_unheard_stream
 from .watch import Watch

@@ -29,8 +29,8 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from pydantic import BaseModel
 
-from .call import OpenCall, id_of
-from .replay import Numbering, chat_chunks, in_blocks, keep, text_chunks, whole_message
+from .call import OpenCall
+from .replay import Parts, chat_chunks, in_blocks, text_chunks, whole_message
 from .watch import Watch, run_message_id
 
 _SHADOW_MARK = "_llmcache_shadow"
@@ -113,7 +113,7 @@ class _Door(ABC):
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
-            parts = _Parts(self._model, self._watch)
+            parts = Parts(self._model, lambda: self._watch.stream_id)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             self._acquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
@@ -139,7 +139,7 @@ class _Door(ABC):
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
-            parts = _Parts(self._model, self._watch)
+            parts = Parts(self._model, lambda: self._watch.stream_id)
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             await self._aacquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
@@ -339,60 +339,6 @@ class _TextBatch:
             # Equal prompts share an answer, but nobody may see what another does to his.
             generations = [[g.model_copy(deep=True) for g in answer] for answer in generations]
         return LLMResult(generations=generations, llm_output=self._llm_output)
-
-
-class _Parts:
-    """The chunks of a stream as they came, whatever becomes of them outside."""
-
-    def __init__(self, model: Any, watch: Watch) -> None:
-        self._watch = watch
-        self._numbering = Numbering(model)
-        self._chunks: list[Callable[[], Any]] = []
-        self._id: str | None = None
-        self._fault: Exception | None = None
-
-    def add(self, chunk: Any) -> None:
-        """Keep a copy. Never raises: a chunk that cannot be copied still goes to the caller."""
-        try:
-            self._numbering.write(chunk)
-            self._chunks.append(keep(chunk))
-        except Exception as error:  # noqa: BLE001  # whatever a provider puts into a chunk
-            self._fault = error
-
-    def see_id(self, chunk: Any) -> None:
-        """Note the id that LangChain gave a chunk after it was handed over."""
-        self._id = self._id or id_of(chunk)
-
-    def answer(self, whole: Callable[[Any], Generation]) -> list[Generation]:
-        """Add the chunks up.
-
-        Raises:
-            Exception: The chunks cannot be copied or added.
-        """
-        if self._fault is not None:
-            raise self._fault
-        if not self._chunks:
-            return []
-        first, *others = [_as_told(make()) for make in self._chunks]
-        if others and isinstance(first, ChatGeneration):
-            return [self._named(whole(first + others))]  # type: ignore[operator]  # all at once is faster
-        return [
-            self._named(whole(functools.reduce(lambda left, right: left + right, others, first)))
-        ]
-
-    def _named(self, generation: Generation) -> Generation:
-        if isinstance(generation, ChatGeneration):
-            message = generation.message
-            message.id = self._watch.stream_id or message.id or self._id
-        return generation
-
-
-def _as_told(chunk: Any) -> Any:
-    """Lay what a chunk says of its generation into its message, as LangChain does."""
-    if isinstance(chunk, ChatGeneration) and chunk.generation_info:
-        message = chunk.message
-        message.response_metadata = {**chunk.generation_info, **message.response_metadata}
-    return chunk
 
 
 def _options(

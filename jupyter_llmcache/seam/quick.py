@@ -20,7 +20,8 @@ from langchain_core.runnables.config import ensure_config
 
 from .. import modes
 from ..ledger import LEDGER
-from .call import Asked, OpenCall, Place
+from .call import OpenCall
+from .place import Asked, Place
 from .replay import chat_chunks
 from .watch import hand_out
 

@@ -17,6 +17,8 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 
+from .place import id_of
+
 Chunk = TypeVar("Chunk", ChatGenerationChunk, GenerationChunk)
 
 #: The parts of a message that are lists or dicts.
@@ -173,3 +175,57 @@ def _numbered(message: AIMessage) -> Any:
         {**block, "index": block.get("index", place)} if isinstance(block, dict) else block
         for place, block in enumerate(content)
     ]
+
+
+class Parts:
+    """The chunks of a stream as they came, whatever becomes of them outside."""
+
+    def __init__(self, model: Any, stream_id: Callable[[], str | None]) -> None:
+        self._stream_id = stream_id
+        self._numbering = Numbering(model)
+        self._chunks: list[Callable[[], Any]] = []
+        self._id: str | None = None
+        self._fault: Exception | None = None
+
+    def add(self, chunk: Any) -> None:
+        """Keep a copy. Never raises: a chunk that cannot be copied still goes to the caller."""
+        try:
+            self._numbering.write(chunk)
+            self._chunks.append(keep(chunk))
+        except Exception as error:  # noqa: BLE001  # whatever a provider puts into a chunk
+            self._fault = error
+
+    def see_id(self, chunk: Any) -> None:
+        """Note the id that LangChain gave a chunk after it was handed over."""
+        self._id = self._id or id_of(chunk)
+
+    def answer(self, whole: Callable[[Any], Generation]) -> list[Generation]:
+        """Add the chunks up.
+
+        Raises:
+            Exception: The chunks cannot be copied or added.
+        """
+        if self._fault is not None:
+            raise self._fault
+        if not self._chunks:
+            return []
+        first, *others = [_as_told(make()) for make in self._chunks]
+        if others and isinstance(first, ChatGeneration):
+            return [self._named(whole(first + others))]  # type: ignore[operator]  # all at once is faster
+        return [
+            self._named(whole(functools.reduce(lambda left, right: left + right, others, first)))
+        ]
+
+    def _named(self, generation: Generation) -> Generation:
+        if isinstance(generation, ChatGeneration):
+            message = generation.message
+            message.id = self._stream_id() or message.id or self._id
+        return generation
+
+
+def _as_told(chunk: Any) -> Any:
+    """Lay what a chunk says of its generation into its message, as LangChain does."""
+    if isinstance(chunk, ChatGeneration) and chunk.generation_info:
+        message = chunk.message
+        message.response_metadata = {**chunk.generation_info, **message.response_metadata}
+    return chunk

@@ -20,7 +20,8 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from .. import answer as answers
 from .. import request as keys
 from ..ledger import LEDGER, Call
-from .call import Asked, OpenCall, Place, id_of
+from .call import OpenCall
+from .place import Asked, Place, id_of
 from .replay import standard
 
 T = TypeVar("T")

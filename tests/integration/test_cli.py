@@ -14,7 +14,7 @@ from jupyter_llmcache import request as keys
 from jupyter_llmcache.cli import main
 from jupyter_llmcache.commands.parser import subcommands
 from jupyter_llmcache.entry import Entry
-from jupyter_llmcache.seam.call import entry_of
+from jupyter_llmcache.seam.place import entry_of
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 ANSWER = b'{"format":1,"versions":{"langchain-core":"1.0.0"},"generations":[{"text":"blue"}]}'

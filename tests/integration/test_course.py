@@ -42,7 +42,7 @@ from jupyter_llmcache.course import Imported, export_database, export_lines, imp
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.seam import web_answer
-from jupyter_llmcache.seam.call import entry_of
+from jupyter_llmcache.seam.place import entry_of
 from jupyter_llmcache.seam.web_request import Asked
 from jupyter_llmcache.stores import sqlite_packing, sqlite_rows
 from jupyter_llmcache.stores.memory import MemoryStore

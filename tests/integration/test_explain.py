@@ -18,8 +18,8 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.request.compare import differences
-from jupyter_llmcache.seam.call import entry_of
 from jupyter_llmcache.seam.nearest import RecordedRequest, nearest, unrecorded
+from jupyter_llmcache.seam.place import entry_of
 from jupyter_llmcache.stores.base import Store
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore

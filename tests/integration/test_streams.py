@@ -25,7 +25,7 @@ from jupyter_llmcache import call_of, calls
 from jupyter_llmcache.errors import ReplayMissError
 from jupyter_llmcache.seam import patch as streams
 from jupyter_llmcache.seam.cache import MemoryCache, mode
-from jupyter_llmcache.seam.call import Place
+from jupyter_llmcache.seam.place import Place
 from tests.environments import environment, run
 from tests.integration.matrix import desks
 from tests.integration.matrix.entry_points import HAS_EVENTS_V3

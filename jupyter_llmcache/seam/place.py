@@ -1,0 +1,130 @@
+"""Where an open call finds and keeps its answers, and what it is made of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import Generation
+
+from .. import request as keys
+from ..entry import Entry
+from ..errors import StoreError
+from ..stores.base import Claim
+from .flight import Flights
+
+T = TypeVar("T")
+Prompt = str | Sequence[BaseMessage]
+
+RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
+CHOOSE_FIRST = "Choose a recorded file first: %llm_cache sqlite FILE"
+NO_CACHE = "no cache is on"
+
+
+class Asked(NamedTuple):
+    """What a model is asked: the request as the provider's door sees it, still alive."""
+
+    model: BaseLanguageModel[Any]
+    prompt: Prompt
+    stop: list[str] | None
+    kwargs: Mapping[str, Any]
+
+
+class Found(NamedTuple):
+    """An answer that is kept: fresh generations, and the entry they came from.
+
+    ``entry`` is None where the answer is in none of our entries, so that nobody knows when it was
+    recorded and how long it took.
+    """
+
+    entry: Entry | None
+    generations: list[Generation]
+
+
+class Place:
+    """Where an open call finds and keeps answers; this one holds nothing and keeps nothing.
+
+    Attributes:
+        location: What a person calls this place.
+        read_only: Whether nothing can be kept.
+        bypass_reason: Why calls that come here are not asked of the cache; None where they are.
+        keeps_elsewhere: Whether another cache than ours answers and keeps what comes here.
+    """
+
+    location = ""
+    read_only = True
+    keeps_elsewhere = False
+
+    def __init__(self, bypass_reason: str | None = NO_CACHE) -> None:
+        self.bypass_reason = bypass_reason
+        self.flights = Flights()
+
+    def find(self, request: keys.Request) -> Found | None:  # noqa: ARG002  # there is nothing
+        """Return what is kept for ``request``; a StoreError is a fault of the place."""
+        return None
+
+    def holds(self, request: keys.Request) -> bool:  # noqa: ARG002  # as in find
+        """Return whether ``request`` would be answered, without counting a hit."""
+        return False
+
+    def keep(self, request: keys.Request, entry: Entry) -> bool:  # noqa: ARG002  # as in find
+        """Keep ``entry`` as the answer; False where it still waits to be committed.
+
+        Raises:
+            StoreError: The place is at fault.
+        """
+        return False
+
+    def claim(self, request: keys.Request) -> Claim | None:  # noqa: ARG002  # as in find
+        """Ask for the right to pay; None where no other machine shares the place."""
+        return None
+
+    def recorded_requests(self) -> Iterable[str]:
+        """Return the request texts of all that is kept."""
+        return ()
+
+    def readdressed(self, request: keys.Request) -> keys.Request | None:
+        """The same request at the only endpoint that is known here for its provider and model."""
+        try:
+            endpoints = keys.endpoints_like(request, self.recorded_requests())
+        except StoreError:  # the look before has told of it
+            return None
+        return request.with_endpoint(endpoints.pop()) if len(endpoints) == 1 else None
+
+    def unrecorded(self, request: keys.Request) -> tuple[str, str]:  # noqa: ARG002  # it knows none
+        """Return in few words, and in all, what differs from the nearest recorded request."""
+        return ("no recorded file is on",) * 2
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run what may touch the place's medium; on an event loop nothing waits for a file."""
+        return function()
+
+
+def id_of(generation: Generation) -> str | None:
+    """Return the id of a generation's message, where it has one."""
+    id_: str | None = getattr(getattr(generation, "message", None), "id", None)
+    return id_
+
+
+def entry_of(
+    request: keys.Request, answer: bytes, created_at: float, provider_s: float | None
+) -> Entry:
+    """Return the entry that keeps ``answer`` for ``request``."""
+    return Entry(
+        request.key,
+        answer,
+        created_at,
+        provider_s,
+        request=request.description,
+        prompt=request.prompt,
+        title=request.title,
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def is_canned(cls: type) -> bool:
+    """Whether models of this class answer from a list, as the class itself says."""
+    return getattr(cls, "canned", False) is True

@@ -89,7 +89,7 @@ def test_the_status_tells_what_is_on() -> None:
         "cache    sqlite · course.db",
         "mode     auto",
         "holds    1,204 entries · 3.4 MB",
-        "session  12 hits · 1 miss · 3 stored · saved 41 s",
+        "session  12 cached · 1 fresh · 3 stored · saved 41 s",
         "notice   read-only",
     ]
 

@@ -75,7 +75,8 @@ def _reset() -> None:
         modes.set_session_mode(None)
         modes._replay_blocks = 0
     if ledger := sys.modules.get("jupyter_llmcache.ledger"):
-        ledger.LEDGER._events.clear()
+        for kept in ("_events", "_told", "_handed", "_by_id", "_recorded_ids"):
+            getattr(ledger.LEDGER, kept).clear()
         ledger.LEDGER.totals = ledger.Totals()
         ledger.LEDGER.cell = None
 

@@ -5,6 +5,7 @@ Every cell counts the requests at a real server, and compares with LangChain alo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -109,6 +110,24 @@ def plain(result: Any) -> Any:
     return data
 
 
+def callbacks_see(data: Any) -> Any:
+    """A result as events of version 2 tell it, which are made of what callbacks see.
+
+    Callbacks are told of a hit that it cost nothing, and get its tool calls whole.
+    """
+    if isinstance(data, dict) and "usage_metadata" in data:
+        data = {**data, "usage_metadata": None}
+        if isinstance(data["content"], list):
+            data["content"] = [_whole_call(block) for block in data["content"]]
+    return data
+
+
+def _whole_call(block: Any) -> Any:
+    if not (isinstance(block, dict) and block.get("type") == "tool_call_chunk"):
+        return block
+    return {**block, "type": "tool_call", "args": json.loads(block["args"])}
+
+
 @each_of(CELLS)
 async def test_a_miss_is_as_without_a_cache(cache, openai_server, entry, llm):
     """A miss sends one request and brings what LangChain alone brings."""
@@ -131,7 +150,8 @@ async def test_a_hit_is_as_the_miss(cache, openai_server, entry, llm):
     hit = await entry.ask(llm, "hello")
     assert len(openai_server.requests) == 1
     assert type(hit) is type(miss)
-    assert plain(hit) == plain(miss)
+    told = callbacks_see if entry is ENTRY_POINTS["async events v2"] else lambda data: data
+    assert told(plain(hit)) == told(plain(miss))
     if isinstance(hit, BaseMessage):
         assert call_of(hit).kind == "hit"
         assert hit.id == f"{miss.id}-2"

@@ -146,7 +146,9 @@ async def test_a_text_models_miss_sends_nothing(text_model, ask, no_sockets):
 
 
 @pytest.mark.parametrize("kind", ["chat completions"])
-@pytest.mark.parametrize("cell", ["%%llm\nhello there", "%llm hello there", "%%llm --stream\nyes"])
+@pytest.mark.parametrize(
+    "cell", ["%%llm\nhello there", "%llm hello there", "%%llm --stream\nhello there"]
+)
 def test_a_magics_miss_sends_nothing(recorded, shell, cell, no_sockets):
     """The magics' miss is the same one line."""
     shell.run("%load_ext jupyter_llmcache")

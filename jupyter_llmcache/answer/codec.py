@@ -82,7 +82,9 @@ def recording_versions(package: str | None) -> dict[str, str]:
             model was seen.
     """
     versions = {}
-    for name in (*_OWN_DISTRIBUTIONS, *([package.replace("_", "-")] if package else [])):
+    # The package of a class of ours is here already.
+    others = {package.replace("_", "-")} if package and package not in _OWN_DISTRIBUTIONS else ()
+    for name in (*_OWN_DISTRIBUTIONS, *others):
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions

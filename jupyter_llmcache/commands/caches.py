@@ -137,7 +137,7 @@ def models(session: Session, _: Namespace) -> Table:
     variables = getattr(session.settings.parent, "user_ns", {})
     rows = list(nameable(variables, session.settings))
     ready = sum(row[2] == "ready" for row in rows)
-    return Table(("model", "what", "state"), rows, f"{ready} can be asked at once by -m")
+    return Table(("model", "what", "state"), rows, f"{ready} of {len(rows)} are ready for -m")
 
 
 @subcommand(

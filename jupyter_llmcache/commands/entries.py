@@ -303,12 +303,17 @@ def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
 
 def _parameters(request: Any) -> Iterator[tuple[str, str]]:
     """Yield what the model was asked with, as names and values."""
+    from ..request.canonical import TAG
+
     if not isinstance(request, dict):
         return
     told = {**request, **(request.get("parameters") or {})}
     for name, value in told.items():
-        if value is not None and name not in ("provider", "model", "parameters", "schema"):
-            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if value is None or name in ("provider", "model", "parameters", "schema"):
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if TAG not in text:  # what stands for a value that is not shown tells a person nothing
+            yield name, text
 
 
 def _provenance(

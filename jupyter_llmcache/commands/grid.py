@@ -16,7 +16,7 @@ from ..draw.grid import AnswerCell, answers_bundles, answers_text
 from ..draw.progress import Progress
 from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError
-from ..ledger import LEDGER
+from ..ledger import LEDGER, Call, collecting
 from ..text import Printed, format_count, one_line, token_counts
 from . import prompts
 from .answer import Answer
@@ -274,14 +274,19 @@ class _Run:
         return SEPARATOR.join(f"{count} {what}" for count, what in told if count)
 
 
-def fault_of(answers: Answers) -> LLMCacheError | None:
+class UnansweredError(UnfitError):
+    """Some of several questions failed; ``answer`` has what came."""
+
+
+def fault_of(answers: Answers) -> UnansweredError | None:
     """Return one line that counts what failed, or None."""
     failed = [answer for answer in answers if answer.error]
     if not failed:
         return None
-    return LLMCacheError(
+    return UnansweredError(
         f"{len(failed)} of {format_count(len(answers), 'answer')} failed: "
         f"{one_line(failed[0].error, 300)}",
+        answers,
         "The others are kept: running the cell again asks only for what is missing",
     )
 
@@ -291,15 +296,16 @@ def _ask_one(question: Question, pace: _Pace) -> Answer:
     for attempt in range(_PATIENCE + 1):
         pace.wait()
         began = time.perf_counter()
-        try:
-            return ask(question)
-        except UnfitError as unfit:
-            return _failed(question, str(unfit), began, unfit.answer)
-        except LLMCacheError as error:
-            pause_s = _pause_s(error, attempt)
-            if pause_s is None or attempt == _PATIENCE or pace.stopped.is_set():
-                return _failed(question, str(error), began)
-            pace.pause(pause_s)
+        with collecting() as calls:
+            try:
+                return ask(question)
+            except UnfitError as unfit:
+                return _failed(question, str(unfit), began, calls, unfit.answer)
+            except LLMCacheError as error:
+                pause_s = _pause_s(error, attempt)
+                if pause_s is None or attempt == _PATIENCE or pace.stopped.is_set():
+                    return _failed(question, str(error), began, calls)
+                pace.pause(pause_s)
     raise AssertionError("the last attempt returns")
 
 
@@ -319,7 +325,13 @@ def _pause_s(error: BaseException, attempt: int) -> float | None:
     return None
 
 
-def _failed(question: Question, error: str, began: float, answer: Answer | None = None) -> Answer:
+def _failed(
+    question: Question,
+    error: str,
+    began: float,
+    calls: Sequence[Call],
+    answer: Answer | None = None,
+) -> Answer:
     return Answer(
         text=answer.text if answer else "",
         message=answer.message if answer else None,
@@ -330,7 +342,7 @@ def _failed(question: Question, error: str, began: float, answer: Answer | None 
         usage=answer.usage if answer else None,
         key=answer.key if answer else None,
         model=question.label,
-        calls=answer.calls if answer else (),
+        calls=tuple(calls),
         format=question.format,
         coords=question.coords,
         items=question.items,

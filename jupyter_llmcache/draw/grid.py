@@ -178,7 +178,7 @@ def _label(text: str) -> str:
 
 def _place_html(held: _Cells, row: str, column: str, base: str | None) -> str:
     samples = held.get((row, column), [])
-    first = held.get((row, base), []) if base not in (None, column) else []
+    first = held.get((row, base), []) if base is not None else []
     drawn = "<hr>".join(
         _cell_html(cell, first[number].text if number < len(first) else None)
         for number, cell in enumerate(samples)

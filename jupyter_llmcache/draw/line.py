@@ -29,7 +29,11 @@ _PILLS = {
     "not recorded": f"{_PILL};background-color:#4d4d4d;color:#ffffff",
     "failed": f"{_PILL};background-color:#4d4d4d;color:#ffffff",
 }
-_DETAILS = "font-size:12px;margin:4px 0 4px 18px;white-space:pre-wrap;overflow-wrap:anywhere"
+# JupyterLab breaks a narrow page's words where the line ends.
+_DETAILS = (
+    "font-size:12px;margin:4px 0 4px 18px;white-space:pre-wrap;word-break:normal;"
+    "overflow-wrap:anywhere"
+)
 
 
 @dataclass(frozen=True)
@@ -147,13 +151,25 @@ def _counts(calls: Sequence[Call]) -> Iterator[_Part]:
         yield _Part(format_count(len(counted), "LLM call"))
         yield from _states(counted)
     if embedded:
-        texts = sum(call.texts for call in embedded)
-        cached = sum(call.texts_cached for call in embedded)
-        yield _Part(f"{format_count(texts, 'text')} embedded, {cached:,} cached")
-        yield from _states([call for call in embedded if call.kind == "error"])
+        yield from _embedded(embedded)
     if fetched:
         yield _Part(format_count(len(fetched), "web request"))
         yield from _states(fetched)
+
+
+def _embedded(calls: Sequence[Call]) -> Iterator[_Part]:
+    """Yield how many texts became vectors, and of how many others it failed, or they were missing.
+
+    A call that failed brought none; only what was not in the cache is not recorded.
+    """
+    done = [call for call in calls if call.kind != "error"]
+    if done:
+        texts, cached = sum(c.texts for c in done), sum(c.texts_cached for c in done)
+        yield _Part(f"{format_count(texts, 'text')} embedded, {cached:,} cached")
+    failed = [call for call in calls if call.kind == "error"]
+    if failed:
+        yield _Part(f"{format_count(sum(call.texts for call in failed), 'text')} not embedded")
+        yield from _states([c for c in failed for _ in range(c.texts - c.texts_cached)])
 
 
 def _states(calls: Sequence[Call]) -> Iterator[_Part]:

@@ -119,7 +119,7 @@ class LLMCacheMagics:
         answers = grid.ask_all(questions, args.jobs, diff=args.diff)
         fault = grid.fault_of(answers)
         if fault is not None:
-            raise ask.UnfitError(fault.what, answers, fault.remedy)
+            raise fault
         return answers
 
     def _keep(self, answer: Answer | Answers, variable: str | None) -> None:

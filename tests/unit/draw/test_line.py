@@ -105,6 +105,15 @@ def test_the_word_is_seen_without_colours() -> None:
 
 
 _EMBEDDED = miss(asked="embedding", texts=5, texts_cached=4, usage=None, wall_s=0.1)
+_MISSING = miss(
+    kind="error",
+    asked="embedding",
+    texts=1,
+    usage=None,
+    wall_s=0.1,
+    stored=False,
+    unrecorded="nothing like it is recorded",
+)
 _FETCHED = hit(asked="web", model="GET a.org", usage=None, wall_s=0.0, saved_s=None)
 
 
@@ -120,6 +129,10 @@ _FETCHED = hit(asked="web", model="GET a.org", usage=None, wall_s=0.0, saved_s=N
             "3 LLM calls · 2 cached · 1 fresh · 1.2 s · saved 6.1 s · 240 tokens · openai:gpt-x",
         ),
         ([_EMBEDDED], "5 texts embedded, 4 cached · 100 ms · openai:gpt-x"),
+        (
+            [_MISSING],
+            "1 text not embedded · 1 not recorded: nothing like it is recorded · 100 ms",
+        ),
         ([_FETCHED] * 3, "3 web requests · 3 cached · 0 ms"),
         (
             [miss(kind="error", stored=False, reason="no credit", usage=None), miss()],

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROGRAM = "python -m jupyter_llmcache"
 OK, WRONG, MISUSED = 0, 1, 2
 
-_FILE = Argument(("file",), "the cache file", "FILE")
+_FILE = Argument(("file",), "the cache file, or the URL of a server", "FILE")
 _JSON = Argument(("--json",), "print JSON for programs")
 
 
@@ -90,8 +90,11 @@ def _do(command: Subcommand, args: Namespace) -> int:
 
 
 def _open(path: str, command: Subcommand, *, writes: bool) -> Store:
+    from .stores import find_by_url
     from .stores.sqlite import SQLiteStore
 
+    if (at_url := find_by_url(path)) is not None:
+        return at_url(path, read_only=not writes)
     resolved = Path(path).expanduser()
     if command.name != "import" and not resolved.is_file():
         beside = resolved.parent.iterdir() if resolved.parent.is_dir() else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ _BEGINNINGS: tuple[tuple[bytes, int, str], ...] = (
     (b"OggS", 0, "audio/ogg"),
     (b"fLaC", 0, "audio/flac"),
 )
-#: Of a model's profile in LangChain: what says whether it takes a kind.
-_TAKES = {"image": "image_inputs", "file": "pdf_inputs", "audio": "audio_inputs"}
+#: Of a model's profile in LangChain: what says whether it takes a kind, and the kind's name.
+_TAKES = {
+    "image": ("image_inputs", "pictures"),
+    "file": ("pdf_inputs", "PDF files"),
+    "audio": ("audio_inputs", "sound"),
+}
 
 
 def block_of(word: str, namespace: prompts.Namespace) -> dict[str, Any]:
@@ -61,15 +66,17 @@ def block_of(word: str, namespace: prompts.Namespace) -> dict[str, Any]:
 
 
 def check_takes(model: Any, label: str, blocks: tuple[dict[str, Any], ...]) -> None:
-    """See to it that the model's class takes these blocks, as far as LangChain knows.
+    """See to it that the model takes these blocks, as far as LangChain knows.
 
     Raises:
         LLMCacheError: It does not.
     """
-    profile = getattr(model, "profile", None) or {}
+    profile = getattr(model, "profile", None)
+    if not isinstance(profile, Mapping):
+        return
     for block in blocks:
-        if profile.get(_TAKES.get(block["type"], "")) is False:
-            what = {"image": "pictures", "file": "PDF files", "audio": "sound"}[block["type"]]
+        said_by, what = _TAKES.get(block["type"], ("", ""))
+        if profile.get(said_by) is False:
             raise LLMCacheError(f"{label} takes no {what}", "Ask a model that does")
 
 

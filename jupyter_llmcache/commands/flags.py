@@ -227,7 +227,7 @@ def questions_of(
         newest: The newest answer, for ``-c``.
         streams: Whether the answer is drawn as it grows where no flag says.
     """
-    from .ask import Combination, Question
+    from .ask import Combination, Question, innermost
     from .models import choose
 
     mode, parameters = _mode(args), parameters_of(args)
@@ -253,6 +253,10 @@ def questions_of(
     questions = []
     for each in combinations:
         chosen = choose(each.model, namespace, {**parameters, **each.varied}, settings, mode)
+        if "attached" in shared:
+            from .attach import check_takes
+
+            check_takes(innermost(chosen.model), chosen.label, shared["attached"])
         names = {**namespace, **each.items} if each.items else namespace
         system, coords = args.system, each.coords
         if system and not args.raw:

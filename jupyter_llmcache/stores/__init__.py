@@ -44,6 +44,23 @@ def find(name: str) -> type[Store]:
     return cls
 
 
+def find_by_url(place: str) -> type[Store] | None:
+    """Return the class of the store that a URL names; None where ``place`` is not a URL.
+
+    Raises:
+        LLMCacheError: No store that is installed is at URLs that begin so.
+    """
+    scheme, colon, _ = place.partition("://")
+    if not colon:
+        return None
+    classes = [find(name) for name in names()]
+    for cls in classes:
+        if scheme.lower() in cls.url_schemes:
+            return cls
+    known = ", ".join(f"{scheme}://" for cls in classes for scheme in cls.url_schemes)
+    raise LLMCacheError(f"no store is at {scheme[:20]}://", f"A file's path, or one of {known}")
+
+
 @functools.cache
 def _own() -> tuple[str, ...]:
     modules = (module.name for module in pkgutil.iter_modules(__path__))

@@ -164,6 +164,8 @@ class Store(ABC):
 
     #: The name under which it is registered: "memory", "sqlite", ...
     backend: ClassVar[str]
+    #: How the URLs begin that say where a store of the class is.
+    url_schemes: ClassVar[Collection[str]] = ()
     location: str = ""
     bounds: Bounds = Bounds()
     #: Whether ``get`` and ``put`` never wait for anything: an event loop may call them.

@@ -19,7 +19,7 @@ from ..errors import DamagedEntryError, StoreError
 from .base import FOUND_KEYS, LifeTotals, Store, Which, select
 from .pending_hits import PendingHits
 from .redis_claims import Claim, Claims
-from .redis_link import Link, ServerAwayError
+from .redis_link import SCHEMES, Link, ServerAwayError
 from .redis_values import Values
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class RedisStore(Store):
         LLMCacheError: The address is not valid, or redis-py is not installed.
     """
 
-    backend = "redis"
+    backend, url_schemes = "redis", SCHEMES
 
     def __init__(
         self,

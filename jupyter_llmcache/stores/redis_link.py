@@ -26,7 +26,7 @@ _CALL_S = 0.2
 _PATIENT_S = 5.0
 #: The first and the longest pause between two tries to reach a server that is away, in seconds.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
-_SCHEMES = {
+SCHEMES = {
     "redis": "redis",
     "rediss": "rediss",
     "valkey": "redis",
@@ -210,14 +210,14 @@ def _library() -> Any:
 
 def _split(url: str) -> tuple[str, str]:
     scheme, colon, rest = url.partition(":")
-    if not colon or scheme.lower() not in _SCHEMES:
+    if not colon or scheme.lower() not in SCHEMES:
         raise LLMCacheError(
             f"the address begins with {scheme[:20]!r}"
             if url
             else "no address of a server is given",
             f"Write it as redis://host:6379/0, or set {URL_VARIABLE}",
         )
-    return _SCHEMES[scheme.lower()], rest
+    return SCHEMES[scheme.lower()], rest
 
 
 def _shown(url: str, *, typed: bool) -> tuple[str, str | None]:

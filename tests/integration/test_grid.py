@@ -310,6 +310,22 @@ def test_attachments_reach_the_model(notebook, openai_server, tmp_path):
     assert "are more than 5.0 MB" in str(run.error)
 
 
+def test_what_a_model_cannot_take_is_said_before(notebook, openai_server):
+    """What LangChain knows a model not to take is one line, and nothing is asked."""
+    notebook.user_ns.update(picture=PNG, sound=b"ID3" + bytes(9), words=b"plain words")
+    notebook.user_ns["old"] = notebook.user_ns["a"].model_copy(
+        update={"profile": {"image_inputs": False, "audio_inputs": False, "pdf_inputs": True}}
+    )
+    for flags, told in (
+        ("-m old --attach picture", "old takes no pictures. Ask a model that does"),
+        ("-m a -m old --attach sound", "old takes no sound"),
+        ("-m old -t 0.5 --attach words --attach https://x.invalid/a.png", "old takes no pictures"),
+    ):
+        assert told in str(notebook.run(f"%llm {flags} hm?", check=False).error)
+    assert not openai_server.bodies
+    assert notebook.run("%llm -m old --attach words hm?").value.text
+
+
 def test_an_agent_is_asked(notebook, openai_server):
     """-m takes a graph whose state has messages: its last message is the answer."""
     notebook.run(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from langchain_core.globals import set_llm_cache
 
 import jupyter_llmcache
+from jupyter_llmcache.cli import main
 from jupyter_llmcache.errors import LLMCacheError, ReplayMissError
 from tests.servers.redis import RedisServer
 
@@ -140,3 +143,21 @@ def test_every_command_works(run, server, chat_openai, line):
     run(f"redis {server.url} --readable")
     chat_openai().invoke("Hello")
     assert str(run(line))
+
+
+def test_a_server_is_listed_from_the_shell(shell, run, server, chat_openai, capsys):
+    """Where a command takes a file it takes a server's URL, too; of other URLs one line says so."""
+    shell.user_ns["llm"] = chat_openai()
+    run(f"redis {server.url}")
+    shell.run_cell_magic("llm", "", "Hello")
+    run("off")
+    capsys.readouterr()
+    assert main(["list", server.url, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert main(["clear", server.url, "--yes"]) == 0
+    assert main(["list", server.url]) == 0
+    assert "Hello" not in capsys.readouterr().out
+    assert main(["list", "http://localhost/a.db"]) == 2
+    assert "no store is at http://" in capsys.readouterr().err
+    assert main(["list", "redis://127.0.0.1:1/0"]) == 1
+    assert "does not answer" in capsys.readouterr().err

@@ -7,164 +7,10 @@ code of its class, and has its reason beside it.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
 
-#: How an answer may end otherwise than well: at its bound, held back, or broken off.
-End = Literal["cut", "filtered", "broken"]
-
-#: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
-PLACEHOLDER_KEY = "no-key"
-
-#: Names, of fields, private attributes and arguments, by the reason why they cannot change an
-#: answer.
-Reasons = Mapping[str, str]
-
-_NONE: Reasons = {}
-_NO_ENDS: Mapping[str, End] = {}
-
-
-class Provider(NamedTuple):
-    """All that is known of one provider.
-
-    Attributes:
-        name: As ``-m NAME:model`` and ``init_chat_model`` spell it.
-        package: The distribution with its classes.
-        classes: Its classes by top-level package and name; what derives from them is meant too.
-        keys: Environment variables that may hold its key; none where it needs none.
-        addresses: Environment variables that may hold its address.
-        endpoint_fields: Fields of its classes with the address, by rank.
-        usual_endpoint: Where it answers when nobody says otherwise.
-        never: What cannot change an answer.
-        at_home: What tells only who asks, at the usual endpoint; elsewhere a gateway may route by
-            it.
-        chat_only: What cannot change an answer where the model asks by chat completions.
-        server_ids: Fields that let the server go on from what it holds, each by where an earlier
-            answer's ``response_metadata`` has the id.
-        unsent: What of messages is not sent, by type and field.
-        credentials: Fields and names of headers, in lower case, that hold a credential and nothing
-            else. They neither count nor are shown. Fields of type ``SecretStr`` need no mention.
-        clients: Fields and attributes that hold the SDK's clients: what in them reaches the
-            provider is read there.
-        made_once: Fields that only the clients are made of, and that count there.
-        aliases: Arguments of a call by the field that means the same.
-        merges_model_kwargs: Whether ``model_kwargs`` are sent beside the other parameters.
-        stop_overrides: Whether stop sequences of a call take the place of the model's own.
-        always_tells_end: Whether it always says how an answer ended, so that a stream without was
-            cut.
-        ends: Its words for answers that did not end well.
-        price_name: What genai-prices calls it, where that is another name.
-    """
-
-    name: str
-    package: str
-    classes: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-    endpoint_fields: tuple[str, ...] = (
-        "base_url",
-        "api_base",
-        "endpoint",
-        "endpoint_url",
-        "api_url",
-        "inference_server_url",
-        "server_url",
-    )
-    usual_endpoint: str | None = None
-    never: Reasons = _NONE
-    at_home: Reasons = _NONE
-    chat_only: Reasons = _NONE
-    server_ids: Mapping[str, str] = _NONE
-    unsent: frozenset[str] = frozenset()
-    credentials: frozenset[str] = frozenset()
-    clients: tuple[str, ...] = ()
-    made_once: frozenset[str] = frozenset()
-    aliases: Mapping[str, str] = _NONE
-    merges_model_kwargs: bool = False
-    stop_overrides: bool = False
-    always_tells_end: bool = False
-    ends: Mapping[str, End] = _NO_ENDS
-    price_name: str | None = None
-
-    @property
-    def lacks_key(self) -> bool:
-        """Whether it needs a key, and the environment holds none."""
-        return bool(self.keys) and not any(map(os.environ.get, self.keys))
-
-
-def _all(names: str, reason: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), reason)
-
-
-def _ends(**words: str) -> dict[str, End]:
-    kinds: dict[str, End] = {"cut": "cut", "filtered": "filtered", "broken": "broken"}
-    return {word: kinds[kind] for kind, said in words.items() for word in said.split()}
-
-
-#: What cannot change an answer whoever gives it, as a model's field or as an argument of a call.
-EVERYWHERE: Reasons = {
-    **_all("callback_manager callbacks run_manager", "who listens"),
-    **_all("run_id run_name config", "how a run is called in a trace"),
-    **_all("max_retries timeout request_timeout default_request_timeout", "how long it is tried"),
-    **_all("disable_streaming streaming stream", "in how many pieces it comes"),
-    **_all("stream_usage stream_options", "whether a stream tells its tokens"),
-    **_all("ls_structured_output_format structured_output_format", "for a trace; sent elsewhere"),
-}
-
-#: Fields of LangChain's base classes, which are sent nowhere. Arguments of a call that are called
-#: so are sent.
-ONLY_FIELDS: Reasons = {
-    **_all("name tags metadata verbose", "how a run is called in a trace"),
-    **_all("cache rate_limiter custom_get_token_ids profile", "LangChain's own"),
-}
-
-#: Headers that hold a credential and nothing else, whoever is asked.
-CREDENTIAL_HEADERS = frozenset(
-    {"api-key", "authorization", "proxy-authorization", "x-api-key", "x-goog-api-key"}
-)
-
-#: Headers that tell of the caller's program or of one single call.
-IDLE_HEADERS: Reasons = {
-    **_all("accept accept-encoding connection content-length host", "how HTTP is spoken"),
-    **_all("content-type user-agent x-goog-api-client", "which program asks"),
-    **_all("idempotency-key x-client-request-id x-request-id request-id", "one single call"),
-    **_all("baggage traceparent tracestate", "a trace"),
-    **_all("openai-organization openai-project", "who pays"),
-}
-
-#: Fields that hold the name of a model; the first one set wins.
-MODEL_FIELDS = ("model", "model_name", "deployment_name", "model_id", "repo_id", "model_path")
-
-#: What bounds the length of an answer, as providers call it.
-TOKEN_LIMITS = frozenset(
-    {
-        "max_completion_tokens",
-        "max_new_tokens",
-        "max_output_tokens",
-        "max_tokens",
-        "max_tokens_to_sample",
-        "num_predict",
-    }
-)
-
-#: Arguments that a class reads only when it is made, beside endpoints, credentials and clients.
-_CONSTRUCTOR = frozenset(
-    {
-        "api_key",
-        "api_version",
-        "default_query",
-        "organization",
-        "region_name",
-        "http_async_client",
-        "http_client",
-    }
-)
-
-#: The names of who speaks.
-NAMES = frozenset({"ai.name", "human.name", "system.name", "tool.name"})
+from .provider import NAMES, UNKNOWN, Provider, ends, reasons
 
 _CLIENTS = ("root_client", "root_async_client", "client", "async_client")
 
@@ -186,22 +32,22 @@ _OPENAI = Provider(
     endpoint_fields=("openai_api_base", "base_url", "api_base", "azure_endpoint"),
     usual_endpoint="https://api.openai.com/v1",
     never={
-        **_all("service_tier", _BILLING),
-        **_all("prompt_cache_key prompt_cache_options prompt_cache_retention", _KEPT),
-        **_all("batch_size chunk_size show_progress_bar", _BATCHES),
-        **_all("retry_min_seconds retry_max_seconds", "how long it is tried"),
-        **_all("include_response_headers", "what is told beside the answer"),
-        **_all("openai_organization organization openai_proxy", "who pays, by which way"),
-        **_all("http_socket_options stream_chunk_timeout", "how HTTP is spoken"),
-        **_all("tiktoken_model_name allowed_special disallowed_special", "for counting tokens"),
-        **_all("validate_base_url", "asked once, when the model is made"),
-        **_all("disabled_params", "what is not sent; what is sent counts"),
+        **reasons("service_tier", _BILLING),
+        **reasons("prompt_cache_key prompt_cache_options prompt_cache_retention", _KEPT),
+        **reasons("batch_size chunk_size show_progress_bar", _BATCHES),
+        **reasons("retry_min_seconds retry_max_seconds", "how long it is tried"),
+        **reasons("include_response_headers", "what is told beside the answer"),
+        **reasons("openai_organization organization openai_proxy", "who pays, by which way"),
+        **reasons("http_socket_options stream_chunk_timeout", "how HTTP is spoken"),
+        **reasons("tiktoken_model_name allowed_special disallowed_special", "for counting tokens"),
+        **reasons("validate_base_url", "asked once, when the model is made"),
+        **reasons("disabled_params", "what is not sent; what is sent counts"),
     },
     at_home={
-        **_all("user safety_identifier", _WHO),
-        **_all("metadata", "kept beside the answer, for its owner"),
+        **reasons("user safety_identifier", _WHO),
+        **reasons("metadata", "kept beside the answer, for its owner"),
     },
-    chat_only=_all("store", "whether the provider keeps the answer, for its owner"),
+    chat_only=reasons("store", "whether the provider keeps the answer, for its owner"),
     server_ids={"use_previous_response_id": "id"},
     unsent=frozenset({"tool.name", "tool.status"}),
     credentials=frozenset({"azure_ad_token_provider", "azure_ad_async_token_provider"}),
@@ -211,7 +57,7 @@ _OPENAI = Provider(
     merges_model_kwargs=True,
     stop_overrides=True,
     always_tells_end=True,
-    ends=_ends(
+    ends=ends(
         cut="length max_output_tokens",
         filtered="content_filter",
         broken="failed cancelled incomplete in_progress queued error",
@@ -229,11 +75,11 @@ ROWS: tuple[Provider, ...] = (
         endpoint_fields=("anthropic_api_url", "base_url"),
         usual_endpoint="https://api.anthropic.com",
         never={
-            **_all("service_tier inference_geo", _BILLING),
-            **_all("cache_control", _KEPT),
-            **_all("anthropic_proxy", "by which way"),
+            **reasons("service_tier inference_geo", _BILLING),
+            **reasons("cache_control", _KEPT),
+            **reasons("anthropic_proxy", "by which way"),
         },
-        at_home=_all("user_profile_id metadata", _WHO),
+        at_home=reasons("user_profile_id metadata", _WHO),
         server_ids={"reuse_last_container": "container"},
         unsent=NAMES,
         clients=("_client", "_async_client"),
@@ -241,7 +87,7 @@ ROWS: tuple[Provider, ...] = (
         merges_model_kwargs=True,
         stop_overrides=True,
         always_tells_end=True,
-        ends=_ends(cut="max_tokens", filtered="refusal", broken="model_context_window_exceeded"),
+        ends=ends(cut="max_tokens", filtered="refusal", broken="model_context_window_exceeded"),
     ),
     _OPENAI._replace(
         name="azure_openai",
@@ -254,7 +100,7 @@ ROWS: tuple[Provider, ...] = (
         addresses=("AZURE_OPENAI_ENDPOINT",),
         endpoint_fields=("openai_api_base", "azure_endpoint"),
         usual_endpoint=None,
-        never={**_OPENAI.never, **_all("model_version openai_api_type", "for a trace")},
+        never={**_OPENAI.never, **reasons("model_version openai_api_type", "for a trace")},
         price_name="azure",
     ),
     Provider(
@@ -269,15 +115,15 @@ ROWS: tuple[Provider, ...] = (
         endpoint_fields=("base_url",),
         usual_endpoint="http://127.0.0.1:11434",
         never={
-            **_all("keep_alive", "how long the model stays in memory"),
-            **_all("validate_model_on_init", "asked once, when the model is made"),
+            **reasons("keep_alive", "how long the model stays in memory"),
+            **reasons("validate_model_on_init", "asked once, when the model is made"),
         },
         clients=("_client", "_async_client"),
         made_once=frozenset({"client_kwargs", "async_client_kwargs", "sync_client_kwargs"}),
         unsent=NAMES | {"tool.status"},
         stop_overrides=True,  # it refuses to be told twice
         always_tells_end=True,
-        ends=_ends(cut="length", broken="load unload not_finished"),
+        ends=ends(cut="length", broken="load unload not_finished"),
     ),
     Provider(
         name="google_genai",
@@ -291,14 +137,14 @@ ROWS: tuple[Provider, ...] = (
         endpoint_fields=("base_url", "api_endpoint"),
         usual_endpoint="https://generativelanguage.googleapis.com",
         never={
-            **_all("labels", _BILLING),
-            **_all("batch_size", _BATCHES),
-            **_all("_client_cleanup", "ends the client"),
+            **reasons("labels", _BILLING),
+            **reasons("batch_size", _BATCHES),
+            **reasons("_client_cleanup", "ends the client"),
         },
         credentials=frozenset({"credentials"}),
         clients=("client",),
         always_tells_end=True,
-        ends=_ends(
+        ends=ends(
             cut="max_tokens",
             filtered="safety recitation blocklist prohibited_content spii language image_safety "
             "image_prohibited_content image_recitation",
@@ -315,12 +161,14 @@ ROWS: tuple[Provider, ...] = (
         endpoint_fields=("endpoint", "base_url"),
         usual_endpoint="https://api.mistral.ai/v1",
         never={
-            **_all("max_concurrent_requests wait_time", "how many at once, how long it is tried"),
-            **_all("tokenizer", _BATCHES),
+            **reasons(
+                "max_concurrent_requests wait_time", "how many at once, how long it is tried"
+            ),
+            **reasons("tokenizer", _BATCHES),
         },
         clients=("client", "async_client"),
         always_tells_end=True,
-        ends=_ends(cut="length", broken="model_length error"),
+        ends=ends(cut="length", broken="model_length error"),
         price_name="mistral",
     ),
     Provider(
@@ -331,15 +179,15 @@ ROWS: tuple[Provider, ...] = (
         addresses=("GROQ_API_BASE", "GROQ_BASE_URL"),
         endpoint_fields=("groq_api_base", "base_url"),
         usual_endpoint="https://api.groq.com",
-        never={**_all("service_tier", _BILLING), **_all("groq_proxy", "by which way")},
-        at_home=_all("user", _WHO),
+        never={**reasons("service_tier", _BILLING), **reasons("groq_proxy", "by which way")},
+        at_home=reasons("user", _WHO),
         clients=("client", "async_client"),
         made_once=frozenset(
             {"default_headers", "default_query", "http_client", "http_async_client"}
         ),
         merges_model_kwargs=True,
         always_tells_end=True,
-        ends=_ends(cut="length"),
+        ends=ends(cut="length"),
     ),
     _OPENAI._replace(
         name="deepseek",
@@ -349,7 +197,7 @@ ROWS: tuple[Provider, ...] = (
         addresses=("DEEPSEEK_API_BASE",),
         endpoint_fields=("api_base", "openai_api_base"),
         usual_endpoint="https://api.deepseek.com/v1",
-        ends=_ends(cut="length", broken="insufficient_system_resource"),
+        ends=ends(cut="length", broken="insufficient_system_resource"),
     ),
     _OPENAI._replace(
         name="xai",
@@ -373,11 +221,11 @@ ROWS: tuple[Provider, ...] = (
         addresses=("FIREWORKS_API_BASE",),
         endpoint_fields=("fireworks_api_base", "base_url"),
         usual_endpoint="https://api.fireworks.ai/inference/v1",
-        never={**_all("service_tier", _BILLING), **_all("prompt_cache_key", _KEPT)},
-        at_home=_all("user", _WHO),
+        never={**reasons("service_tier", _BILLING), **reasons("prompt_cache_key", _KEPT)},
+        at_home=reasons("user", _WHO),
         clients=("_sdk_client", "_async_sdk_client", "client", "async_client"),
         merges_model_kwargs=True,
-        ends=_ends(cut="length"),
+        ends=ends(cut="length"),
     ),
     Provider(
         name="perplexity",
@@ -388,7 +236,7 @@ ROWS: tuple[Provider, ...] = (
         usual_endpoint="https://api.perplexity.ai",
         clients=("client", "async_client"),
         merges_model_kwargs=True,
-        ends=_ends(cut="length"),
+        ends=ends(cut="length"),
     ),
     Provider(
         name="openrouter",
@@ -398,11 +246,13 @@ ROWS: tuple[Provider, ...] = (
         addresses=("OPENROUTER_API_BASE",),
         endpoint_fields=("openrouter_api_base", "base_url"),
         usual_endpoint="https://openrouter.ai/api/v1",
-        never=_all("app_categories app_title app_url trace session_id", "who asks, for statistics"),
-        at_home=_all("user", _WHO),
+        never=reasons(
+            "app_categories app_title app_url trace session_id", "who asks, for statistics"
+        ),
+        at_home=reasons("user", _WHO),
         clients=("client",),
         merges_model_kwargs=True,
-        ends=_ends(cut="length", filtered="content_filter", broken="error"),
+        ends=ends(cut="length", filtered="content_filter", broken="error"),
     ),
     Provider(
         name="cohere",
@@ -412,11 +262,11 @@ ROWS: tuple[Provider, ...] = (
         addresses=("CO_API_URL",),
         usual_endpoint="https://api.cohere.com",
         never={
-            **_all("timeout_seconds", "how long it is tried"),
-            **_all("user_agent", "which program asks"),
+            **reasons("timeout_seconds", "how long it is tried"),
+            **reasons("user_agent", "which program asks"),
         },
         clients=("client", "async_client"),
-        ends=_ends(
+        ends=ends(
             cut="max_tokens", filtered="error_toxic", broken="error error_limit timeout abort"
         ),
     ),
@@ -426,10 +276,10 @@ ROWS: tuple[Provider, ...] = (
         classes=("langchain_aws.ChatBedrockConverse",),
         endpoint_fields=("endpoint_url", "base_url"),
         never={
-            **_all("config", "how HTTP is spoken"),
-            **_all("bedrock_client", "asks what models there are"),
-            **_all("credentials_profile_name", _WHO),
-            **_all("request_metadata requestMetadata", "for logs"),
+            **reasons("config", "how HTTP is spoken"),
+            **reasons("bedrock_client", "asks what models there are"),
+            **reasons("credentials_profile_name", _WHO),
+            **reasons("request_metadata requestMetadata", "for logs"),
         },
         credentials=frozenset(
             {
@@ -443,7 +293,7 @@ ROWS: tuple[Provider, ...] = (
         ),
         clients=("client",),
         always_tells_end=True,
-        ends=_ends(
+        ends=ends(
             cut="max_tokens",
             filtered="content_filtered guardrail_intervened",
             broken="malformed_model_output malformed_tool_use model_context_window_exceeded",
@@ -462,20 +312,20 @@ ROWS: tuple[Provider, ...] = (
         keys=(),
         endpoint_fields=("endpoint_url", "inference_server_url"),
         never={
-            **_all("tokenizer", "made of the model's name"),
-            **_all("timeout", "how long it is tried"),
+            **reasons("tokenizer", "made of the model's name"),
+            **reasons("timeout", "how long it is tried"),
         },
         credentials=frozenset({"huggingfacehub_api_token"}),
         clients=("client", "async_client"),
-        ends=_ends(cut="length"),
+        ends=ends(cut="length"),
     ),
     Provider(
         name="litellm",
         package="langchain-litellm",
         classes=("langchain_litellm.ChatLiteLLM",),
         endpoint_fields=("api_base", "base_url"),
-        never=_all("max_retries", "how long it is tried"),
-        at_home=_all("user", _WHO),
+        never=reasons("max_retries", "how long it is tried"),
+        at_home=reasons("user", _WHO),
         credentials=frozenset(
             {
                 "anthropic_api_key",
@@ -504,7 +354,7 @@ ROWS: tuple[Provider, ...] = (
         endpoint_fields=("base_url",),
         usual_endpoint="https://integrate.api.nvidia.com/v1",
         clients=("_client", "_async_client"),
-        ends=_ends(cut="length"),
+        ends=ends(cut="length"),
     ),
     # Named by -m, and described as any class without a row of its own.
     Provider("azure_ai", "langchain-azure-ai", price_name="azure"),
@@ -529,20 +379,12 @@ ROWS: tuple[Provider, ...] = (
             "langchain_core.FakeMessagesListChatModel",
             "langchain_core.FakeListLLM",
         ),
-        never=_all("i sleep", "which of the list comes next, how slowly"),
+        never=reasons("i sleep", "which of the list comes next, how slowly"),
     ),
 )
 
 #: The rows that ``-m`` can name, by that name.
 PROVIDERS: Mapping[str, Provider] = {row.name: row for row in ROWS if row.name}
-
-#: What is known of a class without a row.
-UNKNOWN = Provider("", "")
-
-#: Words for answers that did not end well, of servers that speak a provider's language.
-_OTHER_ENDS = _ends(
-    filtered="sensitive", broken="abort network_error time_limit error not_finished"
-)
 
 
 def class_name(cls: type) -> str:
@@ -555,61 +397,3 @@ def provider_of(cls: type) -> Provider:
     """Return the row of ``cls`` or of the nearest of its base classes, else ``UNKNOWN``."""
     rows = {name: row for row in ROWS for name in row.classes}
     return next((rows[n] for n in map(class_name, cls.__mro__) if n in rows), UNKNOWN)
-
-
-@lru_cache(maxsize=256)
-def provider_name(cls: type) -> str:
-    """Return the name of the provider that ``cls`` talks to, or of the class in kebab form."""
-    if (name := provider_of(cls).name) != "":
-        return name
-    for base in cls.__mro__:
-        package, _, module = base.__module__.partition(".")
-        if package == "langchain_community":
-            return module.rpartition(".")[2]
-        if package.startswith("langchain_") and package not in (
-            "langchain_core",
-            "langchain_classic",
-        ):
-            return package.removeprefix("langchain_")
-    return kebab(cls.__name__)
-
-
-def kebab(name: str) -> str:
-    """Return a class's name in lower case with hyphens, as in ``fake-list-chat-model``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).strip("_").lower()
-
-
-def usual_endpoints() -> frozenset[str]:
-    """Return where providers answer when nobody says otherwise."""
-    return frozenset(row.usual_endpoint for row in ROWS if row.usual_endpoint)
-
-
-def always_tells_end(name: Any) -> bool:
-    """Whether the provider that LangChain calls ``name`` always says how an answer ended."""
-    row = PROVIDERS.get(name)
-    return row is not None and row.always_tells_end
-
-
-@lru_cache(maxsize=256)
-def end_of(word: str) -> End | None:
-    """Return how an answer ended whose provider says ``word``, in lower case; None: well."""
-    # An answer may come without its provider's name, and so every provider's words are read.
-    tables = (*(row.ends for row in ROWS), _OTHER_ENDS)
-    return next((table[word] for table in tables if word in table), None)
-
-
-def price_name(name: str) -> str:
-    """Return what genai-prices calls the provider ``name``."""
-    row = PROVIDERS.get(name)
-    return (row and row.price_name) or name
-
-
-@lru_cache(maxsize=1)
-def connection_names() -> frozenset[str]:
-    """Return the arguments that say how a provider is reached, read when a model is made."""
-    found = set(_CONSTRUCTOR)
-    for row in (UNKNOWN, *ROWS):
-        found |= {*row.endpoint_fields, *row.made_once, *row.credentials}
-        found |= {name for name in row.never if name.endswith(("_proxy", "organization"))}
-        found |= {name.lower() for name in row.keys}
-    return frozenset(found | {"max_retries", "timeout", "request_timeout"})

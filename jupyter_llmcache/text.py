@@ -216,3 +216,8 @@ def json_or_text(text: str) -> Any:
         ]
         depth += 1
     return text if level else data
+
+
+def kebab(name: str) -> str:
+    """Return a class's name in lower case with hyphens, as in ``fake-list-chat-model``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).strip("_").lower()

@@ -18,12 +18,7 @@ from importlib import metadata
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import (
-    ChatGeneration,
-    ChatGenerationChunk,
-    Generation,
-    GenerationChunk,
-)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk
 from pydantic import BaseModel
 from pydantic_core import from_json
 
@@ -59,11 +54,7 @@ _OWN_DISTRIBUTIONS = ("jupyter_llmcache", "langchain-core")
 
 
 class NotStorableError(Exception):
-    """An answer that cannot be kept exactly as it is; ``reason`` says why in a few words."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+    """An answer that cannot be kept exactly as it is; its text says why in a few words."""
 
 
 def damaged(why: str) -> DamagedEntryError:

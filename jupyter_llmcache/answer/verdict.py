@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
-from ..providers import End, always_tells_end, end_of
+from ..provider import End, ends
+from ..providers import PROVIDERS, ROWS
 
 CUT_NOTE = "cut at max_tokens"
 
 #: Where providers say how an answer ended: OpenAI's chat completions and most others; Anthropic;
 #: Bedrock; Ollama; OpenAI's responses.
 _FINISH_FIELDS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
+
+#: Words for answers that did not end well, of servers that speak a provider's language.
+_OTHER_ENDS = ends(filtered="sensitive", broken="abort network_error time_limit error not_finished")
 
 #: What an answer without text and blocks may still hold in ``additional_kwargs``.
 _OTHER_CONTENT = ("tool_calls", "function_call", "audio")
@@ -90,8 +95,11 @@ def _fault(generation: Generation, finish: str | None, max_tokens_given: bool) -
     return "empty answer" if _is_empty(generation) else None
 
 
+@lru_cache(maxsize=256)
 def _end(finish: str | None) -> End | None:
-    return None if finish is None else end_of(finish)
+    # An answer may come without its provider's name, and so every provider's words are read.
+    tables = (*(row.ends for row in ROWS), _OTHER_ENDS)
+    return next((table[finish] for table in tables if finish and finish in table), None)
 
 
 def _finish(generation: Generation) -> str | None:
@@ -129,7 +137,7 @@ def _word(value: str) -> str:
 
 def _should_tell(generation: Generation) -> bool:
     return any(
-        always_tells_end(said.get("model_provider"))
+        getattr(PROVIDERS.get(said.get("model_provider", "")), "always_tells_end", False)
         or any(field in said for field in _FINISH_FIELDS)
         for said in _sayings(generation)
     )

@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import pricing
+from ..draw import pricing
 from ..draw.answer import Format
 from ..draw.table import SEPARATOR, Report, Section, Table
 from ..entry import Entry

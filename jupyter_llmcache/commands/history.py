@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from .. import pricing
+from ..draw import pricing
 from ..draw.table import SEPARATOR, Report, Table
 from ..ledger import Call, Ledger, Totals
 from ..stores.base import Store

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
@@ -14,7 +15,8 @@ from langchain_core.runnables.configurable import DynamicRunnable
 
 from .. import modes
 from ..errors import LLMCacheError
-from ..providers import PLACEHOLDER_KEY, PROVIDERS, connection_names
+from ..provider import PLACEHOLDER_KEY, UNKNOWN
+from ..providers import PROVIDERS, ROWS
 from ..text import one_line
 from . import prompts
 from .prompts import nearest
@@ -27,6 +29,21 @@ DEFAULT_VARIABLE = "llm"
 #: Models that need no provider; a variable that holds a model may take their names.
 BUILT_IN = ("demo", "local")
 _OPENAI = PROVIDERS["openai"]
+#: Arguments that a class reads only when it is made, beside endpoints, credentials and clients.
+_CONSTRUCTOR = frozenset(
+    {
+        "api_key",
+        "api_version",
+        "default_query",
+        "http_async_client",
+        "http_client",
+        "max_retries",
+        "organization",
+        "region_name",
+        "request_timeout",
+        "timeout",
+    }
+)
 
 WAYS = (
     "Try -m demo, which answers without a key; or set OPENAI_API_KEY (in Python: "
@@ -226,9 +243,19 @@ def _unknown(provider: str) -> LLMCacheError:
 
 def split_connection(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a provider's class takes when the model is made, and all other parameters."""
-    known = connection_names()
+    known = _connection_names()
     connection = {name: value for name, value in parameters.items() if name in known}
     return connection, {n: v for n, v in parameters.items() if n not in connection}
+
+
+@lru_cache(maxsize=1)
+def _connection_names() -> frozenset[str]:
+    found = set(_CONSTRUCTOR)
+    for row in (UNKNOWN, *ROWS):
+        found |= {*row.endpoint_fields, *row.made_once, *row.credentials}
+        found |= {name for name in row.never if name.endswith(("_proxy", "organization"))}
+        found |= {name.lower() for name in row.keys}
+    return frozenset(found)
 
 
 def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> Model:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from .. import pricing
 from ..ledger import Call
 from ..text import format_count, format_moment, format_seconds, one_line, token_counts
+from . import pricing
 from .answer import Bundle
 from .sanitize import IGNORE_MATH, in_one_line
 from .table import LINE_STYLE, SEPARATOR

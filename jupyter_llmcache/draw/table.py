@@ -14,7 +14,6 @@ from decimal import Decimal
 from html import escape
 from typing import Any, overload
 
-from ..pricing import format_usd
 from ..text import (
     Printed,
     cut,
@@ -26,6 +25,7 @@ from ..text import (
     visible,
 )
 from .answer import Format, answer_html
+from .pricing import format_usd
 from .sanitize import IGNORE_MATH, SCROLLS, in_one_line, pre_html
 
 SEPARATOR = " · "

@@ -14,7 +14,8 @@ from langchain_core.messages import BaseMessage
 
 from .. import modes
 from ..errors import NotDescribableError
-from ..providers import NAMES, TOKEN_LIMITS, provider_of
+from ..provider import NAMES, TOKEN_LIMITS
+from ..providers import provider_of
 from ..text import json_or_text
 from .canonical import IndescribableError, dump, text_digest
 from .messages import describe_messages, keyed_text, title_of

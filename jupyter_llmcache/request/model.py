@@ -13,13 +13,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
-from ..providers import MODEL_FIELDS, kebab
+from ..provider import MODEL_FIELDS
+from ..text import kebab
 from .canonical import BYTES_TAG, IndescribableError, dump
 from .clients import Client, Watched, is_client, sent_headers
-from .hidden import address_shown, headers_shown, query_shown, scrubbed
+from .hidden import address_shown, headers_shown, query_shown
 from .messages import LONG_CHARS, long_digest
 from .own_code import has_cache_key, is_own, lacks_cache_key, provider_classes, put_over
-from .plan import CALL_NAMES, Plan, plan_of
+from .plan import Plan, merge, plan_of, take_name
 from .values import Values
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
@@ -50,9 +51,6 @@ _MAX_CALLS = 64
 
 #: What is larger, in bytes, is not remembered, so that the memory stays small.
 _REMEMBERED_BYTES = 200_000
-
-#: Begins the name of an argument that may stand beside a field, and not in its place.
-_BESIDE = "call:"
 
 _HEADERS = frozenset({"default_headers", "default_query"})
 _CONTAINERS = (dict, list, tuple, set, frozenset)
@@ -289,8 +287,8 @@ def _shown(client: Mapping[str, Any]) -> str:
 
 def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) -> Description:
     plan = state.plan
-    values = _merge(plan, state.values, given)
-    name = _take_name(plan, values)
+    values = merge(plan, state.values, given)
+    name = take_name(plan, values)
     is_home = state.endpoint is not None and state.endpoint == plan.provider.usual_endpoint
     dropped = {*plan.provider.at_home} if is_home else set()
     if plan.provider.chat_only.keys() & values.keys() and not asks_responses(model, values):
@@ -343,47 +341,6 @@ def _quoted(name: str | None) -> str:
     return dump(name)
 
 
-def _merge(plan: Plan, state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every parameter that is set, the call's arguments over the model's fields."""
-    values = dict(state)
-    if plan.provider.merges_model_kwargs:
-        _override(values, values.pop("model_kwargs", {}), plan)
-    _override(values, given, plan)
-    if isinstance(values.get(plan.stop_field), str):
-        values[plan.stop_field] = [values[plan.stop_field]]
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) -> None:
-    """Put ``arguments`` in the place of the fields that they are known to override, or beside."""
-    for name, value in arguments.items():
-        field = plan.aliases.get(name, name)
-        if name != field and field in arguments:
-            field = name
-        if plan.never & {name, field} or field in plan.provider.credentials:
-            continue
-        if name in CALL_NAMES and isinstance(value, Mapping):
-            values[field] = {**(values.get(field) or {}), **value}
-        elif plan.overrides(field) or not _may_stand_beside(values, plan, field):
-            values[field] = value
-        else:
-            values[_BESIDE + field] = value
-
-
-def _may_stand_beside(values: Mapping[str, Any], plan: Plan, field: str) -> bool:
-    return bool(values.get(field)) if field == plan.stop_field else field in plan.fields
-
-
-def _take_name(plan: Plan, values: dict[str, Any]) -> str | None:
-    for field in MODEL_FIELDS:
-        name = values.get(field)
-        if isinstance(name, str):
-            if plan.has_one_name:
-                del values[field]
-            return address_shown(name) if "://" in name else scrubbed(name)
-    return None
-
-
 def _is_switched_off(plan: Plan, field: str, value: Any) -> bool:
     return not value and field in plan.off and value == plan.off[field]
 
@@ -414,7 +371,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
         cls: type = type(model)
         plan = plan_of(cls)
         values = {n: v for n, v in model.__dict__.items() if n in MODEL_FIELDS}
-        return _label(plan, _take_name(plan, _merge(plan, values, kwargs or {})))
+        return _label(plan, take_name(plan, merge(plan, values, kwargs or {})))
     except Exception:  # noqa: BLE001  # a label must not cost anybody a call
         return kebab(type(model).__name__)
 

@@ -7,22 +7,18 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..providers import (
-    EVERYWHERE,
-    MODEL_FIELDS,
-    ONLY_FIELDS,
-    UNKNOWN,
-    Provider,
-    class_name,
-    kebab,
-    provider_name,
-    provider_of,
-)
+from ..provider import EVERYWHERE, MODEL_FIELDS, ONLY_FIELDS, UNKNOWN, Provider
+from ..providers import class_name, provider_of
+from ..text import kebab
 from .canonical import dump
+from .hidden import address_shown, scrubbed
 from .own_code import is_own
 
 #: Call arguments that say per call what a field of another name says for every call.
 CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
+
+#: Begins the name of an argument that may stand beside a field, and not in its place.
+_BESIDE = "call:"
 
 _STOP_FIELDS = ("stop", "stop_sequences")
 
@@ -145,3 +141,62 @@ def _default(info: Any) -> Any:
 
 def _is_off(value: Any) -> bool:
     return value is False or (isinstance(value, (str, list, tuple, dict, set)) and not value)
+
+
+@lru_cache(maxsize=256)
+def provider_name(cls: type) -> str:
+    """Return the name of the provider that ``cls`` talks to, or of the class in kebab form."""
+    if (name := provider_of(cls).name) != "":
+        return name
+    for base in cls.__mro__:
+        package, _, module = base.__module__.partition(".")
+        if package == "langchain_community":
+            return module.rpartition(".")[2]
+        if package.startswith("langchain_") and package not in (
+            "langchain_core",
+            "langchain_classic",
+        ):
+            return package.removeprefix("langchain_")
+    return kebab(cls.__name__)
+
+
+def merge(plan: Plan, state: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every parameter that is set, the call's arguments over the model's fields."""
+    values = dict(state)
+    if plan.provider.merges_model_kwargs:
+        _override(values, values.pop("model_kwargs", {}), plan)
+    _override(values, given, plan)
+    if isinstance(values.get(plan.stop_field), str):
+        values[plan.stop_field] = [values[plan.stop_field]]
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _override(values: dict[str, Any], arguments: Mapping[str, Any], plan: Plan) -> None:
+    """Put ``arguments`` in the place of the fields that they are known to override, or beside."""
+    for name, value in arguments.items():
+        field = plan.aliases.get(name, name)
+        if name != field and field in arguments:
+            field = name
+        if plan.never & {name, field} or field in plan.provider.credentials:
+            continue
+        if name in CALL_NAMES and isinstance(value, Mapping):
+            values[field] = {**(values.get(field) or {}), **value}
+        elif plan.overrides(field) or not _may_stand_beside(values, plan, field):
+            values[field] = value
+        else:
+            values[_BESIDE + field] = value
+
+
+def _may_stand_beside(values: Mapping[str, Any], plan: Plan, field: str) -> bool:
+    return bool(values.get(field)) if field == plan.stop_field else field in plan.fields
+
+
+def take_name(plan: Plan, values: dict[str, Any]) -> str | None:
+    """Return the model's name, and take it out of ``values`` where it has no other meaning."""
+    for field in MODEL_FIELDS:
+        name = values.get(field)
+        if isinstance(name, str):
+            if plan.has_one_name:
+                del values[field]
+            return address_shown(name) if "://" in name else scrubbed(name)
+    return None

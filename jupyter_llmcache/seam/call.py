@@ -309,7 +309,7 @@ class OpenCall:
             if self.request is not None and self.mode in ("auto", "refresh"):
                 self._keep(self.request, generations)
         except answers.NotStorableError as error:
-            self._reason = error.reason
+            self._reason = str(error)
         except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
             self._warning = str(error)
 

@@ -23,7 +23,8 @@ from langchain_core.outputs import ChatGeneration, Generation
 from .. import answer as entry
 from .. import request as keys
 from ..errors import NotDescribableError
-from ..providers import MODEL_FIELDS, provider_of, usual_endpoints
+from ..provider import MODEL_FIELDS
+from ..providers import ROWS, provider_of
 from ..request.own_code import is_own
 
 #: Between the model and the call's parameters in the string of a serialisable model.
@@ -126,7 +127,7 @@ def row_counts(model: BaseLanguageModel[Any], llm_string: str) -> bool:
         and all(_is_plain(told.get(parameter, _UNTOLD)) for parameter in described["parameters"])
         and (
             endpoint is None
-            or endpoint in usual_endpoints()
+            or endpoint in {row.usual_endpoint for row in ROWS}
             or any(told.get(field) for field in provider_of(type(model)).endpoint_fields)
         )
     )

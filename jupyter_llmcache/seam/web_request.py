@@ -17,7 +17,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from ..providers import CREDENTIAL_HEADERS, PROVIDERS, ROWS
+from ..provider import CREDENTIAL_HEADERS
+from ..providers import PROVIDERS, ROWS
 from ..text import json_or_text
 
 _SCHEMA = 1

@@ -21,6 +21,7 @@ from .pending_hits import PendingHits
 from .redis_claims import Claim, Claims
 from .redis_link import SCHEMES, Link, ServerAwayError
 from .redis_values import Values
+from .write_behind import MAX_WAITING_BYTES
 
 T = TypeVar("T")
 
@@ -32,8 +33,6 @@ _SLICE = 200
 _MAX_SEARCHED = 20_000
 #: Between two looks whether a server is back, in seconds.
 _PAUSE_S = 0.05
-#: What is kept for a server that is away, at most.
-_MAX_WAITING_BYTES = 64 << 20
 _SAMPLE = 100
 
 
@@ -181,8 +180,8 @@ class RedisStore(Store):
 
     def count(self) -> int:
         """Return the number of entries."""
-        oldest = f"({self.bounds.oldest_good(self._clock())}"
-        oldest = "-inf" if self.bounds.ttl_s is None else oldest
+        good = f"({self.bounds.oldest_good(self._clock())}"
+        oldest = "-inf" if self.bounds.ttl_s is None else good
         return int(self._link.ask(lambda server: server.zcount(self._name("i"), oldest, "+inf")))
 
     def size_bytes(self) -> int:
@@ -350,7 +349,7 @@ class RedisStore(Store):
             size_bytes = sum(
                 len(entry.answer) + len(entry.prompt) for entry in self._waiting.values()
             )
-            while size_bytes > _MAX_WAITING_BYTES:
+            while size_bytes > MAX_WAITING_BYTES:
                 _, oldest = self._waiting.popitem(last=False)
                 size_bytes -= len(oldest.answer) + len(oldest.prompt)
 
@@ -379,8 +378,7 @@ class RedisStore(Store):
             with server.pipeline(transaction=atomic and not self._link.is_cluster) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
-                answers: list[Any] = pipe.execute()
-                return answers
+                return list(pipe.execute())
 
         return self._link.ask(run, patient=patient)
 

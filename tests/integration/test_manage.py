@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_llmcache import pricing
 from jupyter_llmcache.commands.parser import subcommands
+from jupyter_llmcache.draw import pricing
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.ledger import LEDGER, Call

@@ -1,5 +1,7 @@
 """The one table of providers: a row is all that a new provider needs."""
 
+from importlib import import_module
+
 import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
@@ -7,17 +9,16 @@ from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import providers
 from jupyter_llmcache.answer import verdict
+from jupyter_llmcache.commands import models
 from jupyter_llmcache.commands.models import choose, split_connection
+from jupyter_llmcache.draw import pricing
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.providers import Provider
+from jupyter_llmcache.provider import Provider
+from jupyter_llmcache.request import plan
 from jupyter_llmcache.settings import LLMCache
 
-CACHED = (
-    providers.provider_of,
-    providers.provider_name,
-    providers.end_of,
-    providers.connection_names,
-)
+verdicts = import_module("jupyter_llmcache.answer.verdict")
+CACHED = (providers.provider_of, plan.provider_name, verdicts._end, models._connection_names)
 
 
 class ChatNimbus(FakeListChatModel):
@@ -47,7 +48,9 @@ ROW = Provider(
 @pytest.fixture(autouse=True)
 def row(monkeypatch):
     """The table with one more row."""
-    monkeypatch.setattr(providers, "ROWS", (*providers.ROWS, ROW))
+    rows = (*providers.ROWS, ROW)
+    for reader in (providers, verdicts, models):
+        monkeypatch.setattr(reader, "ROWS", rows)
     monkeypatch.setitem(providers.PROVIDERS, "nimbus", ROW)
     for cached in CACHED:
         cached.cache_clear()
@@ -58,8 +61,8 @@ def row(monkeypatch):
 
 def test_a_row_names_the_class_and_its_price():
     """The label begins with the row's name; prices are looked up under the other one."""
-    assert providers.provider_name(ChatNimbus) == "nimbus"
-    assert providers.price_name("nimbus") == "nimbus-ai"
+    assert plan.provider_name(ChatNimbus) == "nimbus"
+    assert pricing.price_name("nimbus") == "nimbus-ai"
 
 
 def test_a_row_is_what_dash_m_can_name(monkeypatch):

@@ -30,7 +30,8 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 import jupyter_llmcache
-from jupyter_llmcache.providers import CREDENTIAL_HEADERS, IDLE_HEADERS, provider_of
+from jupyter_llmcache.provider import CREDENTIAL_HEADERS, EVERYWHERE, IDLE_HEADERS
+from jupyter_llmcache.providers import provider_of
 
 #: What one request said: method, path, query, body and headers.
 Wire = tuple[Any, ...]
@@ -174,7 +175,7 @@ def _sweep(subject: Subject, server: WireServer, report: Report) -> None:
             *row.never,
             *row.at_home,
             *row.chat_only,
-            *jupyter_llmcache.providers.EVERYWHERE,
+            *EVERYWHERE,
         }
         for what, variants in _groups(subject, server.url, ask, short=streamed):
             if streamed and what.endswith(" n"):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from .providers import price_name
+from ..providers import PROVIDERS
 
 #: Of LangChain's input token details: what is billed at another price.
 _DETAILS = {"cache_read": "cache_read_tokens", "cache_creation": "cache_write_tokens"}
@@ -64,6 +64,12 @@ def format_usd(amount: Decimal | None) -> str:
     if not amount or amount >= 1:
         return f"${amount:,.2f}"
     return f"${amount:.4f}" if amount >= Decimal("0.0001") else "< $0.0001"
+
+
+def price_name(provider: str) -> str:
+    """Return what genai-prices calls ``provider``."""
+    row = PROVIDERS.get(provider)
+    return (row and row.price_name) or provider
 
 
 def _tokens(usage: Mapping[str, Any] | None) -> tuple[tuple[str, int], ...]:

@@ -668,6 +668,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow  # wants the packages that are named above
 @pytest.mark.parametrize("package", OTHERS)
 def test_clients_with_ways_of_their_own(package):
     """Each is refused at once where it is installed."""
@@ -678,4 +679,6 @@ def test_clients_with_ways_of_their_own(package):
     code += "\n    print(json.dumps([type(error).__name__, str(error)[:300]]))"
     done = run(code, LLMCACHE_MODE="replay")
     name, told = json.loads(done.stdout.splitlines()[-1])
-    assert name in ("ReplayMissError", "NotSentError"), (told, done.stderr)
+    # ddgs wraps what its engines raise; our line stands in it.
+    ours = name in ("ReplayMissError", "NotSentError") or "nothing recorded" in told
+    assert ours, (name, told, done.stderr)

@@ -151,12 +151,17 @@ SEAMS = ("httpx", "httpx2 async", "requests", "urllib", "aiohttp")
 PLAIN = ("urllib", "urllib by lines")
 
 
-@pytest.mark.parametrize("path", ["/page", "/chunked", "/close", "/redirect", "/sse", "/gzip"])
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("client", "path"),
+    [
+        (client, path)
+        for client in CLIENTS
+        for path in ("/page", "/chunked", "/close", "/redirect", "/sse", "/gzip")
+        if not (client in PLAIN and path == "/gzip")
+    ],
+)
 def test_what_was_fetched_comes_from_the_file(client, path, pages, recording):
     """The second kernel gets the very same answer, and sends nothing."""
-    if client in PLAIN and path == "/gzip":
-        pytest.skip("it unpacks nothing")
     recording()
     first = CLIENTS[client](pages.url(path))
     sent = len(pages.seen)
@@ -448,7 +453,6 @@ def test_a_body_that_can_be_read_once_is_sent_and_not_kept(pages, recording):
 @pytest.mark.parametrize("packing", ["br", "zstd"])
 def test_packings_are_undone(packing, pages, recording):
     """What one machine unpacks another may not: the file holds plain bodies."""
-    pytest.importorskip({"br": "brotli", "zstd": "zstandard"}[packing])
     cache = recording()
     first = httpx.get(pages.url(f"/{packing}")).text
     (entry,) = cache.store.entries()

@@ -19,9 +19,10 @@ from tests.system.browser import lab as labs  # noqa: E402  # the folder above i
 CELLS = (
     'from langchain_openai import ChatOpenAI\nllm = ChatOpenAI(model="{model}", temperature=0)',
     "%load_ext jupyter_llmcache\n%llm_cache sqlite .langchain.db",
-    "%%llm\nWhat is a cache?",
-    "%%llm\nWhat is a cache?",
-    'answers = llm.batch(["What is a key?", "What is a cache?"])',
+    "%%llm\nWhat is photosynthesis? Answer in one sentence.",
+    "%%llm\nWhat is photosynthesis? Answer in one sentence.",
+    """words = ["chlorophyll", "photosynthesis"]
+answers = llm.batch([f"What is {word}? Answer in one sentence." for word in words])""",
     "%llm_cache list",
 )
 #: The cells but for the first one, which no picture needs.
@@ -53,7 +54,7 @@ def take(model: str, docs: Path) -> None:
             ) as browser,
             labs.running_lab(Path(home), Path(folder)) as lab,
         ):
-            size = {"width": 1010, "height": 1100}
+            size = {"width": 1150, "height": 1100}
             notebook = labs.NotebookPage.open(browser, lab, "cache.ipynb", viewport=size)
             notebook.command("application:toggle-left-area")
             notebook.run_all()

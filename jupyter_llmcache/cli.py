@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .commands.parser import Argument, Parser, Subcommand, subcommands
-from .commands.prompts import nearest
+from .commands.prompts import did_you_mean
 from .errors import LLMCacheError, StoreError
 from .ledger import LEDGER
 
@@ -51,7 +51,7 @@ def _run(words: list[str]) -> int:
     if words[0] not in known:
         raise LLMCacheError(
             f"{PROGRAM} has no command {words[0]!r}",
-            nearest(words[0], known) or f"It has {', '.join(known)}",
+            did_you_mean(words[0], known) or f"It has {', '.join(known)}",
         )
     command = known[words[0]]
     file = [_FILE] if command.on == "store" else []
@@ -98,7 +98,7 @@ def _open(path: str, command: Subcommand, *, writes: bool) -> Store:
     resolved = Path(path).expanduser()
     if command.name != "import" and not resolved.is_file():
         beside = resolved.parent.iterdir() if resolved.parent.is_dir() else ()
-        near = nearest(resolved.name, [each.name for each in beside if each.is_file()])
+        near = did_you_mean(resolved.name, [each.name for each in beside if each.is_file()])
         raise LLMCacheError(f"there is no file {path}", near)
     return SQLiteStore(path, read_only=not writes, _may_be_damaged=command.name == "verify")
 

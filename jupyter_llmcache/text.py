@@ -90,13 +90,6 @@ def _show(match: re.Match[str]) -> str:
 # --- numbers ---
 
 _BYTE_UNITS = ("kB", "MB", "GB", "TB")
-_AGES_S = (
-    ("year", 365 * 86400),
-    ("month", 30 * 86400),
-    ("day", 86400),
-    ("hour", 3600),
-    ("min", 60),
-)
 _UNKNOWN = "?"
 _CONSONANT_Y = re.compile("(?<![aeiou])y$")
 
@@ -146,32 +139,12 @@ def format_count(count: int, noun: str = "") -> str:
     return f"{count:,} {_CONSONANT_Y.sub('ie', noun)}s"
 
 
-def format_age(seconds: float) -> str:
-    """Return how long ago something was: ``just now``, ``5 min ago``, ``3 days ago``."""
-    if not math.isfinite(seconds):
-        return _UNKNOWN
-    for unit, unit_s in _AGES_S:
-        if seconds >= unit_s:
-            count = int(seconds // unit_s)
-            return f"{count} min ago" if unit == "min" else f"{format_count(count, unit)} ago"
-    return "just now"
-
-
-def format_date(unix_s: float | None) -> str:
-    """Return the local date ``2026-11-03`` of a Unix time in seconds; empty where there is none."""
-    return _format_time(unix_s, "%Y-%m-%d")
-
-
 def format_moment(unix_s: float | None) -> str:
     """Return the local date and time ``2026-11-03 14:05:09``; empty where there is none."""
-    return _format_time(unix_s, "%Y-%m-%d %H:%M:%S")
-
-
-def _format_time(unix_s: float | None, pattern: str) -> str:
     if unix_s is None:
         return ""
     try:
-        return time.strftime(pattern, time.localtime(unix_s))
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_s))
     except (OverflowError, ValueError, OSError, TypeError):
         return ""
 

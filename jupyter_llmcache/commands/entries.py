@@ -26,7 +26,7 @@ from ..text import (
     token_counts,
 )
 from .parser import Argument, parse_count, parse_duration_s, subcommand
-from .prompts import nearest
+from .prompts import did_you_mean
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation
@@ -69,7 +69,8 @@ def find_key(store: Store, ledger: Ledger, text: str) -> bytes:
     if not _HEX.fullmatch(prefix) or len(prefix) > 2 * KEY_BYTES:
         raise LLMCacheError(
             f"{one_line(text, 40)!r} is not a key",
-            nearest(text, [LAST]) or "Give the beginning of a key, as %llm_cache list shows it",
+            did_you_mean(text, [LAST])
+            or "Give the beginning of a key, as %llm_cache list shows it",
         )
     found = store.find(prefix)
     if len(found) > 1:
@@ -154,7 +155,7 @@ def _models_like(store: Store, part: str) -> list[str]:
         there = ", ".join(known[:5]) or "none"
         raise LLMCacheError(
             f"no entry is of a model {one_line(part, 40)!r}",
-            nearest(part, ways) or f"Models in {store.location}: {one_line(there)}",
+            did_you_mean(part, ways) or f"Models in {store.location}: {one_line(there)}",
         )
     return found
 

@@ -294,7 +294,7 @@ def _format(name: str) -> str:
         return name
     raise LLMCacheError(
         f"LLMCache.format cannot be {name!r}",
-        prompts.nearest(name, FORMATS) or f"Choose one of {', '.join(FORMATS)}",
+        prompts.did_you_mean(name, FORMATS) or f"Choose one of {', '.join(FORMATS)}",
     )
 
 

@@ -70,7 +70,7 @@ class Answers(Printed, Sequence[Answer]):
             if name not in known:
                 raise LLMCacheError(
                     f"there is no coordinate {name!r}",
-                    prompts.nearest(name, known) or f"There are {', '.join(known)}",
+                    prompts.did_you_mean(name, known) or f"There are {', '.join(known)}",
                 )
         found = [a for a in self if all(a.coords.get(n) == v for n, v in coords.items())]
         return Answers(found, self.wall_s, diff=self._diff)

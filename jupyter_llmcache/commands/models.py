@@ -19,7 +19,7 @@ from ..provider import PLACEHOLDER_KEY, UNKNOWN
 from ..providers import PROVIDERS, ROWS
 from ..text import one_line
 from . import prompts
-from .prompts import nearest
+from .prompts import did_you_mean
 
 if TYPE_CHECKING:
     from ..settings import LLMCache
@@ -168,7 +168,7 @@ def _made(
     known = [*variables(namespace), *BUILT_IN, *PROVIDERS] if prompts.is_path(spec) else []
     raise LLMCacheError(
         f"-m {spec}: there is no variable of this name",
-        nearest(spec, known) or f"A provider goes before a model: openai:{spec}",
+        did_you_mean(spec, known) or f"A provider goes before a model: openai:{spec}",
     )
 
 
@@ -234,7 +234,7 @@ def _lacks_key(spec: str, variable: str) -> LLMCacheError:
 def _unknown(provider: str) -> LLMCacheError:
     return LLMCacheError(
         f"there is no provider {provider!r}",
-        nearest(provider, [*PROVIDERS, "local"]) or f"Known: {', '.join(PROVIDERS)}",
+        did_you_mean(provider, [*PROVIDERS, "local"]) or f"Known: {', '.join(PROVIDERS)}",
     )
 
 

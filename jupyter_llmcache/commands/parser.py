@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from ..errors import LLMCacheError
-from .prompts import nearest
+from .prompts import did_you_mean
 
 _WORD = re.compile(
     r"""\s*(?:
@@ -102,7 +102,7 @@ class Argument:
             return text
         raise LLMCacheError(
             f"{self.names[-1]} cannot be {text!r}",
-            nearest(text, self.choices) or f"Choose one of {', '.join(self.choices)}",
+            did_you_mean(text, self.choices) or f"Choose one of {', '.join(self.choices)}",
         )
 
 
@@ -210,7 +210,7 @@ class Parser(argparse.ArgumentParser):
             flags = [name for each in self.arguments for name in each.names]
             raise LLMCacheError(
                 f"{self.named} does not take {names!r}",
-                nearest(names.split()[0], flags)
+                did_you_mean(names.split()[0], flags)
                 or f"See {self.named} -h; a text with blanks goes into quotes",
             )
         raise LLMCacheError(f"{self.named}: {message}", f"See {self.named} -h")
@@ -262,7 +262,9 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
     if name not in flags:
         raise LLMCacheError(
             f"{owner} has no flag {name}",
-            nearest(name.lstrip("-"), (flag[2:] for flag in flags if flag.startswith("--")), "--")
+            did_you_mean(
+                name.lstrip("-"), (flag[2:] for flag in flags if flag.startswith("--")), "--"
+            )
             or f"{owner} -h lists them; text that begins so goes after --",
         )
     argument, end = flags[name], word.end

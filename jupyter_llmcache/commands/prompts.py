@@ -78,7 +78,7 @@ def look_up(path: str, namespace: Namespace) -> Any:
     if name not in namespace:
         raise LLMCacheError(
             f"{{{{{path}}}}}: there is no variable {name!r}",
-            nearest(name, (n for n in namespace if not n.startswith("_")))
+            did_you_mean(name, (n for n in namespace if not n.startswith("_")))
             or "Define it, or give --raw to send the braces as they are",
         )
     value = namespace[name]
@@ -89,7 +89,7 @@ def look_up(path: str, namespace: Namespace) -> Any:
     return value
 
 
-def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return ``Did you mean 'x'?`` for the nearest of ``known``, or nothing.
 
     ``prefix`` is put before it, and is no part of what is compared.
@@ -112,7 +112,7 @@ def _step(value: Any, step: str, reached: str, path: str) -> Any:
             what += f" ({type(error).__name__}: {error})"
         raise LLMCacheError(
             f"{{{{{path}}}}}: {reached}, a {type(value).__name__}, has no {what}",
-            nearest(attribute or step[1:-1], known),
+            did_you_mean(attribute or step[1:-1], known),
         ) from error
 
 

@@ -159,7 +159,8 @@ def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
     for name in varied:
         if name not in known:
             raise LLMCacheError(
-                f"--vary {name}: {chosen.label} has no such parameter", prompts.nearest(name, known)
+                f"--vary {name}: {chosen.label} has no such parameter",
+                prompts.did_you_mean(name, known),
             )
 
 
@@ -214,6 +215,6 @@ def _variable(flag: str, name: str, namespace: prompts.Namespace) -> Any:
     if not prompts.is_path(name) or prompts.root(name) not in namespace:
         raise LLMCacheError(
             f"{flag} {name}: there is no variable of this name",
-            prompts.nearest(name, [n for n in namespace if not n.startswith("_")]),
+            prompts.did_you_mean(name, [n for n in namespace if not n.startswith("_")]),
         )
     return prompts.look_up(name, namespace)

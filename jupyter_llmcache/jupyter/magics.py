@@ -66,7 +66,7 @@ class LLMCacheMagics:
         if word.text not in known:
             raise LLMCacheError(
                 f"%llm_cache has no subcommand {word.text!r}",
-                prompts.nearest(word.text, known) or f"It has {', '.join(known)}",
+                prompts.did_you_mean(word.text, known) or f"It has {', '.join(known)}",
             )
         return self._run(known[word.text], line[word.end :].strip())
 

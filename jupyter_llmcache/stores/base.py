@@ -168,8 +168,6 @@ class Store(ABC):
     url_schemes: ClassVar[Collection[str]] = ()
     location: str = ""
     bounds: Bounds = Bounds()
-    #: Whether ``get`` and ``put`` never wait for anything: an event loop may call them.
-    is_instant: ClassVar[bool] = False
     #: The file that holds the entries, where there is one.
     path: Path | None = None
     #: Whether LangChain's own cache has its table in the same file; see ``langchain_rows``.

@@ -28,7 +28,6 @@ class MemoryStore(Store):
     """
 
     backend = "memory"
-    is_instant = True
 
     def __init__(
         self,

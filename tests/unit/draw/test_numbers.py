@@ -7,10 +7,8 @@ import math
 import pytest
 
 from jupyter_llmcache.text import (
-    format_age,
     format_bytes,
     format_count,
-    format_date,
     format_moment,
     format_seconds,
     token_counts,
@@ -68,19 +66,10 @@ def test_counts_agree_with_their_nouns(count: int, noun: str, text: str) -> None
     assert format_count(count, noun) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(5, "just now"), (310, "5 min ago"), (7200, "2 hours ago"), (86_400, "1 day ago")],
-)
-def test_ages_are_told_roughly(seconds: float, text: str) -> None:
-    """How long ago something was has one number and one unit."""
-    assert format_age(seconds) == text
-
-
 @pytest.mark.parametrize("moment", [None, math.nan, 1e300, -1e300])
 def test_no_date_is_made_of_what_is_none(moment: float | None) -> None:
     """A time that no calendar has gives an empty text."""
-    assert format_date(moment) == format_moment(moment) == ""
+    assert format_moment(moment) == ""
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ class Answer:
         coords: Which of several answers it is: ``model`` is the word behind -m; ``sample``; and the
             names of --each and --vary.
         items: Which of the coordinates are those of ``--each``.
-        error: Why there is no answer, on one line; only among several answers.
+        error: Why there is no answer, on one line: among several answers, or where its text does
+            not fit what was asked for.
     """
 
     text: str
@@ -87,7 +88,10 @@ class Answer:
 
     def show_line(self) -> None:
         """Draw the line under the answer in a notebook."""
-        publish(answer_line_bundle(self.calls, **self._line_facts()))
+        from .behind import behind
+
+        more = behind(self.messages, self.calls, self.text if self.error else "")
+        publish(answer_line_bundle(self.calls, behind=more, **self._line_facts()))
         LEDGER.tell(self.calls)
 
     def _line_facts(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from langchain_core.messages import (
 )
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
 
 from .. import request as keys
 from ..draw.answer import Format, draws_html
@@ -242,7 +243,10 @@ def _is_graph(model: Any) -> bool:
     """
     if not (type(model).__module__.startswith("langgraph.") and hasattr(model, "get_graph")):
         return False
-    takes = model.get_input_jsonschema().get("properties", {})
+    try:
+        takes = list(model.get_input_jsonschema().get("properties", {}))
+    except PydanticUserError:  # pydantic reads no typing.TypedDict before Python 3.12
+        takes = [name for name in model.channels if not name.startswith(("__", "branch:"))]
     if "messages" not in takes:
         raise LLMCacheError(
             f"this graph takes {', '.join(takes) or 'no messages'}, not messages",
@@ -332,6 +336,7 @@ def _answer(
         messages=tuple(conversation),
         coords=question.coords,
         items=question.items,
+        error=fault,
     )
     if fault:
         raise UnfitError(f"{question.label}: {fault}", answer)

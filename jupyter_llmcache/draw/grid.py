@@ -191,7 +191,11 @@ def _cell_html(cell: AnswerCell, compared_with: str | None) -> str:
     head = SEPARATOR.join(["", *rest])
     line = f'<div style="{LINE_STYLE}">{pill_html(state, cell.state)}{escape(head)}</div>'
     if cell.error:
-        return f'{line}<div dir="auto">{escape(one_line(cell.error, 300))}</div>'
+        why = escape(one_line(cell.error, 300))
+        if cell.text:  # it does not fit what was asked for
+            came = f'<div style="white-space:pre-wrap">{escape(visible(cell.text))}</div>'
+            why = f"<details><summary>{why}</summary>{came}</details>"
+        return f'{line}<div dir="auto">{why}</div>'
     if compared_with is None:
         return line + _framed(cell.text, answer_html(cell.text, cell.drawn_as))
     return line + _framed(cell.text, _marked(compared_with, cell.text))

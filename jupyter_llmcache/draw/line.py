@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from ..ledger import Call
-from ..text import format_count, format_moment, format_seconds, one_line, token_counts
+from ..text import (
+    cut,
+    format_count,
+    format_moment,
+    format_seconds,
+    one_line,
+    token_counts,
+    visible,
+)
 from . import pricing
 from .answer import Bundle
 from .sanitize import IGNORE_MATH, in_one_line
@@ -34,6 +42,39 @@ _DETAILS = (
     "font-size:12px;margin:4px 0 4px 18px;white-space:pre-wrap;word-break:normal;"
     "overflow-wrap:anywhere"
 )
+
+
+_SMALL = "max-height:80px;max-width:160px;margin:4px 0 4px 18px"
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What stands under a triangle beside what each call took.
+
+    Attributes:
+        rows: A name and a value, a line each.
+        pictures: ``data:`` addresses, drawn small.
+        text: What was answered, where that is not drawn as the answer.
+    """
+
+    rows: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[str] = ()
+    text: str = ""
+
+    def blocks(self) -> Iterator[str]:
+        """Yield the parts of the drawing."""
+        if self.rows:
+            yield _block("\n".join(_rows(self.rows)))
+        if self.pictures:
+            yield "".join(
+                f'<img src="{escape(address)}" alt="attached" style="{_SMALL}">'
+                for address in self.pictures
+            )
+        if self.text:
+            yield _block(cut(visible(self.text)))
+
+
+NOTHING_BEHIND = Behind()
 
 
 @dataclass(frozen=True)
@@ -83,14 +124,14 @@ def answer_line_bundle(
     model: str,
     wall_s: float,
     stable: bool = False,
-    details: Sequence[tuple[str, str]] = (),
+    behind: Behind = NOTHING_BEHIND,
 ) -> Bundle:
-    """Return the line's drawing; behind it stand ``details`` and what each call took.
+    """Return the line's drawing; ``behind`` it stands more, and what each call took.
 
     No answer can draw this: Markdown makes neither the pill nor a part that unfolds.
     """
     parts = _answer_parts(calls, model, wall_s, stable=stable)
-    html = _unfolding(parts, () if stable else calls, () if stable else details)
+    html = _unfolding(parts, () if stable else calls, NOTHING_BEHIND if stable else behind)
     return {"text/html": note_html(html, "LLM answer"), "text/plain": _text(parts)}
 
 
@@ -126,7 +167,7 @@ def cell_line(calls: Sequence[Call], *, stable: bool) -> str:
 
 def cell_line_html(calls: Sequence[Call], *, stable: bool) -> str:
     """Return that line as HTML; behind it stands what each call took and where from."""
-    html = _unfolding(_cell_parts(calls, stable=stable), () if stable else calls, ())
+    html = _unfolding(_cell_parts(calls, stable=stable), () if stable else calls, NOTHING_BEHIND)
     return note_html(html, "LLM calls of this cell")
 
 
@@ -276,20 +317,19 @@ def _text(parts: Iterable[_Part]) -> str:
 # --- the drawing ---
 
 
-def _unfolding(
-    parts: Sequence[_Part], calls: Sequence[Call], details: Sequence[tuple[str, str]]
-) -> str:
+def _unfolding(parts: Sequence[_Part], calls: Sequence[Call], behind: Behind) -> str:
     line = escape(SEPARATOR).join(
         pill_html(part.text, part.state) if part.state else escape(part.text) for part in parts
     )
-    told: list[Iterable[tuple[str, str | None]]] = [details] if details else []
-    told += [_call_rows(call) for call in calls]
-    if not told:
+    told = [_block("\n".join(_rows(_call_rows(call)))) for call in calls]
+    blocks = "".join([*behind.blocks(), *told])
+    if not blocks:
         return line
-    blocks = "".join(
-        f'<pre style="{_DETAILS}">{escape(chr(10).join(_rows(rows)))}</pre>' for rows in told
-    )
     return f"<details><summary>{line}</summary>{in_one_line(blocks)}</details>"
+
+
+def _block(text: str) -> str:
+    return f'<pre style="{_DETAILS}">{escape(text)}</pre>'
 
 
 def _rows(rows: Iterable[tuple[str, str | None]]) -> Iterator[str]:

@@ -131,8 +131,12 @@ class LLMCacheMagics:
         """Draw what is there where the cell fails, and make it ``_``."""
         from IPython.display import display
 
-        if isinstance(answer, Sequence):  # of a single answer the stream has drawn what came
+        from ..draw.answer import draws_html
+
+        if isinstance(answer, Sequence):
             display(answer)  # type: ignore[no-untyped-call,unused-ignore]
+        elif answer.error and draws_html():  # of one that was stopped the stream has drawn it
+            answer.show_line()
         self._shell.displayhook.update_user_ns(answer)  # type: ignore[no-untyped-call,unused-ignore]
 
     def _run(self, subcommand: Subcommand, rest: str) -> Any:

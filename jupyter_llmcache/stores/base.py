@@ -164,8 +164,7 @@ class Store(ABC):
 
     #: The name under which it is registered: "memory", "sqlite", ...
     backend: ClassVar[str]
-    #: How the URLs begin that say where a store of the class is.
-    url_schemes: ClassVar[Collection[str]] = ()
+    url_schemes: ClassVar[Collection[str]] = ()  # how URLs of such stores begin
     location: str = ""
     bounds: Bounds = Bounds()
     #: The file that holds the entries, where there is one.

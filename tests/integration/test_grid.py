@@ -16,7 +16,7 @@ from jupyter_llmcache.commands.flags import split_values
 from jupyter_llmcache.commands.grid import Answers
 from jupyter_llmcache.errors import LLMCacheError
 from tests.servers.base import Failure
-from tests.servers.openai import rate_limited, server_error
+from tests.servers.openai import Reply, rate_limited, server_error
 
 
 @pytest.fixture
@@ -210,6 +210,8 @@ def run_with_interrupts(notebook, server, size, rng):
         timer = interrupt_soon(rng.uniform(0.05, 0.4))
         try:
             run = notebook.run(cell, check=False)
+        except KeyboardInterrupt:  # it came before the cell or behind it
+            continue
         finally:
             timer.cancel()
             timer.join()
@@ -284,6 +286,10 @@ def test_an_answer_as_an_object(notebook, openai_server):
     openai_server.reply = lambda _: '{"name": "Ada"}'
     run = notebook.run("%llm -m a --schema Person again?", check=False)
     assert "the answer does not fit Person: age: Field required" in str(run.error)
+    assert "{&quot;name&quot;: &quot;Ada&quot;}" in run.outputs[0].html
+    assert notebook.user_ns["_"].text == '{"name": "Ada"}'
+    run = notebook.run("%llm -m a -m b --schema Person again?", check=False)
+    assert "{&quot;name&quot;: &quot;Ada&quot;}" in run.outputs[0].html
 
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -308,6 +314,19 @@ def test_attachments_reach_the_model(notebook, openai_server, tmp_path):
     notebook.user_ns["large"] = PNG + bytes(6_000_000)
     run = notebook.run("%llm -m a --attach large hm?", check=False)
     assert "are more than 5.0 MB" in str(run.error)
+
+
+def test_what_is_attached_is_shown_small(notebook):
+    """Under the triangle stands a small picture, and of a large one and of a URL only its name."""
+    notebook.user_ns.update(picture=PNG, large=PNG + bytes(300_000))
+    drawn = notebook.run("%llm -m a --attach picture what is it?").outputs[-1].html
+    assert '<img src="data:image/png;base64,' in drawn
+    assert "image/png · 28 bytes" in drawn
+    flags = "--attach large --attach https://x.invalid/a.png"
+    drawn = notebook.run(f"%llm -m a {flags} what is it?").outputs[-1].html
+    assert "<img" not in drawn
+    assert "image/png · 300 kB" in drawn
+    assert "https://x.invalid/a.png" in drawn
 
 
 def test_what_a_model_cannot_take_is_said_before(notebook, openai_server):
@@ -338,3 +357,34 @@ def test_an_agent_is_asked(notebook, openai_server):
     assert answer.text == "answer 1: hi"
     assert [m.type for m in answer.messages] == ["system", "human", "ai"]
     assert notebook.run("%%llm -m agent -s 'be kind'\nhi").value.cached
+
+
+def test_the_steps_of_an_agent_are_told(notebook, openai_server):
+    """Under the triangle of an agent's answer stand its calls and its tools by name."""
+    openai_server.reply = lambda body: (
+        "5"
+        if body["messages"][-1]["role"] == "tool"
+        else Reply("", tool_calls=[("add", {"x": 2, "y": 3}), ("add", {"x": 1, "y": 1})])
+    )
+    notebook.run(
+        "from langchain.agents import create_agent\n"
+        'def add(x: int, y: int) -> int:\n    """Add."""\n    return x + y\n'
+        "agent = create_agent(a, [add])"
+    )
+    for _ in range(2):
+        run = notebook.run("%llm -m agent what is 2 + 3?")
+        assert run.value.text == "5"
+        assert "steps     2 LLM calls · 2 tool calls: add" in run.outputs[-1].html
+    assert len(openai_server.requests) == 2
+
+
+def test_a_graph_with_other_inputs_is_one_line(notebook):
+    """A graph that takes no messages says what it takes."""
+    notebook.run(
+        "from typing import TypedDict\nfrom langgraph.graph import StateGraph, START\n"
+        "class State(TypedDict):\n    topic: str\n"
+        "g = StateGraph(State)\ng.add_node('n', lambda s: s)\ng.add_edge(START, 'n')\n"
+        "graph = g.compile()"
+    )
+    run = notebook.run("%llm -m graph hi", check=False)
+    assert "this graph takes topic, not messages" in str(run.error)

@@ -57,7 +57,7 @@ def block_of(word: str, namespace: prompts.Namespace) -> dict[str, Any]:
             return {"type": "text", "text": data.decode()}
         except UnicodeDecodeError:
             raise LLMCacheError(
-                f"--attach {word}: its bytes are of no kind that can be sent",
+                f"--attach {word}: it is not a kind of file that can be sent",
                 "Give a PNG, JPEG, GIF or WebP picture, a PDF, sound, or text",
             ) from None
     encoded = base64.b64encode(data).decode()

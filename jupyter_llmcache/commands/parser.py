@@ -277,7 +277,8 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
     else:
         following = next(words(line, end), None)
         if following is None:
-            raise LLMCacheError(f"{owner}: {name} lacks its {argument.metavar or 'value'}")
+            value = argument.metavar or "value"
+            raise LLMCacheError(f"{owner}: {name} lacks its {value}", f"Write {name} {value}")
         value, end = _closed(following, owner), following.end
     return f"{argument.names[-1]}={value}", end
 

@@ -147,9 +147,9 @@ def _read(path: str) -> Any:
     try:
         return nbformat.read(_existing(path), as_version=4)  # type: ignore[no-untyped-call]
     except LLMCacheError:
-        raise LLMCacheError(f"there is no notebook {path}") from None
+        raise LLMCacheError(f"there is no notebook {path}", "Check the path") from None
     except Exception as error:
-        raise LLMCacheError(f"{path} is no notebook: {one_line(error)}") from error
+        raise LLMCacheError(f"{path} is not a notebook: {one_line(error)}") from error
 
 
 def _run_all(

@@ -64,8 +64,8 @@ def import_file(
         on_progress: Called now and then with the number of entries read so far.
 
     Raises:
-        LLMCacheError: The file is no course file, or one of its entries is damaged or untrue; the
-            message names the line or the key.
+        LLMCacheError: The file is not a course file, or an entry is damaged or untrue; the message
+            names the line or the key.
         StoreError: The file cannot be read, or the store not be written.
     """
     new: dict[bytes, Entry] = {}
@@ -104,7 +104,9 @@ def _entries(location: str) -> Iterator[tuple[str, Entry]]:
         return _database_entries(location)
     if start.removeprefix(b"\xef\xbb\xbf").startswith(b"{"):
         return _read_lines(path)
-    raise LLMCacheError(f"{location} is no course file", "Give a file that %llm_cache export wrote")
+    raise LLMCacheError(
+        f"{location} is not a course file", "Give a file that %llm_cache export wrote"
+    )
 
 
 def _database_entries(location: str) -> Iterator[tuple[str, Entry]]:
@@ -237,7 +239,7 @@ def _parsed(line: bytes, place: str) -> Any:
             raise _refused(place, "it is cut")
         return json.loads(line.removeprefix(b"\xef\xbb\xbf").decode())
     except (ValueError, RecursionError) as error:
-        raise _refused(place, "it is no JSON") from error
+        raise _refused(place, "it is not JSON") from error
 
 
 def _check_header(data: Any) -> None:

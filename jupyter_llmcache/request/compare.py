@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..text import json_or_text
-from .texts import common_prefix, likely_cause, similarity
+from .likeness import common_prefix, likely_cause, similarity
 
 #: Values up to this many characters are shown whole.
 SHOWN_CHARS = 48

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from ..entry import Entry
 from ..errors import StoreError
 from ..request.compare import Difference, description_differences, differences
-from ..request.texts import shared_part
+from ..request.likeness import shared_part
 from ..stores.base import Store
 from ..text import one_line
 

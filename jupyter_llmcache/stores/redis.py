@@ -84,7 +84,9 @@ class RedisStore(Store):
             self._link.ask(lambda server: server.ping())
         except ServerAwayError as error:
             self._link.close()
-            raise StoreError(error.what, "See whether it runs, and is reached from here") from None
+            raise StoreError(
+                error.what, "Check that it runs and can be reached from here"
+            ) from None
 
     @property
     def notice(self) -> str | None:

@@ -270,7 +270,9 @@ class SQLiteFile:
             is_wal = is_wal_file(self.path, self.location)
         except FileNotFoundError:
             if self._wants_read_only:
-                raise StoreError(f"{self.location} does not exist", "Leave out read-only") from None
+                raise StoreError(
+                    f"{self.location} does not exist", "Check the path; read-only makes no file"
+                ) from None
             return
         self.read_only = self._wants_read_only or not can_write(self.path)
         self._adopt(self._open_apart(is_wal=is_wal) or self._open_live(is_wal=is_wal))

@@ -80,7 +80,7 @@ def is_wal_file(path: Path, location: str) -> bool:
     with path.open("rb") as file:
         start = file.read(_HEADER_BYTES)
     if start and (len(start) < _HEADER_BYTES or not start.startswith(_MAGIC)):
-        raise StoreError(f"{location} is no SQLite database", "Choose another file")
+        raise StoreError(f"{location} is not an SQLite database", "Choose another file")
     return bool(start) and start[18] == _WAL_VERSION
 
 

@@ -232,5 +232,5 @@ def test_files_that_are_missing_or_wrong(tmp_path):
         checking.check(["c.ipynb"])
     with pytest.raises(LLMCacheError, match=r"there is no file c\.db"):
         checking.check([str(book)], "c.db")
-    with pytest.raises(LLMCacheError, match=r"b\.ipynb is no notebook"):
+    with pytest.raises(LLMCacheError, match=r"b\.ipynb is not a notebook"):
         checking.check([str(tmp_path / "b.ipynb")])

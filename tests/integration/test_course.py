@@ -599,14 +599,14 @@ def test_a_cut_file_is_refused(store):
         (b'{"a": 1}\n', "line 1"),
         (line() + b"\n", "line 1"),
         (b'{"jupyter_llmcache": "course", "format": 2}\n', "Upgrade jupyter_llmcache"),
-        (b"hello\n", "no course file"),
-        (b"", "no course file"),
-        (b"\x00" * 100, "no course file"),
+        (b"hello\n", "not a course file"),
+        (b"", "not a course file"),
+        (b"\x00" * 100, "not a course file"),
         (b"SQLite format 3\x00" + b"\xff" * 200, "course"),
     ],
 )
 def test_other_files_are_refused(first, told):
-    """What is no course file is refused with one line that says so."""
+    """What is not a course file is refused with one line that says so."""
     Path("course").write_bytes(first)
     own = MemoryStore()
     with pytest.raises(LLMCacheError, match=told) as caught:

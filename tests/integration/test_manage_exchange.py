@@ -77,7 +77,7 @@ def test_export_used_keeps_what_the_kernel_used(notebook, tmp_path):
         ("export no/such/folder/x.db --from", "--format"),
         ("import", "path"),
         ("import missing.db", "missing.db cannot be read"),
-        ("import notes.txt", "notes.txt is no course file"),
+        ("import notes.txt", "notes.txt is not a course file"),
     ],
 )
 def test_a_wrong_use_is_one_line(notebook, tmp_path, line, told):

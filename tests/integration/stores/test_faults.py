@@ -520,7 +520,7 @@ def test_replaced_by_something_else(tmp_path, written):
         (tmp_path / "other").write_text("no database")
         (tmp_path / "other").replace(written)
         for use in (lambda: store.get(key_of(1)), lambda: store.put(entry(1))):
-            with pytest.raises(StoreError, match="no SQLite database") as error:
+            with pytest.raises(StoreError, match="not an SQLite database") as error:
                 use()
             check_line(error, written)
     assert written.read_text() == "no database"

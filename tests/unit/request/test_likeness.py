@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_llmcache.request.compare import text_difference
-from jupyter_llmcache.request.texts import likely_cause
+from jupyter_llmcache.request.likeness import likely_cause
 
 PASSAGE = (
     "The mitochondrion is the power house of the cell, and so on, for a whole paragraph of it."

@@ -287,7 +287,7 @@ def fault_of(answers: Answers) -> UnansweredError | None:
         f"{len(failed)} of {format_count(len(answers), 'answer')} failed: "
         f"{one_line(failed[0].error, 300)}",
         answers,
-        "The others are kept: running the cell again asks only for what is missing",
+        "Running the cell again asks only for what is missing",
     )
 
 

@@ -176,6 +176,7 @@ def test_what_fails_stands_in_its_place(notebook, openai_server):
     openai_server.fail(server_error(), times=1)
     run = notebook.run("%%llm -m a --each topic=topics --jobs 1 -o x\n{{topic}}", check=False)
     assert "1 of 3 answers failed" in str(run.error)
+    assert any("3 answers · 2 fresh · 1 failed" in output.html for output in run.outputs)
     answers = notebook.user_ns["x"]
     assert [bool(answer.error) for answer in answers] == [True, False, False]
     assert notebook.user_ns["_"] is answers

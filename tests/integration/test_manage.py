@@ -119,6 +119,15 @@ def test_show_tells_the_whole_entry(notebook):
     assert "answer 1: what is it" in html
 
 
+def test_show_of_a_canned_answer_tells_what_a_person_can_read(notebook):
+    """No digest stands among the parameters, and a package is named once."""
+    notebook.ask("hi", flags="-m demo")
+    shown = str(notebook.manage("show"))
+    assert "llmcache:" not in shown
+    assert shown.count("langchain-core") == shown.count("jupyter_llmcache 0") == 1
+    assert "jupyter-llmcache" not in shown
+
+
 def test_show_draws_hostile_text_as_text(notebook, openai_server):
     """Markup and escape sequences of an answer are shown, not acted on."""
     openai_server.reply = lambda _: "<script>alert(1)</script>\x1b[2J"

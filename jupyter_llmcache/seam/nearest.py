@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..entry import Entry
 from ..errors import StoreError
+from ..request import Request
 from ..request.compare import Difference, description_differences, differences
 from ..request.likeness import shared_part
 from ..stores.base import Store
@@ -43,26 +44,6 @@ _LINE_DIFFERENCES = 3
 _KEY_DIGITS = 8
 
 
-class Wanted(Protocol):
-    """What a search needs of a request; ``request.Request`` has it, and ``RecordedRequest``."""
-
-    @property
-    def key(self) -> bytes:
-        """The request's key."""
-
-    @property
-    def description(self) -> str:
-        """The model and its parameters, as JSON text."""
-
-    @property
-    def prompt(self) -> str:
-        """The messages or the text, as JSON text."""
-
-    @property
-    def title(self) -> str:
-        """The beginning of the prompt on one line."""
-
-
 class RecordedRequest(NamedTuple):
     """An entry's request, to search for others like it."""
 
@@ -75,6 +56,10 @@ class RecordedRequest(NamedTuple):
     def of(cls, entry: Entry) -> RecordedRequest:
         """Return the request of ``entry``."""
         return cls(entry.key, entry.request, entry.prompt, entry.title)
+
+
+#: What a search can be for.
+Wanted = Request | RecordedRequest
 
 
 class Near(NamedTuple):

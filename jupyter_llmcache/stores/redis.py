@@ -82,11 +82,9 @@ class RedisStore(Store):
         self._claims = Claims(self._link, lambda key: self._name("l", key))
         try:
             self._link.ask(lambda server: server.ping())
-        except ServerAwayError as error:
+        except ServerAwayError as away:
             self._link.close()
-            raise StoreError(
-                error.what, "Check that it runs and can be reached from here"
-            ) from None
+            raise StoreError(away.what, "Check that it runs and can be reached from here") from None
 
     @property
     def notice(self) -> str | None:

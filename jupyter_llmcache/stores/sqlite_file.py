@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 from ..errors import StoreError
 from . import sqlite_copy, sqlite_schema
@@ -61,12 +60,7 @@ class _Use:
             self.__exit__(type(error), error, error.__traceback__)
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._file.lock.release()
         if isinstance(error, FAULTS):
             raise store_error(self._file.location, error) from error

@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr
 from jupyter_llmcache import SQLiteCache, calls
 from jupyter_llmcache.course.export import export_lines
 from tests.servers.openai import OpenAIServer
+from tests.unit.request.sides import TAKES_KEY_FUNCTIONS
 
 
 class Own(FakeListChatModel):
@@ -58,7 +59,7 @@ def hook(secret: str) -> Any:
 #: Where a secret may stand: the model's fields, or ``call`` with the arguments of a call.
 PLACES: dict[str, Any] = {
     "api_key": lambda s: {"api_key": s},
-    "api_key as a function": lambda s: {"api_key": lambda: s},
+    **({"api_key as a function": lambda s: {"api_key": lambda: s}} if TAKES_KEY_FUNCTIONS else {}),
     "organisation": lambda s: {"organization": s},
     "Authorization": lambda s: {"default_headers": {"Authorization": f"Bearer {s}"}},
     "X-Api-Key": lambda s: {"default_headers": {"X-Api-Key": s}},

@@ -25,9 +25,14 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import ConfigurableField, Runnable
 from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, PrivateAttr
 
 Kind = Literal["openai", "responses", "ollama", "anthropic", "own"]
+
+
+#: Whether this release takes a key as a function; the oldest ones take text alone.
+TAKES_KEY_FUNCTIONS = "Callable" in str(ChatOpenAI.model_fields["openai_api_key"])
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,6 @@ Builder = Callable[[str], Side]
 
 
 def openai_model(root: str, **fields: Any) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI
 
     given = {"model": "gpt-x", "api_key": "sk-test", "base_url": f"{root}/v1"} | fields
     return ChatOpenAI(**{name: value for name, value in given.items() if value is not ...})

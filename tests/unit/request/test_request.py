@@ -24,6 +24,7 @@ from jupyter_llmcache.request.canonical import text_digest
 from jupyter_llmcache.request.hidden import address_shown
 from tests.unit.request import sides
 from tests.unit.request.sides import (
+    TAKES_KEY_FUNCTIONS,
     Parrot,
     anthropic_model,
     ollama_model,
@@ -170,7 +171,7 @@ SECRET = "hunter-2-hunter-2"
     "build",
     [
         lambda secret: openai_model(ROOT, api_key=secret),
-        lambda secret: openai_model(ROOT, api_key=lambda: secret),
+        *([lambda secret: openai_model(ROOT, api_key=lambda: secret)] * TAKES_KEY_FUNCTIONS),
         lambda secret: openai_model(ROOT, base_url=f"http://ann:{secret}@127.0.0.1:9/v1"),
         lambda secret: openai_model(ROOT, default_headers={"Authorization": f"Bearer {secret}"}),
         lambda secret: openai_model(ROOT, default_headers={"X-Api-Key": secret}),

@@ -8,7 +8,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..draw.answer import Format, answer_bundles, draws_html, publish
-from ..draw.line import answer_line, answer_line_bundle, cell_line, cell_line_html, note_html
+from ..draw.line import (
+    NOTHING_BEHIND,
+    answer_line,
+    answer_line_bundle,
+    cell_line,
+    cell_line_html,
+    note_html,
+)
 from ..draw.sanitize import IGNORE_MATH
 from ..draw.stream import take_streamed
 from ..draw.table import SEPARATOR, rows_html, sections_html
@@ -88,9 +95,12 @@ class Answer:
 
     def show_line(self) -> None:
         """Draw the line under the answer in a notebook."""
-        from .behind import behind
+        more = NOTHING_BEHIND
+        is_plain = len(self.calls) < 2 and all(isinstance(m.content, str) for m in self.messages)
+        if self.error or not is_plain:
+            from .behind import behind  # a plain question has nothing attached and took no steps
 
-        more = behind(self.messages, self.calls, self.text if self.error else "")
+            more = behind(self.messages, self.calls, self.text if self.error else "")
         publish(answer_line_bundle(self.calls, behind=more, **self._line_facts()))
         LEDGER.tell(self.calls)
 

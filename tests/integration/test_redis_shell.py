@@ -51,7 +51,7 @@ def test_addresses_from_elsewhere(shell, run, server, monkeypatch):
 def test_a_server_that_is_away_leaves_the_old_cache_on(run):
     """Where the server does not answer, one line says so, and what was on stays on."""
     run("memory")
-    with pytest.raises(LLMCacheError, match=r"does not answer\. See whether it runs"):
+    with pytest.raises(LLMCacheError, match=r"does not answer\. Check that it runs"):
         run("redis redis://127.0.0.1:1/0")
     assert run("").backend == "memory"
 

@@ -86,18 +86,17 @@ def test_a_server_and_students_that_die(rounds, questions):
         with RedisServer(appendonly="yes", appendfsync="always") as redis, a_provider() as provider:
             processes = 12 if questions == 200 else 4
             students = a_class(
-                redis, provider, processes, questions=questions, threads=1, pause_s=0.01
+                redis, provider, processes, questions=questions, threads=1, pause_s=0.1
             )
-            kills = 0
+            for student in students[:2]:
+                time.sleep(0.4)
+                student.kill()
             for _ in range(3):
                 time.sleep(0.6)
                 redis.kill()
-                kills += 1
                 time.sleep(0.2)
                 redis.start()
-            for student in students[:2]:
-                student.kill()
-                kills += 1
+            kills = 5
             told = reports(students)
             assert [each["faults"] for each in told] == [[]] * (processes - 2)
             assert sum(each["left"] for each in told) == 0

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .commands.parser import Argument, Parser, Subcommand, subcommands
-from .commands.prompts import did_you_mean
 from .errors import LLMCacheError, StoreError
 from .ledger import LEDGER
+from .text import did_you_mean
 
 if TYPE_CHECKING:
     from .stores.base import Store

@@ -9,8 +9,10 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from .errors import LLMCacheError
 
 # C0 but tab and newline, DEL and C1, line separators, bidi embeddings, overrides and isolates,
 # interlinear marks, lone surrogates, tags (text that nobody sees). Marks that scripts and emoji
@@ -194,3 +196,89 @@ def json_or_text(text: str) -> Any:
 def kebab(name: str) -> str:
     """Return a class's name in lower case with hyphens, as in ``fake-list-chat-model``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).strip("_").lower()
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return ``Did you mean 'x'?`` for the nearest of ``known``, or nothing.
+
+    ``prefix`` is put before it, and is no part of what is compared.
+    """
+    import difflib  # here, as loading needs none of it
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {prefix + near[0]!r}?" if near else ""
+
+
+# --- durations, sizes and numbers as a person types them ---
+
+_SECONDS: Mapping[str, float] = {
+    "s": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 7 * 86400,
+    "y": 365 * 86400,
+}
+_BYTES: Mapping[str, float] = {
+    "b": 1,
+    "kb": 1e3,
+    "mb": 1e6,
+    "gb": 1e9,
+    "tb": 1e12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
+
+
+def parse_duration_s(text: str) -> float:
+    """Return a duration such as ``7d``, ``12h`` or ``30min`` in seconds.
+
+    Raises:
+        LLMCacheError: ``text`` is not a duration over zero.
+    """
+    return _parse(text, _SECONDS, "duration", "30s, 10min, 12h, 7d, 4w or 1y")
+
+
+def parse_size_bytes(text: str) -> int:
+    """Return a size such as ``1GB`` or ``200 MiB`` in bytes.
+
+    Raises:
+        LLMCacheError: ``text`` is not a size over zero.
+    """
+    return math.ceil(_parse(text, _BYTES, "size", "500kB, 200MB, 1.5GB or 1GiB"))
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number over zero; ``10_000`` and ``10,000`` are read too.
+
+    Raises:
+        LLMCacheError: ``text`` is not such a number.
+    """
+    digits = text.replace("_", "").replace(",", "")
+    if digits.isascii() and digits.isdigit() and int(digits) > 0:
+        return int(digits)
+    raise LLMCacheError(f"{text!r} is not a whole number over zero", "Write one such as 1000")
+
+
+def parse_number(text: str) -> float:
+    """Return a number such as ``0.7``.
+
+    Raises:
+        LLMCacheError: ``text`` is not a number.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise LLMCacheError(f"{text!r} is not a number", "Write one such as 0.7") from None
+
+
+def _parse(text: str, units: Mapping[str, float], what: str, examples: str) -> float:
+    match = _QUANTITY.fullmatch(text.strip())
+    factor = units.get(match[2].lower()) if match else None
+    if match is None or factor is None or not float(match[1]):
+        raise LLMCacheError(f"{text!r} is not a {what}", f"Write one such as {examples}")
+    return float(match[1]) * factor

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import LLMCacheError
 from ..text import format_bytes
-from . import prompts
+from .parser import Variables, is_variable, look_up
 
 MAX_BYTES = 5_000_000
 #: How files of a kind begin; a WAVE or WebP file tells its kind behind its length.
@@ -35,7 +35,7 @@ _TAKES = {
 }
 
 
-def block_of(word: str, namespace: prompts.Namespace) -> dict[str, Any]:
+def block_of(word: str, namespace: Variables) -> dict[str, Any]:
     """Return the content block of a variable, a file or a URL.
 
     Raises:
@@ -80,10 +80,10 @@ def check_takes(model: Any, label: str, blocks: tuple[dict[str, Any], ...]) -> N
             raise LLMCacheError(f"{label} takes no {what}", "Ask a model that does")
 
 
-def _data(word: str, namespace: prompts.Namespace) -> bytes:
+def _data(word: str, namespace: Variables) -> bytes:
     """Return the bytes of a variable, or of a file."""
-    if prompts.is_path(word) and prompts.root(word) in namespace:
-        value = prompts.look_up(word, namespace)
+    if is_variable(word, namespace):
+        value = look_up(word, namespace)
         if isinstance(value, (str, Path)):
             return _file(word, Path(value))
         if isinstance(value, (bytes, bytearray)):

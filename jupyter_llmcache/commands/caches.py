@@ -12,7 +12,8 @@ from .. import stores
 from ..draw.table import Table
 from ..errors import LLMCacheError
 from ..modes import MODES
-from .parser import Argument, parse_count, parse_duration_s, parse_size_bytes, subcommand
+from ..text import parse_count, parse_duration_s, parse_size_bytes
+from .parser import Argument, subcommand
 
 if TYPE_CHECKING:
     from .answer import CacheStatus

@@ -17,16 +17,18 @@ from ..errors import LLMCacheError, StoreError
 from ..ledger import Ledger
 from ..stores.base import KEY_BYTES, SortOrder, Store, sort_value
 from ..text import (
+    did_you_mean,
     format_bytes,
     format_count,
     format_moment,
     format_seconds,
     json_or_text,
     one_line,
+    parse_count,
+    parse_duration_s,
     token_counts,
 )
-from .parser import Argument, parse_count, parse_duration_s, subcommand
-from .prompts import did_you_mean
+from .parser import Argument, subcommand
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation

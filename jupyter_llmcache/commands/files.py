@@ -14,9 +14,9 @@ from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Call, Ledger
 from ..stores.base import Store
-from ..text import format_bytes, format_count, json_or_text
+from ..text import format_bytes, format_count, json_or_text, parse_duration_s
 from .entries import KEY_DIGITS
-from .parser import Argument, parse_duration_s, subcommand
+from .parser import Argument, subcommand
 
 #: Endings of files that hold JSON lines.
 _LINES = (".jsonl", ".ndjson")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..draw.answer import FORMATS
 from ..errors import LLMCacheError
 from ..modes import Mode
-from . import prompts
-from .parser import Argument, parse_count, parse_number
+from ..text import did_you_mean, parse_count, parse_number
+from .parser import Argument, Variables, fill
 
 if TYPE_CHECKING:
     from ..settings import LLMCache
@@ -211,7 +211,7 @@ EPILOG = (
 def questions_of(
     args: Namespace,
     prompt: str,
-    namespace: prompts.Namespace,
+    namespace: Variables,
     settings: LLMCache,
     *,
     newest: Any = None,
@@ -260,7 +260,7 @@ def questions_of(
         names = {**namespace, **each.items} if each.items else namespace
         system, coords = args.system, each.coords
         if system and not args.raw:
-            system = prompts.fill(system, names)
+            system = fill(system, names)
         if several:
             from .variations import check_varied
 
@@ -268,7 +268,7 @@ def questions_of(
             coords = {**({} if "model" in coords else {"model": chosen.label}), **coords}
         questions.append(
             Question(
-                prompt=prompt if args.raw else prompts.fill(prompt, names),
+                prompt=prompt if args.raw else fill(prompt, names),
                 model=chosen.model,
                 label=chosen.label,
                 system=system,
@@ -294,7 +294,7 @@ def _format(name: str) -> str:
         return name
     raise LLMCacheError(
         f"LLMCache.format cannot be {name!r}",
-        prompts.did_you_mean(name, FORMATS) or f"Choose one of {', '.join(FORMATS)}",
+        did_you_mean(name, FORMATS) or f"Choose one of {', '.join(FORMATS)}",
     )
 
 

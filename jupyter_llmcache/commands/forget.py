@@ -11,9 +11,17 @@ from ..entry import Entry
 from ..errors import LLMCacheError
 from ..ledger import Ledger
 from ..stores.base import Bounds, Store, past
-from ..text import format_bytes, format_count, format_seconds, one_line
+from ..text import (
+    format_bytes,
+    format_count,
+    format_seconds,
+    one_line,
+    parse_count,
+    parse_duration_s,
+    parse_size_bytes,
+)
 from .entries import GREP, MODEL, OTHER, ago, find_key, select, short_keys
-from .parser import YES, Argument, parse_count, parse_duration_s, parse_size_bytes, subcommand
+from .parser import YES, Argument, subcommand
 
 #: Entries that are named one by one.
 _NAMED = 10

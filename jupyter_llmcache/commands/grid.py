@@ -17,8 +17,7 @@ from ..draw.progress import Progress
 from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call, collecting
-from ..text import Printed, format_count, one_line, token_counts
-from . import prompts
+from ..text import Printed, did_you_mean, format_count, one_line, token_counts
 from .answer import Answer
 from .ask import Interrupted, Question, UnfitError, ask, first_call
 from .faults import status_of
@@ -70,7 +69,7 @@ class Answers(Printed, Sequence[Answer]):
             if name not in known:
                 raise LLMCacheError(
                     f"there is no coordinate {name!r}",
-                    prompts.did_you_mean(name, known) or f"There are {', '.join(known)}",
+                    did_you_mean(name, known) or f"There are {', '.join(known)}",
                 )
         found = [a for a in self if all(a.coords.get(n) == v for n, v in coords.items())]
         return Answers(found, self.wall_s, diff=self._diff)

@@ -13,9 +13,16 @@ from ..draw import pricing
 from ..draw.table import SEPARATOR, Report, Table
 from ..ledger import Call, Ledger, Totals
 from ..stores.base import Store
-from ..text import Printed, format_bytes, format_count, format_seconds, token_counts
+from ..text import (
+    Printed,
+    format_bytes,
+    format_count,
+    format_seconds,
+    parse_count,
+    token_counts,
+)
 from .entries import OTHER, models_of
-from .parser import Argument, parse_count, subcommand
+from .parser import Argument, subcommand
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

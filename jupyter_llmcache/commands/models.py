@@ -17,9 +17,8 @@ from .. import modes
 from ..errors import LLMCacheError
 from ..provider import PLACEHOLDER_KEY, UNKNOWN
 from ..providers import PROVIDERS, ROWS
-from ..text import one_line
-from . import prompts
-from .prompts import did_you_mean
+from ..text import did_you_mean, one_line
+from .parser import is_variable, look_up
 
 if TYPE_CHECKING:
     from ..settings import LLMCache
@@ -130,9 +129,9 @@ def _default(namespace: Mapping[str, Any], settings: LLMCache, *, replays: bool)
 
 def _variable(spec: str, namespace: Mapping[str, Any]) -> Model | None:
     """Return the model that the variable ``spec`` holds; None where ``spec`` names no variable."""
-    if not prompts.is_path(spec) or prompts.root(spec) not in namespace:
+    if not is_variable(spec, namespace):
         return None
-    value = prompts.look_up(spec, namespace)
+    value = look_up(spec, namespace)
     if isinstance(value, Runnable):
         return value
     if spec in BUILT_IN:
@@ -165,7 +164,7 @@ def _made(
         return local_model(name or settings.local_model)
     if colon:
         return _build(provider, name, connection, replays=replays)
-    known = [*variables(namespace), *BUILT_IN, *PROVIDERS] if prompts.is_path(spec) else []
+    known = [*variables(namespace), *BUILT_IN, *PROVIDERS] if spec.isidentifier() else []
     raise LLMCacheError(
         f"-m {spec}: there is no variable of this name",
         did_you_mean(spec, known) or f"A provider goes before a model: openai:{spec}",

@@ -1,23 +1,28 @@
-r"""One table of flags and subcommands: the magics, the shell, TAB and the help read it.
+r"""What a person types: words, flags and subcommands, one table for all; ``{{name}}`` in a prompt.
 
 A subcommand is a function with its arguments registered beside it (``subcommand``). A line is split
 into words by one rule on every system: blanks part words; a word may be quoted whole, or after
 ``NAME=``, by ``"`` or ``'``; inside quotes only the quote itself is escaped, by a backslash. So
 ``C:\new``, ``it's`` and ``-p stop=["a","b"]`` are read as they look.
+
+In a prompt two braces with a variable's name, and then any number of ``.attribute``, ``[0]`` and
+``["key"]``, stand for its value. Whatever has not this form stays as it was typed: JSON, LaTeX,
+single braces. ``{{"{{"}}`` stands for two braces.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import ast
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from ..errors import LLMCacheError
-from .prompts import did_you_mean
+from ..text import did_you_mean
 
 _WORD = re.compile(
     r"""\s*(?:
@@ -166,10 +171,11 @@ def subcommands(place: Literal["notebook", "shell"]) -> dict[str, Subcommand]:
     """Return what can be done in a notebook or in a shell, by name."""
     for home in _HOMES:
         import_module(f".{home}", __package__)
-    known = {name: each for name, each in _registered.items() if each.place in ("", place)}
-    if place == "shell":
-        return {name: each for name, each in known.items() if each.on != "session"}
-    return known
+    return {
+        name: each
+        for name, each in _registered.items()
+        if each.place in ("", place) and (place == "notebook" or each.on != "session")
+    }
 
 
 class Parser(argparse.ArgumentParser):
@@ -262,9 +268,7 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
     if name not in flags:
         raise LLMCacheError(
             f"{owner} has no flag {name}",
-            did_you_mean(
-                name.lstrip("-"), (flag[2:] for flag in flags if flag.startswith("--")), "--"
-            )
+            did_you_mean(name.lstrip("-"), [f[2:] for f in flags if f.startswith("--")], "--")
             or f"{owner} -h lists them; text that begins so goes after --",
         )
     argument, end = flags[name], word.end
@@ -293,76 +297,104 @@ def _closed(word: Word, owner: str) -> str:
     return word.text
 
 
-# --- durations, sizes and numbers as a person types them ---
+# --- {{name}} in a prompt: one pass, and no code is evaluated ---
 
-_SECONDS: Mapping[str, float] = {
-    "s": 1,
-    "m": 60,
-    "min": 60,
-    "h": 3600,
-    "d": 86400,
-    "w": 7 * 86400,
-    "y": 365 * 86400,
-}
-_BYTES: Mapping[str, float] = {
-    "b": 1,
-    "kb": 1e3,
-    "mb": 1e6,
-    "gb": 1e9,
-    "tb": 1e12,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
-}
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
+_STEP = r"""\.[^\W\d]\w* | \[-?\d+\] | \["[^"\n]*"\] | \['[^'\n]*'\]"""
+_PATH = rf"[^\W\d]\w*(?:{_STEP})*"
+_PLACEHOLDER = re.compile(rf'\{{\{{(?:[ \t]*(?P<path>{_PATH})[ \t]*|"\{{\{{")\}}\}}', re.VERBOSE)
+_PATH_ALONE = re.compile(_PATH, re.VERBOSE)
+_OTHER_PLACEHOLDER = re.compile(r"(?:\$?\{|\$)([^\W\d]\w*)\}?")
+_PART = re.compile(rf"^[^\W\d]\w*|{_STEP}", re.VERBOSE)
+
+#: The notebook's variables by their names.
+Variables = Mapping[str, Any]
 
 
-def parse_duration_s(text: str) -> float:
-    """Return a duration such as ``7d``, ``12h`` or ``30min`` in seconds.
+def fill(text: str, namespace: Variables) -> str:
+    """Return ``text`` with the variables of ``namespace`` put in for their placeholders.
+
+    What a value holds is never looked through for placeholders again.
 
     Raises:
-        LLMCacheError: ``text`` is not a duration over zero.
+        LLMCacheError: A name is unknown, or a value cannot be reached or made a text.
     """
-    return _parse(text, _SECONDS, "duration", "30s, 10min, 12h, 7d, 4w or 1y")
+
+    def value_of(match: re.Match[str]) -> str:
+        path = match["path"]
+        return "{{" if path is None else _as_text(look_up(path, namespace), path)
+
+    return _PLACEHOLDER.sub(value_of, text)
 
 
-def parse_size_bytes(text: str) -> int:
-    """Return a size such as ``1GB`` or ``200 MiB`` in bytes.
+def fill_path(text: str, namespace: Variables) -> str:
+    """Return a file's path: a placeholder alone is its variable's value, all else is literal.
 
     Raises:
-        LLMCacheError: ``text`` is not a size over zero.
+        LLMCacheError: It is ``{x}`` or ``$x`` alone, which nobody means as a file's name.
     """
-    return math.ceil(_parse(text, _BYTES, "size", "500kB, 200MB, 1.5GB or 1GiB"))
+    if _PLACEHOLDER.fullmatch(text):
+        return fill(text, namespace)
+    if meant := _OTHER_PLACEHOLDER.fullmatch(text):
+        raise LLMCacheError(
+            f"{text} is not replaced by a variable here", f"Write {{{{{meant[1]}}}}}"
+        )
+    return text
 
 
-def parse_count(text: str) -> int:
-    """Return a whole number over zero; ``10_000`` and ``10,000`` are read too.
+def is_variable(path: str, namespace: Variables) -> bool:
+    """Return whether ``path``, as ``a.b[0]``, begins with the name of a variable."""
+    return _PATH_ALONE.fullmatch(path) is not None and root(path) in namespace
+
+
+def root(path: str) -> str:
+    """Return the variable's name at the beginning of ``path``, as Python spells it."""
+    match = _PART.match(path)
+    return unicodedata.normalize("NFKC", match.group()) if match else ""
+
+
+def look_up(path: str, namespace: Variables) -> Any:
+    """Return what ``path`` names in ``namespace``.
 
     Raises:
-        LLMCacheError: ``text`` is not such a number.
+        LLMCacheError: There is no such variable, attribute, index or key; the nearest is named.
     """
-    digits = text.replace("_", "").replace(",", "")
-    if digits.isascii() and digits.isdigit() and int(digits) > 0:
-        return int(digits)
-    raise LLMCacheError(f"{text!r} is not a whole number over zero", "Write one such as 1000")
+    name = root(path)
+    if name not in namespace:
+        raise LLMCacheError(
+            f"{{{{{path}}}}}: there is no variable {name!r}",
+            did_you_mean(name, (n for n in namespace if not n.startswith("_")))
+            or "Define it, or give --raw to send the braces as they are",
+        )
+    value, reached = namespace[name], name
+    for match in _PART.finditer(path, len(_PART.match(path)[0])):  # type: ignore[index]
+        value = _step(value, match.group(), reached, path)
+        reached += match.group()
+    return value
 
 
-def parse_number(text: str) -> float:
-    """Return a number such as ``0.7``.
-
-    Raises:
-        LLMCacheError: ``text`` is not a number.
-    """
+def _step(value: Any, step: str, reached: str, path: str) -> Any:
+    attribute = step[1:] if step.startswith(".") else None
     try:
-        return float(text)
-    except ValueError:
-        raise LLMCacheError(f"{text!r} is not a number", "Write one such as 0.7") from None
+        return getattr(value, attribute) if attribute else value[ast.literal_eval(step[1:-1])]
+    except Exception as error:
+        what, known = f"attribute {attribute!r}" if attribute else f"item {step}", dir(value)
+        if not attribute:
+            known = [repr(key) for key in value] if isinstance(value, Mapping) else []
+        if not isinstance(error, (AttributeError, LookupError, TypeError)):
+            what += f" ({type(error).__name__}: {error})"
+        raise LLMCacheError(
+            f"{{{{{path}}}}}: {reached}, a {type(value).__name__}, has no {what}",
+            did_you_mean(attribute or step[1:-1], known),
+        ) from error
 
 
-def _parse(text: str, units: Mapping[str, float], what: str, examples: str) -> float:
-    match = _QUANTITY.fullmatch(text.strip())
-    factor = units.get(match[2].lower()) if match else None
-    if match is None or factor is None or not float(match[1]):
-        raise LLMCacheError(f"{text!r} is not a {what}", f"Write one such as {examples}")
-    return float(match[1]) * factor
+def _as_text(value: Any, path: str) -> str:
+    try:
+        return str(value)
+    except LLMCacheError:
+        raise
+    except Exception as error:
+        raise LLMCacheError(
+            f"{{{{{path}}}}}: this {type(value).__name__} cannot be made a text "
+            f"({type(error).__name__}: {error})",
+        ) from error

@@ -12,10 +12,11 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage, convert_to_messages
 
 from ..errors import LLMCacheError
-from . import prompts
+from ..text import did_you_mean
 from .answer import Answer
 from .ask import Combination, innermost
 from .models import Chosen, fields_of
+from .parser import Variables, is_variable, look_up, root
 
 #: A longer item is named by its key, label or number.
 _SHORT_CHARS = 40
@@ -90,7 +91,7 @@ def _name(item: Any, otherwise: Any) -> Any:
 
 
 def combinations_of(
-    axes: Sequence[tuple[str, Any]], namespace: prompts.Namespace, parameters: Mapping[str, Any]
+    axes: Sequence[tuple[str, Any]], namespace: Variables, parameters: Mapping[str, Any]
 ) -> list[Combination]:
     """Return every combination of what the flags say, in the order typed, the last one fastest.
 
@@ -115,13 +116,13 @@ def combinations_of(
 
 
 def _side(
-    kind: str, given: Any, namespace: prompts.Namespace, parameters: Mapping[str, Any]
+    kind: str, given: Any, namespace: Variables, parameters: Mapping[str, Any]
 ) -> tuple[str, list[Item]]:
     if kind == "sample":
         return kind, [Item(number, number) for number in range(given)]
     name, values = given
     if kind == "each":
-        if not prompts.is_path(name) or prompts.root(name) != name:
+        if root(name) != name:
             raise LLMCacheError(f"--each {name}: not a name", "Write --each topic=topics")
         return name, items_of(values, _variable("--each", values, namespace))
     if name in _NOT_VARIED:
@@ -160,14 +161,14 @@ def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
         if name not in known:
             raise LLMCacheError(
                 f"--vary {name}: {chosen.label} has no such parameter",
-                prompts.did_you_mean(name, known),
+                did_you_mean(name, known),
             )
 
 
 # --- what each of them carries ---
 
 
-def more_of(args: Namespace, namespace: prompts.Namespace, newest: Any) -> dict[str, Any]:
+def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any]:
     """Return what ``--after``, ``-c``, ``--schema`` and ``--attach`` say, as fields of Question."""
     found: dict[str, Any] = {}
     goes_on = getattr(args, "continue")
@@ -210,11 +211,11 @@ def _conversation(what: str, value: Any) -> Iterator[BaseMessage]:
     yield from messages
 
 
-def _variable(flag: str, name: str, namespace: prompts.Namespace) -> Any:
+def _variable(flag: str, name: str, namespace: Variables) -> Any:
     """Return what the variable ``name`` holds."""
-    if not prompts.is_path(name) or prompts.root(name) not in namespace:
+    if not is_variable(name, namespace):
         raise LLMCacheError(
             f"{flag} {name}: there is no variable of this name",
-            prompts.did_you_mean(name, [n for n in namespace if not n.startswith("_")]),
+            did_you_mean(name, [n for n in namespace if not n.startswith("_")]),
         )
-    return prompts.look_up(name, namespace)
+    return look_up(name, namespace)

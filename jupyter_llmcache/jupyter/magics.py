@@ -9,12 +9,20 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..commands import prompts
 from ..commands.faults import LastError
 from ..commands.flags import ASKING, EPILOG, questions_of, variable_of
-from ..commands.parser import Argument, Parser, Subcommand, split_flags, subcommands, words
+from ..commands.parser import (
+    Argument,
+    Parser,
+    Subcommand,
+    fill_path,
+    split_flags,
+    subcommands,
+    words,
+)
 from ..errors import LLMCacheError
 from ..ledger import LEDGER
+from ..text import did_you_mean
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -66,7 +74,7 @@ class LLMCacheMagics:
         if word.text not in known:
             raise LLMCacheError(
                 f"%llm_cache has no subcommand {word.text!r}",
-                prompts.did_you_mean(word.text, known) or f"It has {', '.join(known)}",
+                did_you_mean(word.text, known) or f"It has {', '.join(known)}",
             )
         return self._run(known[word.text], line[word.end :].strip())
 
@@ -152,7 +160,7 @@ class LLMCacheMagics:
         for each in subcommand.arguments:
             path = getattr(args, each.names[0], None) if each.kind in ("path", "address") else None
             if path:
-                setattr(args, each.names[0], prompts.fill_path(path, self._variables))
+                setattr(args, each.names[0], fill_path(path, self._variables))
         if subcommand.on == "session":
             return subcommand.handler(self.session, args)
         if subcommand.on == "nothing":

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llmcache.commands.prompts import fill
+from jupyter_llmcache.commands.parser import fill
 from jupyter_llmcache.errors import LLMCacheError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_llmcache.commands.parser import parse_count, parse_duration_s, parse_size_bytes
 from jupyter_llmcache.errors import LLMCacheError
+from jupyter_llmcache.text import parse_count, parse_duration_s, parse_size_bytes
 
 
 @pytest.mark.parametrize(

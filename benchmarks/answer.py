@@ -22,7 +22,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import answer as answers
-from jupyter_llmcache.stores.sqlite_packing import pack_answer, unpack_answer
+from jupyter_llmcache.stores.sqlite_rows import unpack_answer
+from jupyter_llmcache.stores.sqlite_write import pack_answer
 
 _SIZES = {"short": 60, "1 KB": 1_000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000}
 _ROUNDS = 60

@@ -17,11 +17,10 @@ from typing import Any, TypeVar, Unpack
 from ..entry import Entry
 from ..errors import DamagedEntryError, StoreError
 from .base import FOUND_KEYS, LifeTotals, Store, Which, select
-from .pending_hits import PendingHits
 from .redis_claims import Claim, Claims
 from .redis_link import SCHEMES, Link, ServerAwayError
 from .redis_values import Values
-from .write_behind import MAX_WAITING_BYTES
+from .write_behind import MAX_WAITING_BYTES, PendingHits
 
 T = TypeVar("T")
 

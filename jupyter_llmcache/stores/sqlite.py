@@ -15,12 +15,11 @@ from typing import TypeVar, Unpack
 from ..entry import Entry
 from ..errors import StoreError
 from ..text import format_count
-from . import sqlite_copy, sqlite_evict, sqlite_query, sqlite_rows, sqlite_schema
+from . import sqlite_copy, sqlite_query, sqlite_rows, sqlite_schema, sqlite_write
 from .base import BusyError, LifeTotals, Payload, Store, Verification, Which
-from .pending_hits import PendingHits
-from .sqlite_faults import DamagedFileError
 from .sqlite_file import SQLiteFile
-from .write_behind import WriteBehind
+from .sqlite_open import DamagedFileError
+from .write_behind import PendingHits, WriteBehind
 
 BUSY_TIMEOUT_S = 5.0
 #: How long a put waits for other threads, and again for other programs; then it is pending.
@@ -79,7 +78,7 @@ class SQLiteStore(Store):
             clock=clock,
         )
         self._hits = PendingHits()
-        self._evictor = sqlite_evict.Evictor(self.bounds)
+        self._evictor = sqlite_write.Evictor(self.bounds)
         self._behind = WriteBehind(self._commit_pending)
         self._file = SQLiteFile(
             os.fspath(path),
@@ -142,7 +141,8 @@ class SQLiteStore(Store):
     def _serves(self, entry: Entry) -> bool:
         """Count a hit, unless the entry is too old."""
         now = self._clock()
-        if entry.created_at <= self.bounds.oldest_good(now):
+        ttl_s = self.bounds.ttl_s
+        if ttl_s is not None and entry.created_at <= now - ttl_s:
             return False
         self._hits.add(entry.key, now, entry.provider_s)
         return True
@@ -172,7 +172,7 @@ class SQLiteStore(Store):
         if not self._file.is_empty():
             with self._file.writing() as connection:
                 dropped = self._behind.drop(keys)
-                deleted = max(dropped, sqlite_rows.delete(connection, keys))
+                deleted = max(dropped, sqlite_write.delete(connection, keys))
             self._give_back()
         return deleted
 
@@ -181,9 +181,9 @@ class SQLiteStore(Store):
         if not self._file.is_empty():
             with self._file.writing(self._hits.reset) as connection:
                 self._behind.drop()
-                sqlite_query.write_hits(connection, self._hits)
+                sqlite_write.write_hits(connection, self._hits)
                 connection.execute("DELETE FROM llmcache_entries")
-                sqlite_rows.delete_orphans(connection)
+                sqlite_write.delete_orphans(connection)
             self._evictor.forget()
             self._give_back()
 
@@ -192,8 +192,8 @@ class SQLiteStore(Store):
         if self._file.is_empty():
             return 0
         with self._file.writing() as connection:
-            pruned = sqlite_evict.evict(connection, self.bounds, self._clock())
-            sqlite_rows.delete_orphans(connection)
+            pruned = sqlite_write.evict(connection, self.bounds, self._clock())
+            sqlite_write.delete_orphans(connection)
         self._evictor.forget()
         self._give_back()
         return pruned
@@ -234,12 +234,12 @@ class SQLiteStore(Store):
 
     def count(self) -> int:
         """Return the number of entries."""
-        return self._ask(sqlite_query.count, 0)
+        return self._ask(sqlite_rows.count, 0)
 
     def size_bytes(self) -> int:
         """Return the size of the file once its ``-wal`` is folded in."""
         with self._file.opened() as connection:
-            return sqlite_evict.file_bytes(connection) if connection else 0
+            return sqlite_write.file_bytes(connection) if connection else 0
 
     def find(self, prefix: str) -> list[bytes]:
         """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
@@ -272,7 +272,7 @@ class SQLiteStore(Store):
             kept_at = str(self._file.rescue()) if repair else None
             entries = self.count() if repair else 0
             return Verification(entries, faults=faults, repaired=repair, kept_at=kept_at)
-        orphans, entries = self._ask(sqlite_rows.count_orphans, 0), self.count()
+        orphans, entries = self._ask(sqlite_write.count_orphans, 0), self.count()
         damaged = [each for each in self._payloads() if sqlite_copy.is_damaged(*each)]
         if repair and (damaged or orphans):
             with self._file.writing() as connection:
@@ -349,9 +349,9 @@ class SQLiteStore(Store):
             with self._file.writing(committed, patience_s) as connection:
                 pending += self._behind.taken() if self._behind else ()
                 now = self._clock()
-                sqlite_query.write_hits(connection, self._hits)
+                sqlite_write.write_hits(connection, self._hits)
                 every = [*pending, *entries] if pending else entries
-                sqlite_rows.put(connection, every, now)
+                sqlite_write.put(connection, every, now)
                 self._evictor.after_put(connection, len(every), now)
         except BaseException:
             self._evictor.forget()
@@ -367,7 +367,7 @@ class SQLiteStore(Store):
     def _write_hits(self) -> None:
         if self._hits.hits and not self._file.is_empty():
             with self._file.writing(self._hits.reset) as connection:
-                sqlite_query.write_hits(connection, self._hits)
+                sqlite_write.write_hits(connection, self._hits)
 
     def _after_fork(self) -> None:
         self._hits.reset()
@@ -384,7 +384,7 @@ class SQLiteStore(Store):
         """Cut free pages off the file."""
         with suppress(StoreError):  # what was asked for is done; free pages are used again
             with self._file.exclusive() as connection:
-                sqlite_evict.give_back(connection)
+                sqlite_write.give_back(connection)
             self._file.fold()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..entry import Entry
 from ..errors import DamagedEntryError, StoreError
-from . import sqlite_rows, sqlite_schema
+from . import sqlite_rows, sqlite_schema, sqlite_write
 from .base import Payload
 from .sqlite_open import ApartOpening, connect, is_wal_file
 
@@ -79,15 +79,15 @@ def _fill(
             if entry.kind == "embedding":
                 embeddings.append(entry)
             elif isinstance(each, Entry):
-                sqlite_rows.put(connection, [entry])
+                sqlite_write.put(connection, [entry])
             else:
-                sqlite_rows.put_row(connection, each[0], each[1], (0, entry.created_at))
+                sqlite_write.put_row(connection, each[0], each[1], (0, entry.created_at))
             if len(embeddings) == _BATCH:
-                sqlite_rows.put(connection, embeddings)
+                sqlite_write.put(connection, embeddings)
                 embeddings.clear()
             if on_progress:
                 on_progress(count)
-        sqlite_rows.put(connection, embeddings)
+        sqlite_write.put(connection, embeddings)
     return count
 
 
@@ -114,11 +114,11 @@ def is_damaged(row: sqlite_rows.Row, request: object) -> bool:
 
 def mend(connection: sqlite3.Connection, damaged: Collection[Payload]) -> None:
     """Delete damaged entries and what nobody uses; where an answer is whole, keep that."""
-    sqlite_rows.delete(connection, [row[0] for row, _ in damaged])
+    sqlite_write.delete(connection, [row[0] for row, _ in damaged])
     for row, request in damaged:
         with suppress(DamagedEntryError):
-            sqlite_rows.put(connection, [sqlite_rows.entry_of(row, request, mend=True)])
-    sqlite_rows.delete_orphans(connection)
+            sqlite_write.put(connection, [sqlite_rows.entry_of(row, request, mend=True)])
+    sqlite_write.delete_orphans(connection)
 
 
 def rescue(path: Path, fresh: Path, location: str) -> None:
@@ -151,7 +151,7 @@ def rescue(path: Path, fresh: Path, location: str) -> None:
 
 def _save_entries(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
     for entry in _readable(broken):
-        sqlite_rows.put(target, [entry])
+        sqlite_write.put(target, [entry])
     with suppress(sqlite3.DatabaseError, TypeError):
         totals = broken.execute("SELECT hits, saved_s FROM llmcache_totals").fetchone()
         target.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)

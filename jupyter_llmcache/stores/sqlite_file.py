@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import threading
 import time
@@ -13,21 +12,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import StoreError
-from . import sqlite_copy, sqlite_schema
+from . import sqlite_schema
 from .base import BusyError
-from .sqlite_faults import FAULTS, DamagedFileError, is_busy, is_damage, store_error
 from .sqlite_open import (
+    FAULTS,
     ApartOpening,
+    DamagedFileError,
     LiveOpening,
     can_write,
+    choose_journal,
     folder_of,
     free_name,
+    is_busy,
+    is_damage,
     is_wal_file,
     make_private_file,
     move_with_side_files,
     network_type,
     resolve,
-    switch_journal,
+    store_error,
 )
 
 _CHOOSE_WRITABLE = "Choose a file and a folder that can be written"
@@ -189,6 +192,8 @@ class SQLiteFile:
         Returns:
             Where the broken file is kept. It stays where nothing can be read.
         """
+        from . import sqlite_copy  # few files are broken
+
         with _Use(self, lambda: None):
             if self._wants_read_only or not can_write(self.path):
                 raise StoreError(f"{self.location} cannot be replaced", _CHOOSE_WRITABLE)
@@ -248,7 +253,8 @@ class SQLiteFile:
         """Return the connection to the file that is there now, or None where there is none."""
         if self.is_closed:
             raise StoreError(f"{self.location} is closed", "Open it again")
-        if self._opening and self._opening.is_stale(now=now):
+        opening = self._opening
+        if opening and (now or time.monotonic() >= opening.good_until) and opening.is_stale():
             self._disconnect()
         if self._opening is None:
             self._open()
@@ -350,25 +356,11 @@ class SQLiteFile:
         if not self._is_prepared:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes in an empty file
             sqlite_schema.migrate(connection, self.location)
-            self._choose_journal(connection)
+            choose_journal(connection, "delete" if self.network else "wal", self._patience_s)
             self._look(connection)
             self._opening.notice_content()
             self._is_prepared = True
         return connection
-
-    def _choose_journal(self, connection: sqlite3.Connection) -> None:
-        """Switch to WAL where that is safe.
-
-        With several processes at once the switch can fail in spite of the busy timeout. A file that
-        stays busy is written with its old journal, more slowly, and switched next time.
-        """
-        wanted = "delete" if self.network else "wal"
-        deadline = time.monotonic() + self._patience_s
-        while (mode := switch_journal(connection, wanted)) != wanted:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads processes
-        connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
 # --- forks ---

@@ -1,9 +1,11 @@
-"""Where a cache file is, and the two ways it is open: live, to be written too, or apart."""
+"""Where a cache file is, the two ways it is open (live or apart), and what its faults mean."""
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import random
 import shutil
 import sqlite3
 import stat
@@ -17,7 +19,7 @@ from urllib.parse import quote
 
 from ..errors import StoreError
 from . import sqlite_query
-from .sqlite_faults import is_busy
+from .base import BusyError
 
 #: How long reads may go on in a file that was deleted or replaced.
 CHECK_EVERY_S = 0.5
@@ -36,6 +38,70 @@ _NETWORK_TYPES = frozenset(
 _MOUNTS = Path("/proc/self/mounts")
 
 FileId = tuple[int, int]
+
+# --- faults ---
+
+
+class DamagedFileError(StoreError):
+    """The file itself is broken."""
+
+
+_REPAIR = "Run: python -m jupyter_llmcache verify --repair FILE, which saves what can be read"
+_MEANINGS: dict[int, tuple[str, str]] = {
+    sqlite3.SQLITE_BUSY: ("is locked by another program", "Close that program or try again"),
+    sqlite3.SQLITE_LOCKED: ("is locked by another program", "Close that program or try again"),
+    sqlite3.SQLITE_PERM: ("may not be opened", "Check its permissions"),
+    sqlite3.SQLITE_AUTH: ("may not be opened", "Check its permissions"),
+    sqlite3.SQLITE_READONLY: ("cannot be written", "Check the permissions of file and folder"),
+    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "Free some space"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check that file and folder are there"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", _REPAIR),
+    sqlite3.SQLITE_NOTADB: ("is damaged", _REPAIR),
+}
+_SYSTEM_MEANINGS: dict[int, tuple[str, str]] = {
+    errno.EACCES: ("may not be used", "Check the permissions of file and folder"),
+    errno.EPERM: ("may not be used", "Check the permissions of file and folder"),
+    errno.EROFS: ("cannot be made on a read-only disk", "Choose another folder"),
+    errno.ENOSPC: ("cannot grow: the disk is full", "Free some space"),
+    errno.ENOENT: ("is not there any more", "Put it back or choose another file"),
+}
+_MAX_DETAIL = 160
+_UNKNOWN = ("cannot be used", "")
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+#: What SQLite and the system raise at a fault of the file, or at values that no file can take.
+FAULTS = (sqlite3.Error, OSError, OverflowError, UnicodeError, MemoryError)
+
+
+def store_error(location: str, error: BaseException) -> StoreError:
+    """Return what ``error`` means for the person, in one line."""
+    if isinstance(error, OSError):
+        what, remedy = _SYSTEM_MEANINGS.get(error.errno or 0, _UNKNOWN)
+        detail = error.strerror or str(error)
+    else:
+        what, remedy = _MEANINGS.get(primary_code(error), _UNKNOWN)
+        detail = str(error)
+    # SQLite quotes damaged table definitions, which have lines.
+    detail = " ".join(detail.split())[:_MAX_DETAIL] or type(error).__name__
+    kind = BusyError if is_busy(error) else DamagedFileError if is_damage(error) else StoreError
+    return kind(f"{location} {what} ({detail})", remedy.replace("FILE", location))
+
+
+def primary_code(error: BaseException) -> int:
+    """Return SQLite's result code of ``error``; -1 when it has none."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return -1 if code is None else code & 0xFF
+
+
+def is_busy(error: BaseException) -> bool:
+    """Tell whether ``error`` says that another connection is in the way."""
+    return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether ``error`` says that the file itself is broken."""
+    return primary_code(error) in _DAMAGED
 
 
 # --- places ---
@@ -155,7 +221,7 @@ def connect(
     connection = sqlite3.connect(
         address, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
     )
-    connection.text_factory = _text
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
     if broken:  # without this SQLite opens no file that is shorter than it says
         connection.execute("PRAGMA writable_schema = ON")
     for setting in ("temp_store = MEMORY", "trusted_schema = OFF", "cell_size_check = ON"):
@@ -167,11 +233,21 @@ def connect(
     return connection
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+def choose_journal(connection: sqlite3.Connection, wanted: str, patience_s: float) -> None:
+    """Switch to the journal ``wanted``, and write as safely as that allows.
+
+    With several processes at once the switch can fail in spite of the busy timeout. A file that
+    stays busy is written with its old journal, more slowly, and switched next time.
+    """
+    deadline = time.monotonic() + patience_s
+    while (mode := _switch_journal(connection, wanted)) != wanted:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads processes
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
-def switch_journal(connection: sqlite3.Connection, wanted: str) -> str:
+def _switch_journal(connection: sqlite3.Connection, wanted: str) -> str:
     """Ask for a journal mode, and return the one that there is then."""
     try:
         (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
@@ -185,13 +261,16 @@ def switch_journal(connection: sqlite3.Connection, wanted: str) -> str:
 class LiveOpening:
     """A connection that reads and writes the file together with other programs.
 
+    Attributes:
+        good_until: When it is time to ask ``is_stale`` again, by the monotonic clock, in seconds.
+
     Raises:
         sqlite3.Error, OSError: The file cannot be opened.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
         self._path = path
-        self._checked_at = time.monotonic()
+        self.good_until = time.monotonic() + CHECK_EVERY_S
         self.connection = connect(path, "rw", busy_timeout_s)
         try:
             self.connection.execute("PRAGMA schema_version").fetchone()  # makes the side files
@@ -207,23 +286,16 @@ class LiveOpening:
         self._had_content = size_of(self._path) > 0
         self._wal_id = _file_id(side_file(self._path, "-wal"))
 
-    def is_stale(self, *, now: bool) -> bool:
-        """Tell whether the file was deleted, replaced or emptied.
-
-        Args:
-            now: Look at the file even if that was done a moment ago.
-        """
-        clock = time.monotonic()
-        if not now and clock - self._checked_at < CHECK_EVERY_S:
-            return False
-        self._checked_at = clock
+    def is_stale(self) -> bool:
+        """Tell whether the file was deleted, replaced or emptied."""
+        self.good_until = time.monotonic() + CHECK_EVERY_S
         if _file_id(self._path) != self._file_id:
             return True
         return self._had_content and size_of(self._path) == 0
 
     def close(self) -> None:
         """Give the connection back; the last one folds the ``-wal`` into the file."""
-        if not self.is_stale(now=True):
+        if not self.is_stale():
             self.connection.close()
             return
         # SQLite takes a -wal for that of whatever lies beside it. A file that was emptied would get
@@ -255,6 +327,8 @@ class ApartOpening:
         sqlite3.Error, OSError: The file cannot be opened.
     """
 
+    good_until = 0.0  # the file may change at any time
+
     def __init__(
         self, path: Path, busy_timeout_s: float, *, is_wal: bool, broken: bool = False
     ) -> None:
@@ -272,7 +346,7 @@ class ApartOpening:
             self._remove_copy()
             raise
 
-    def is_stale(self, *, now: bool) -> bool:  # noqa: ARG002  # the file may change at any time
+    def is_stale(self) -> bool:
         """Tell whether the file changed in a way that this connection cannot see."""
         return _signature(self._path) != self._signature
 

@@ -8,8 +8,6 @@ from collections.abc import Collection
 from ..entry import Entry
 from ..errors import DamagedEntryError
 from .base import FOUND_KEYS, KEY_BYTES, LifeTotals, SortOrder, Which
-from .pending_hits import PendingHits
-from .sqlite_packing import unpack_text
 from .sqlite_rows import (
     Row,
     code_of,
@@ -18,7 +16,9 @@ from .sqlite_rows import (
     packed_request,
     request_of,
     time_of,
+    unpack_text,
 )
+from .write_behind import PendingHits
 
 _SORTS: dict[SortOrder, str] = {
     "key": "key",
@@ -99,25 +99,6 @@ def life_totals(connection: sqlite3.Connection) -> LifeTotals:
     row = connection.execute("SELECT sum(hits), sum(saved_s) FROM llmcache_totals").fetchone()
     hits, saved_s = (number(total) or 0 for total in row)
     return LifeTotals(int(hits), float(saved_s))
-
-
-def count(connection: sqlite3.Connection) -> int:
-    """Return the number of entries."""
-    (entries,) = connection.execute("SELECT count(*) FROM llmcache_entries").fetchone()
-    return int(entries)
-
-
-def write_hits(connection: sqlite3.Connection, pending: PendingHits) -> None:
-    """Add ``pending`` to what the file knows of hits, inside a transaction."""
-    if pending.hits:
-        connection.executemany(
-            "UPDATE llmcache_entries SET hits = hits + ?, used_at = max(used_at, ?) WHERE key = ?",
-            pending.rows(),
-        )
-        connection.execute(
-            "UPDATE llmcache_totals SET hits = hits + ?, saved_s = saved_s + ?",
-            (pending.hits, pending.saved_s),
-        )
 
 
 def _where(connection: sqlite3.Connection, which: Which) -> tuple[str, list[object]]:

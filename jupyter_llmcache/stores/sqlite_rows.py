@@ -1,31 +1,28 @@
-"""Entries as rows: writing, reading and checking one."""
+"""Entries as rows: reading one, and telling whether it is what was stored.
+
+Texts and answers are compressed where it pays. Each entry has two checksums: over its answer, which
+a hit looks at, and over its texts.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 import sqlite3
 import struct
-from collections.abc import Collection, Iterator, Sequence
+import zlib
+from collections.abc import Collection, Iterator
+from hashlib import blake2b
 from typing import Any, get_args
 
 from ..entry import Entry, EntryKind
 from ..errors import DamagedEntryError
 from .base import KEY_BYTES
-from .sqlite_packing import (
-    CHECKSUM_BYTES,
-    checksum,
-    pack_answer,
-    pack_text,
-    request_number,
-    texts_checksum,
-    unpack_answer,
-    unpack_text,
-)
 
-_KINDS: tuple[EntryKind, ...] = get_args(EntryKind)
-_EMBEDDING = _KINDS.index("embedding")
+KINDS: tuple[EntryKind, ...] = get_args(EntryKind)
+EMBEDDING = KINDS.index("embedding")
 #: Vectors in a row.
-_BLOCK = 8
+BLOCK = 8
 #: No time is as late (the year 9999, in seconds), and no count as large.
 _LATEST_S, _ENDLESS = 253_370_764_800, 1e15
 
@@ -34,30 +31,53 @@ _VECTORS = "SELECT vector_bytes, vectors FROM llmcache_vectors WHERE id = ?"
 #: Whole rows, for ``entry_of``.
 READ = f"""
     SELECT key, kind, created_at, provider_s, checksum,
-        CASE kind WHEN {_EMBEDDING}
-            THEN coalesce(substr(vectors, answer % {_BLOCK} * vector_bytes + 1, vector_bytes), x'')
+        CASE kind WHEN {EMBEDDING}
+            THEN coalesce(substr(vectors, answer % {BLOCK} * vector_bytes + 1, vector_bytes), x'')
             ELSE answer END,
         title, prompt, request_id, size_bytes, hits, used_at
     FROM llmcache_entries LEFT JOIN llmcache_vectors
-        ON kind = {_EMBEDDING} AND llmcache_vectors.id = answer / {_BLOCK}
+        ON kind = {EMBEDDING} AND llmcache_vectors.id = answer / {BLOCK}
 """  # noqa: S608  # put together from numbers of this module
-_ADD_REQUEST = "INSERT OR IGNORE INTO llmcache_requests VALUES (?, ?)"
-_PUT = """
-    INSERT INTO llmcache_entries
-        (key, kind, request_id, created_at, used_at, provider_s, hits, size_bytes, checksum, title,
-        answer, prompt)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET
-        kind = excluded.kind, request_id = excluded.request_id, created_at = excluded.created_at,
-        used_at = excluded.used_at, provider_s = excluded.provider_s, hits = excluded.hits,
-        size_bytes = excluded.size_bytes, checksum = excluded.checksum, title = excluded.title,
-        answer = excluded.answer, prompt = excluded.prompt
-"""
+#: What many answers say around their text, so that a short one shrinks to little more than that,
+#: and faster than without. The likeliest stands last. Never change it: files are read by it.
+WORDS = (
+    b'"},{"arguments":"{\\"call_id":"call_"type":"function_call"tool_call_chunk"status":"completed"'
+    b'"content":[{"id":"rs_"summary":[{"text":"type":"summary_text"}],"type":"reasoning"},'
+    b'"thinking":"signature":"cache_creation":0,"ephemeral_5m_input_tokens"reasoning":0'
+    b'{"model":"created_at":"2026-01-01T00:00:00.000000Z","done":true,"done_reason":"stop",'
+    b'"total_duration":"load_duration":"prompt_eval_count":"prompt_eval_duration":"eval_count":'
+    b'"eval_duration":"model_provider":"ollama"langchain-ollama":"langchain-google-genai":"'
+    b'"content":[{"type":"text","text":"annotations":[],"index":0,"id":"msg_'
+    b'"container":null,"diagnostics":null,"model":"claude-stop_details":null,"stop_reason":'
+    b'"end_turn","stop_sequence":null,"usage":{"cache_creation":null,'
+    b'"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"inference_geo":null,'
+    b'"output_tokens_details":null,"server_tool_use":null,"service_tier":null,"speed":null},'
+    b'"model_provider":"anthropic"langchain-anthropic":"'
+    b'"response_metadata":{"id":"resp_"created_at":17"metadata":{},"model":"gpt-'
+    b'"object":"response","service_tier":"default","status":"completed"'
+    b'"tool_calls":[{"name":"args":{"id":"call_"type":"tool_call"}],"invalid_tool_calls":['
+    b'{"format":1,"versions":{"jupyter_llmcache":"0.2.0","langchain-core":"1.8.3",'
+    b'"langchain-openai":"1.7.4"},"generations":[{"message":{"content":"'
+    b'","additional_kwargs":{"refusal":null},"response_metadata":{"token_usage":'
+    b'{"completion_tokens":12,"prompt_tokens":11,"total_tokens":23,"completion_tokens_details":'
+    b'{"accepted_prediction_tokens":null,"audio_tokens":0,"reasoning_tokens":0,'
+    b'"rejected_prediction_tokens":null,"text_tokens":null},"prompt_tokens_details":'
+    b'{"audio_tokens":0,"cache_write_tokens":null,"cached_tokens":0,"image_tokens":null,'
+    b'"text_tokens":null}},"model_provider":"openai","model_name":"gpt-","system_fingerprint":'
+    b'"fp_","id":"chatcmpl-","service_tier":"default","finish_reason":"stop","logprobs":null},'
+    b'"id":"lc_run--","usage_metadata":{"input_tokens":11,"output_tokens":12,"total_tokens":23,'
+    b'"input_token_details":{"audio":0,"cache_read":0},"output_token_details":{"audio":0,'
+    b'"reasoning":0}}},"info":{"finish_reason":"stop","logprobs":null}}]}'
+)
+#: No answer or prompt of a model is larger; a row that claims more is hostile or damaged.
+MAX_UNPACKED_BYTES = 1 << 28
+
+#: Of each of the two checksums of an entry.
+CHECKSUM_BYTES = 8
+_TIMES = struct.Struct("<Bdd")
+RAW, ZLIB, ZLIB_WITH_WORDS = b"\x00", b"\x01", b"\x02"
 
 Row = tuple[Any, ...]
-
-
-# --- reading ---
 
 
 def get(connection: sqlite3.Connection, keys: Collection[bytes]) -> Iterator[Entry]:
@@ -72,8 +92,8 @@ def get(connection: sqlite3.Connection, keys: Collection[bytes]) -> Iterator[Ent
         if row is None:
             continue
         kind, created_at, provider_s, digest, answer = row
-        if kind == _EMBEDDING and type(answer) is int:
-            block, place = divmod(answer, _BLOCK)
+        if kind == EMBEDDING and type(answer) is int:
+            block, place = divmod(answer, BLOCK)
             if block not in blocks:
                 blocks[block] = connection.execute(_VECTORS, (block,)).fetchone()
             answer = _vector(blocks[block], place)
@@ -156,12 +176,12 @@ def time_of(value: object) -> float | None:
 
 def kind_of(code: object) -> EntryKind:
     """Return the kind that a row names."""
-    return _KINDS[code] if isinstance(code, int) and 0 <= code < len(_KINDS) else "answer"
+    return KINDS[code] if isinstance(code, int) and 0 <= code < len(KINDS) else "answer"
 
 
 def code_of(kind: EntryKind) -> int:
     """Return how a row names a kind."""
-    return _KINDS.index(kind)
+    return KINDS.index(kind)
 
 
 def _checked(
@@ -173,8 +193,8 @@ def _checked(
         elif time_of(created_at) is None or time_of(provider_s or 0) is None:
             fault = "a time of it is not possible"
         else:
-            unpacked = answer if kind == _EMBEDDING else unpack_answer(answer)
-            return Entry(key, unpacked, created_at, provider_s, _KINDS[kind])
+            unpacked = answer if kind == EMBEDDING else unpack_answer(answer)
+            return Entry(key, unpacked, created_at, provider_s, KINDS[kind])
     except (TypeError, IndexError, struct.error, DamagedEntryError) as error:
         fault = str(error)
     name = key.hex() if isinstance(key, bytes) else repr(key)[: 2 * KEY_BYTES]
@@ -183,100 +203,80 @@ def _checked(
     )
 
 
-# --- writing ---
+def count(connection: sqlite3.Connection) -> int:
+    """Return the number of entries."""
+    (entries,) = connection.execute("SELECT count(*) FROM llmcache_entries").fetchone()
+    return int(entries)
 
 
-def put(
-    connection: sqlite3.Connection, entries: Collection[Entry], now: float | None = None
-) -> None:
-    """Write ``entries`` in place of those of the same keys.
+# --- what lies in a row ---
 
-    Args:
-        connection: In a transaction.
-        entries: They are used now, and were never hit.
-        now: Unix time in seconds. None: they keep their own figures.
+
+def unpack_answer(packed: bytes) -> bytes:
+    """Return the answer of ``pack_answer``.
+
+    Raises:
+        DamagedEntryError: ``packed`` was not made by ``pack_answer``.
     """
-    answers = dict(_packed(connection, entries))
-    for entry in entries:
-        title = entry.title.encode("utf-8", "replace").decode()
-        prompt, answer = pack_text(entry.prompt), answers[entry.key]
-        stored = entry.answer if entry.kind == "embedding" else answer
-        request_id, request = request_number(entry.request), pack_text(entry.request)
-        kind, times = code_of(entry.kind), (entry.created_at, entry.provider_s)
-        digest = checksum(entry.key, kind, *times, stored)
-        digest += texts_checksum(entry.key, title, prompt, request_id)
-        size_bytes = len(stored) + len(prompt if isinstance(prompt, bytes) else prompt.encode())
-        row = (entry.key, kind, *times, digest, answer, title, prompt, request_id, size_bytes)
-        figures = (0, now) if now is not None else (entry.hits, entry.used_at)
-        put_row(connection, row, request, figures)
+    if packed[:1] == RAW:
+        return packed[1:]
+    if packed[:1] == ZLIB:
+        return _inflate(memoryview(packed)[1:])
+    if packed[:1] == ZLIB_WITH_WORDS:
+        return _inflate(memoryview(packed)[1:], WORDS)
+    raise DamagedEntryError("an answer is packed in an unknown way")
 
 
-def put_row(
-    connection: sqlite3.Connection, row: Row, request: object, figures: tuple[int, float]
-) -> None:
-    """Write a row of ``READ`` and its packed request text, with these hits and time of use."""
-    key, kind, created_at, provider_s, digest, answer, title, prompt, request_id, size_bytes = row[
-        :10
-    ]
-    hits, used_at = figures
-    connection.execute(_ADD_REQUEST, (request_id, "" if request is None else request))
-    times = (created_at, used_at, provider_s)
-    payload = (hits, size_bytes, digest, title, answer, prompt)
-    connection.execute(_PUT, (key, kind, request_id, *times, *payload))
+def unpack_text(packed: object) -> str:
+    """Return the text of ``pack_text``.
+
+    Raises:
+        DamagedEntryError: ``packed`` was not made by ``pack_text``.
+    """
+    if isinstance(packed, str):
+        return packed
+    if not isinstance(packed, bytes):
+        raise DamagedEntryError("a text is missing")
+    try:
+        return _inflate(packed).decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise DamagedEntryError("a text is not UTF-8") from error
 
 
-def _packed(
-    connection: sqlite3.Connection, entries: Collection[Entry]
-) -> Iterator[tuple[bytes, Any]]:
-    """Yield what stands as the answer of each entry, and write blocks of vectors."""
-    by_size: dict[int, list[Entry]] = {}
-    for entry in entries:
-        if entry.kind == "embedding":
-            by_size.setdefault(len(entry.answer), []).append(entry)
-        else:
-            yield entry.key, pack_answer(entry.answer)
-    for vectors in by_size.values():
-        for start in range(0, len(vectors), _BLOCK):
-            block = vectors[start : start + _BLOCK]
-            first = put_vectors(connection, [entry.answer for entry in block])
-            yield from ((entry.key, first + place) for place, entry in enumerate(block))
+def _inflate(data: bytes | memoryview, words: bytes = b"") -> bytes:
+    inflater = zlib.decompressobj(zdict=words)
+    try:
+        text = inflater.decompress(data, MAX_UNPACKED_BYTES)
+    except zlib.error as error:
+        raise DamagedEntryError("a compressed value does not unpack") from error
+    if not inflater.eof or inflater.unused_data:
+        raise DamagedEntryError("a compressed value is cut, overlong or too large")
+    return text
 
 
-def put_vectors(connection: sqlite3.Connection, vectors: Sequence[bytes]) -> int:
-    """Write up to eight vectors of one size as a block, and return the number of the first."""
-    statement = "INSERT INTO llmcache_vectors (vector_bytes, vectors) VALUES (?, ?)"
-    values = (len(vectors[0]), b"".join(vectors))
-    return _BLOCK * int(connection.execute(statement, values).lastrowid or 0)
+def checksum(
+    key: bytes, kind: int, created_at: float, provider_s: float | None, answer: bytes
+) -> bytes:
+    """Return what shows that an answer is whole, under its own key, and as old as it says."""
+    times = _TIMES.pack(kind, created_at, math.nan if provider_s is None else provider_s)
+    digest = blake2b(key + times, digest_size=CHECKSUM_BYTES)
+    digest.update(answer)
+    return digest.digest()
 
 
-def delete(connection: sqlite3.Connection, keys: Collection[bytes]) -> int:
-    """Delete entries and what nobody uses any more; return how many entries."""
-    deleted = connection.executemany(
-        "DELETE FROM llmcache_entries WHERE key = ?", [(key,) for key in set(keys)]
-    ).rowcount
-    if deleted:
-        delete_orphans(connection)
-    return deleted
+def texts_checksum(key: bytes, title: str, prompt: str | bytes, request_id: int) -> bytes:
+    """Return what shows that an entry's title, prompt and request are its own."""
+    digest = blake2b(key + struct.pack("<q", request_id), digest_size=CHECKSUM_BYTES)
+    for text in (title, prompt):
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        digest.update(struct.pack("<q", len(data)) + data)
+    return digest.digest()
 
 
-#: Request texts and blocks of vectors that no entry uses.
-_EMBEDDINGS = f"FROM llmcache_entries WHERE kind = {_EMBEDDING}"
-_ORPHANS = (
-    "llmcache_requests WHERE id NOT IN (SELECT request_id FROM llmcache_entries)",
-    f"llmcache_vectors WHERE id NOT IN (SELECT answer / {_BLOCK} {_EMBEDDINGS})",
-)
-
-
-def delete_orphans(connection: sqlite3.Connection) -> None:
-    """Delete request texts and blocks of vectors that no entry uses."""
-    for orphans in _ORPHANS:
-        connection.execute(f"DELETE FROM {orphans}")  # noqa: S608  # a constant
-
-
-def count_orphans(connection: sqlite3.Connection) -> int:
-    """Return how many request texts and blocks of vectors no entry uses."""
-    statements = (f"SELECT count(*) FROM {orphans}" for orphans in _ORPHANS)  # noqa: S608  # constants
-    return sum(int(connection.execute(each).fetchone()[0]) for each in statements)
+def request_number(request: str) -> int:
+    """Return the row number of a request text, taken from its content: the same in every file."""
+    digest = blake2b(request.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 #: The row number of the empty request text.

@@ -44,7 +44,7 @@ from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.seam import web_answer
 from jupyter_llmcache.seam.place import entry_of
 from jupyter_llmcache.seam.web_request import Asked
-from jupyter_llmcache.stores import sqlite_packing, sqlite_rows
+from jupyter_llmcache.stores import sqlite_rows
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.entries import as_put
@@ -197,9 +197,9 @@ def test_payloads_are_copied_as_they_are(tmp_path):
     source.close()
     with closing(sqlite3.connect("source.db")) as connection, connection:
         [row] = connection.execute(sqlite_rows.READ).fetchall()
-        other = b"\x01" + zlib.compress(sqlite_packing.unpack_answer(row[5]), 1)
+        other = b"\x01" + zlib.compress(sqlite_rows.unpack_answer(row[5]), 1)
         assert other != row[5]
-        digest = sqlite_packing.checksum(*row[:4], other) + row[4][8:]
+        digest = sqlite_rows.checksum(*row[:4], other) + row[4][8:]
         connection.execute("UPDATE llmcache_entries SET answer = ?, checksum = ?", (other, digest))
     source = sqlite_store("source.db", read_only=True)
     export_database(source, "copy.db")

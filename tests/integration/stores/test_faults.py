@@ -15,7 +15,14 @@ import pytest
 
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import StoreError
-from jupyter_llmcache.stores import sqlite, sqlite_file, sqlite_open, sqlite_packing, write_behind
+from jupyter_llmcache.stores import (
+    sqlite,
+    sqlite_file,
+    sqlite_open,
+    sqlite_rows,
+    sqlite_write,
+    write_behind,
+)
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from jupyter_llmcache.stores.sqlite_open import mounted_type, network_type
 from tests.integration.stores.disks import fill, read_only_view, small_disk
@@ -671,9 +678,9 @@ def test_repair_of_single_entries(written):
 
 def test_a_compressed_bomb(written, monkeypatch):
     """A row that would unpack to more than any answer is damaged, and cheap to refuse."""
-    monkeypatch.setattr(sqlite_packing, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(sqlite_rows, "MAX_UNPACKED_BYTES", 1 << 20)
     bomb = b"\x01" + zlib.compress(bytes(1 << 24))
-    digest = sqlite_packing.checksum(key_of(1), 0, START, 0.5, bomb) + bytes(8)
+    digest = sqlite_rows.checksum(key_of(1), 0, START, 0.5, bomb) + bytes(8)
     with closing(sqlite3.connect(written)) as connection, connection:
         connection.execute(
             "UPDATE llmcache_entries SET answer = ?, checksum = ? WHERE key = ?",
@@ -685,7 +692,7 @@ def test_a_compressed_bomb(written, monkeypatch):
 
 def test_an_entry_too_large_to_keep(path, monkeypatch):
     """What is larger than any row may be is refused, and the store goes on."""
-    monkeypatch.setattr(sqlite_packing, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(sqlite_write, "MAX_UNPACKED_BYTES", 1 << 20)
     with closing(SQLiteStore(path)) as store:
         for changes in ({"answer": bytes(1 << 21)}, {"prompt": "x" * (1 << 21)}):
             with pytest.raises(StoreError, match="larger"):

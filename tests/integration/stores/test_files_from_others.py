@@ -15,7 +15,7 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import SQLiteCache, cli, mode
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import DamagedEntryError, ReplayMissError, StoreError
-from jupyter_llmcache.stores import sqlite_packing
+from jupyter_llmcache.stores import sqlite_rows
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.entries import START, answer_to, as_put, entry, key_of, listed
 from tests.unit.stores.folders import is_sound, names, query
@@ -289,5 +289,5 @@ def test_a_compressed_text_that_is_too_large(path, monkeypatch):
     """A prompt that would unpack to more than any prompt is damage, and cheap to refuse."""
     with closing(SQLiteStore(path)) as store:
         store.put(entry(1, prompt="x" * 100_000))
-        monkeypatch.setattr(sqlite_packing, "MAX_UNPACKED_BYTES", 50_000)
+        monkeypatch.setattr(sqlite_rows, "MAX_UNPACKED_BYTES", 50_000)
         assert store.verify().damaged == (key_of(1),)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..draw.answer import Format, answer_bundles, draws_html, publish
 from ..draw.line import (
     NOTHING_BEHIND,
+    Behind,
     answer_line,
     answer_line_bundle,
     cell_line,
@@ -95,14 +96,17 @@ class Answer:
 
     def show_line(self) -> None:
         """Draw the line under the answer in a notebook."""
-        more = NOTHING_BEHIND
-        is_plain = len(self.calls) < 2 and all(isinstance(m.content, str) for m in self.messages)
-        if self.error or not is_plain:
-            from .behind import behind  # a plain question has nothing attached and took no steps
-
-            more = behind(self.messages, self.calls, self.text if self.error else "")
-        publish(answer_line_bundle(self.calls, behind=more, **self._line_facts()))
+        publish(answer_line_bundle(self.calls, behind=self.behind(), **self._line_facts()))
         LEDGER.tell(self.calls)
+
+    def behind(self) -> Behind:
+        """Return what stands under the line's triangle beside what each call took."""
+        is_plain = len(self.calls) < 2 and all(isinstance(m.content, str) for m in self.messages)
+        if is_plain and not self.error:
+            return NOTHING_BEHIND
+        from .behind import behind  # a plain question has nothing attached and took no steps
+
+        return behind(self.messages, self.calls, self.text if self.error else "")
 
     def _line_facts(self) -> dict[str, Any]:
         return {"model": self.model, "wall_s": self.wall_s, "stable": self.stable}
@@ -212,6 +216,8 @@ class PromptPreview(Printed):
         key: The request's key in hexadecimal; None when it is not cacheable.
         cached: Whether the cache holds the answer.
         reason: Why it is not cacheable; None when it is.
+        questions: How many questions there are, of which this is the first.
+        held: How many of them the cache holds.
     """
 
     messages: tuple[tuple[str, str], ...]
@@ -219,6 +225,8 @@ class PromptPreview(Printed):
     key: str | None
     cached: bool
     reason: str | None = None
+    questions: int = 1
+    held: int = 0
 
     def __str__(self) -> str:
         parts = [f"{role}:\n{visible(text)}" for role, text in self.messages]
@@ -227,7 +235,11 @@ class PromptPreview(Printed):
     def _verdict(self) -> str:
         held = "in the cache" if self.cached else "not in the cache"
         told = f"not cacheable: {one_line(self.reason)}" if self.reason else held
-        return SEPARATOR.join((told, one_line(self.model), *([self.key[:8]] if self.key else [])))
+        first = [told, one_line(self.model), *([self.key[:8]] if self.key else [])]
+        if self.questions > 1:
+            first.insert(0, f"the first of {format_count(self.questions, 'question')}")
+            first.append(f"{self.held:,} of all in the cache")
+        return SEPARATOR.join(first)
 
     def _repr_html_(self) -> str:
         sent = f'<div class="{IGNORE_MATH}">{sections_html(self.messages)}</div>'

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
-from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -20,7 +20,6 @@ from langchain_core.messages import (
 )
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import BaseModel
-from pydantic.errors import PydanticUserError
 
 from .. import request as keys
 from ..draw.answer import Format, draws_html
@@ -36,6 +35,7 @@ from ..seam.place import Place
 from ..text import format_seconds
 from .answer import Answer, PromptPreview
 from .faults import explain_provider_error
+from .models import innermost, takes_messages
 from .structured import read_structured, refusal, structured
 
 
@@ -130,7 +130,7 @@ def ask(question: Question) -> Answer:
     if question.schema is not None:
         model = structured(model, question.schema, question.label)
     wall_began, cpu_began = time.perf_counter(), time.process_time()
-    grows = question.stream and question.schema is None and not _is_graph(model)
+    grows = question.stream and question.schema is None
     partial: list[str] = []
     with collecting() as calls:
         try:
@@ -211,8 +211,8 @@ def _circumstances(question: Question) -> Iterator[None]:
 def _payload(question: Question) -> Any:
     """Return what the model, chain or graph is invoked with."""
     model = innermost(question.model)
-    is_graph = _is_graph(model)
-    if isinstance(model, BaseChatModel) or is_graph:
+    as_state = takes_messages(model)
+    if isinstance(model, BaseChatModel) or as_state:
         before = list(question.before)
         if question.system is not None:
             before = [each for each in before if not isinstance(each, SystemMessage)]
@@ -221,7 +221,7 @@ def _payload(question: Question) -> Any:
         if question.attached:
             content = [{"type": "text", "text": question.prompt}, *question.attached]
         messages = [*before, HumanMessage(content)]
-        return {"messages": messages} if is_graph else messages
+        return {"messages": messages} if as_state else messages
     for flag, given, what in (
         ("-s", question.system is not None, "system text"),
         ("--after", question.before, "conversation"),
@@ -233,36 +233,6 @@ def _payload(question: Question) -> Any:
                 f"Leave {flag} out, or put it into the chain's prompt",
             )
     return question.prompt
-
-
-def _is_graph(model: Any) -> bool:
-    """Return whether ``model`` is a graph or an agent that takes messages.
-
-    Raises:
-        LLMCacheError: It is a graph that takes something else.
-    """
-    if not (type(model).__module__.startswith("langgraph.") and hasattr(model, "get_graph")):
-        return False
-    try:
-        takes = list(model.get_input_jsonschema().get("properties", {}))
-    except PydanticUserError:  # pydantic reads no typing.TypedDict before Python 3.12
-        takes = [name for name in model.channels if not name.startswith(("__", "branch:"))]
-    if "messages" not in takes:
-        raise LLMCacheError(
-            f"this graph takes {', '.join(takes) or 'no messages'}, not messages",
-            "-m takes a graph or an agent whose state has messages",
-        )
-    return True
-
-
-def innermost(model: Any) -> Any:
-    """Return the model inside bindings and configurable fields."""
-    while not isinstance(model, BaseLanguageModel):
-        inner = getattr(model, "bound", None) or getattr(model, "default", None)
-        if inner is None:
-            break
-        model = inner
-    return model
 
 
 def _streamed(question: Question, payload: Any, partial: list[str]) -> tuple[Any, StreamDisplay]:
@@ -281,12 +251,28 @@ def _streamed(question: Question, payload: Any, partial: list[str]) -> tuple[Any
 
 
 def _read(model: Any, payload: Any, display: StreamDisplay, partial: list[str]) -> Any:
+    if hasattr(innermost(model), "stream_mode"):
+        return _read_graph(model, payload, display, partial)
     whole: Any = None
     for chunk in model.stream(payload):
         whole = chunk if whole is None else whole + chunk
         partial[:] = [_text_of(whole)]
         display.update(partial[0])
     return whole
+
+
+def _read_graph(graph: Any, payload: Any, display: StreamDisplay, partial: list[str]) -> Any:
+    """Draw the message that is being written, the last of which is the answer; return the state."""
+    state: Any = None
+    whole: Any = None
+    for kind, came in graph.stream(payload, stream_mode=["messages", "values"]):
+        if kind == "values":
+            state = came
+        elif isinstance(came[0], AIMessageChunk):
+            whole = whole + came[0] if whole and whole.id == came[0].id else came[0]
+            partial[:] = [_text_of(whole)]
+            display.update(partial[0])
+    return state
 
 
 def _with_usage(model: Any) -> Any:
@@ -311,16 +297,21 @@ def _answer(
     only = calls[0] if len(calls) == 1 else None
     cached = bool(calls) and all(call.kind == "hit" for call in calls)
     message, fault = result if isinstance(result, AIMessage) else None, ""
-    sent = payload if isinstance(payload, list) else [HumanMessage(question.prompt)]
+    sent = payload["messages"] if isinstance(payload, dict) else payload
+    said = result
     if question.schema is not None:
         message, result, fault = read_structured(result, question.schema)
-    conversation = [*sent, message or AIMessage(_text_of(result))]
-    if isinstance(payload, dict) and isinstance(result, dict):
+        said = message if fault else result
+    conversation = [HumanMessage(sent)] if isinstance(sent, str) else sent
+    # A call of the tool that a schema becomes is answered by nobody: the object stands for it.
+    as_text = message is None or (question.schema is not None and message.tool_calls)
+    conversation = [*conversation, AIMessage(_text_of(said)) if as_text else message]
+    if isinstance(payload, dict) and isinstance(result, dict) and result.get("messages"):
         conversation = list(result["messages"])
-        last = conversation[-1]
-        message = last if isinstance(last, AIMessage) else None
+        said = conversation[-1]
+        message = said if isinstance(said, AIMessage) else None
     answer = Answer(
-        text=_text_of(message if fault or isinstance(payload, dict) else result),
+        text=_text_of(said),
         message=message if only else None,
         cached=cached,
         wall_s=wall_s,

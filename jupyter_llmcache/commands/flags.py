@@ -227,8 +227,8 @@ def questions_of(
         newest: The newest answer, for ``-c``.
         streams: Whether the answer is drawn as it grows where no flag says.
     """
-    from .ask import Combination, Question, innermost
-    from .models import choose
+    from .ask import Combination, Question
+    from .models import choose, innermost
 
     mode, parameters = _mode(args), parameters_of(args)
     if args.next and (args.format or settings.format) != "code":

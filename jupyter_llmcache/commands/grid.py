@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any, overload
 
 from ..draw import pricing
@@ -18,8 +19,9 @@ from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call, collecting
 from ..text import Printed, did_you_mean, format_count, one_line, token_counts
-from .answer import Answer
-from .ask import Interrupted, Question, UnfitError, ask, first_call
+from . import ask
+from .answer import Answer, PromptPreview
+from .ask import Interrupted, Question, UnfitError
 from .faults import status_of
 
 #: How often one question is asked again after "too many requests".
@@ -106,6 +108,8 @@ class Answers(Printed, Sequence[Answer]):
                 answer.wall_s,
                 answer.error,
                 answer.format,
+                answer.stable,
+                answer.behind(),
             )
             for answer in self
         ]
@@ -140,6 +144,12 @@ def _record(answer: Answer) -> dict[str, Any]:
 # --- asking ---
 
 
+def preview(questions: Sequence[Question]) -> PromptPreview:
+    """Return what the first of ``questions`` would send, and how many are cached; send nothing."""
+    held = sum(map(_is_held, questions))
+    return replace(ask.preview(questions[0]), questions=len(questions), held=held)
+
+
 def check_price(questions: Sequence[Question], max_paid: int) -> None:
     """See to it that no more than ``max_paid`` calls are paid for without a word.
 
@@ -167,7 +177,7 @@ def check_price(questions: Sequence[Question], max_paid: int) -> None:
 def _is_held(question: Question) -> bool:
     """Return whether the first call of ``question`` is in the cache."""
     try:
-        call = first_call(question)
+        call = ask.first_call(question)
     except LLMCacheError:
         return False
     return call.request is not None and call.place.holds(call.request)
@@ -297,7 +307,7 @@ def _ask_one(question: Question, pace: _Pace) -> Answer:
         began = time.perf_counter()
         with collecting() as calls:
             try:
-                return ask(question)
+                return ask.ask(question)
             except UnfitError as unfit:
                 return _failed(question, str(unfit), began, calls, unfit.answer)
             except LLMCacheError as error:
@@ -343,6 +353,8 @@ def _failed(
         model=question.label,
         calls=tuple(calls),
         format=question.format,
+        stable=question.stable,
+        messages=answer.messages if answer else (),
         coords=question.coords,
         items=question.items,
         error=error,

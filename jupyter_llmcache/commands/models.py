@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.runnables.configurable import DynamicRunnable
+from pydantic.errors import PydanticUserError
 
 from .. import modes
 from ..errors import LLMCacheError
@@ -298,3 +299,38 @@ def fields_of(model: BaseLanguageModel[Any]) -> dict[str, str]:
         fields.setdefault(field.alias or name, name)
         fields[name] = name
     return fields
+
+
+def innermost(model: Any) -> Any:
+    """Return the model inside bindings and configurable fields."""
+    while not isinstance(model, BaseLanguageModel):
+        inner = getattr(model, "bound", None) or getattr(model, "default", None)
+        if inner is None:
+            break
+        model = inner
+    return model
+
+
+def takes_messages(model: Any) -> bool:
+    """Return whether ``model``, an agent, graph or chain, takes ``{"messages": [...]}``.
+
+    Raises:
+        LLMCacheError: It is a graph that takes something else.
+    """
+    if isinstance(model, BaseLanguageModel):
+        return False
+    is_graph = hasattr(model, "stream_mode")
+    try:
+        takes = model.get_input_jsonschema().get("properties", {})
+    except PydanticUserError:  # pydantic reads no typing.TypedDict before Python 3.12
+        names = getattr(model, "channels", ())
+        takes = {name: {} for name in names if not name.startswith(("__", "branch:"))}
+    except Exception:  # noqa: BLE001  # a chain may hold what has no schema; it takes the text
+        takes = {}
+    if is_graph and "messages" not in takes:
+        raise LLMCacheError(
+            f"this graph takes {', '.join(takes) or 'no messages'}, not messages",
+            "-m takes a graph or an agent whose state has messages",
+        )
+    alone = [*takes] == ["messages"] and takes["messages"].get("type") == "array"
+    return is_graph or alone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 from ..errors import LLMCacheError
 from ..text import did_you_mean
 from .answer import Answer
-from .ask import Combination, innermost
-from .models import Chosen, fields_of
+from .ask import Combination
+from .models import Chosen, fields_of, innermost
 from .parser import Variables, is_variable, look_up, root
 
-#: A longer item is named by its key, label or number.
+#: A longer item is called by its key or label, in a list by its number, counted from one.
 _SHORT_CHARS = 40
 #: What is no parameter of a model, and the flag for it.
 _NOT_VARIED = {
@@ -63,17 +63,18 @@ def items_of(name: str, value: Any) -> list[Item]:
     Raises:
         LLMCacheError: It is empty, or cannot be gone through again and again.
     """
-    if hasattr(value, "iterrows"):
-        found = [Item(label, Row(row.to_dict())) for label, row in value.iterrows()]
+    if hasattr(value, "iterrows"):  # which itself would make one type of a row's values
+        rows = value.to_dict("records")
+        found = [Item(label, Row(row)) for label, row in zip(value.index, rows, strict=True)]
     elif hasattr(value, "items"):  # a dict, a Series
-        found = [Item(_name(item, key), item) for key, item in value.items()]
+        found = [Item(_name(item, label), item) for label, item in value.items()]
     elif isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         raise LLMCacheError(
             f"--each {name}: a {type(value).__name__} is not a list",
             "Give a list, tuple, dict, Series or DataFrame",
         )
     else:
-        found = [Item(_name(item, number), item) for number, item in enumerate(value)]
+        found = [Item(_name(item, number), item) for number, item in enumerate(value, 1)]
     if not found:
         raise LLMCacheError(f"--each {name}: there is nothing in it", "Give at least one item")
     return found
@@ -81,10 +82,10 @@ def items_of(name: str, value: Any) -> list[Item]:
 
 def _name(item: Any, otherwise: Any) -> Any:
     """Return what an item is called: itself where it is short, else its key, label or number."""
-    if isinstance(item, (bool, int, float)):
-        return item
-    is_short = isinstance(item, str) and len(item) <= _SHORT_CHARS and "\n" not in item
-    return item if is_short else otherwise
+    if not isinstance(item, Hashable):
+        return otherwise
+    text = str(item)
+    return item if len(text) <= _SHORT_CHARS and "\n" not in text else otherwise
 
 
 # --- the questions ---

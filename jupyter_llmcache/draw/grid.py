@@ -12,7 +12,7 @@ from itertools import islice
 from ..ledger import Call
 from ..text import format_count, format_seconds, one_line, visible
 from .answer import Bundle, Format, answer_html
-from .line import pill_html, state_of_all, totals_line
+from .line import NOTHING_BEHIND, Behind, pill_html, state_of_all, totals_line, unfolding
 from .sanitize import IGNORE_MATH
 from .table import LINE_STYLE, SEPARATOR
 
@@ -44,6 +44,8 @@ class AnswerCell:
         wall_s: How long it took, in seconds.
         error: What went wrong; empty where there is an answer.
         drawn_as: How the text is drawn.
+        stable: Whether only what a re-run repeats is drawn.
+        behind: What stands under its line's triangle.
     """
 
     row: str
@@ -53,6 +55,8 @@ class AnswerCell:
     wall_s: float = 0.0
     error: str = ""
     drawn_as: Format = "markdown"
+    stable: bool = False
+    behind: Behind = NOTHING_BEHIND
 
     @property
     def state(self) -> str:
@@ -94,8 +98,9 @@ def answers_bundles(
             what = _described(rows, some_rows, columns, some_columns)
             html = f"<details><summary>{escape(what)}</summary>{html}</details>"
         if number == len(parts) - 1:
-            line = totals_line([call for cell in cells for call in cell.calls], len(cells), wall_s)
-            html += f'<div style="{LINE_STYLE}">{escape(line)}</div>'
+            line = escape(_totals(cells, wall_s))
+            pictures = dict.fromkeys(p for cell in cells for p in cell.behind.pictures)
+            html += f'<div style="{LINE_STYLE}">{unfolding(line, Behind((), [*pictures]))}</div>'
         text = answers_text(cells, rows, columns, wall_s=wall_s) if number == 0 else ""
         html = f'<div class="{IGNORE_MATH}" style="overflow-x:auto">{html}</div>'
         bundles.append({"text/html": html, "text/plain": text})
@@ -116,8 +121,13 @@ def answers_text(
             lines += [f"--- {_label(row)} ---"] if row else []
         lines.append(SEPARATOR.join(filter(None, (_label(cell.column), *_head(cell)))))
         lines += [f"  {line}" for line in _clipped(cell.error or cell.text)]
+    return "\n".join([*lines, _totals(cells, wall_s)])
+
+
+def _totals(cells: Sequence[AnswerCell], wall_s: float) -> str:
     calls = [call for cell in cells for call in cell.calls]
-    return "\n".join([*lines, totals_line(calls, len(cells), wall_s)])
+    stable = any(cell.stable for cell in cells)
+    return totals_line(calls, len(cells), wall_s, stable=stable)
 
 
 def _clipped(text: str) -> Iterator[str]:
@@ -187,9 +197,7 @@ def _place_html(held: _Cells, row: str, column: str, base: str | None) -> str:
 
 
 def _cell_html(cell: AnswerCell, compared_with: str | None) -> str:
-    state, *rest = _head(cell)
-    head = SEPARATOR.join(["", *rest])
-    line = f'<div style="{LINE_STYLE}">{pill_html(state, cell.state)}{escape(head)}</div>'
+    line = _line_html(cell)
     if cell.error:
         why = escape(one_line(cell.error, 300))
         if cell.text:  # it does not fit what was asked for
@@ -201,8 +209,17 @@ def _cell_html(cell: AnswerCell, compared_with: str | None) -> str:
     return line + _framed(cell.text, _marked(compared_with, cell.text))
 
 
+def _line_html(cell: AnswerCell) -> str:
+    if cell.stable:
+        return ""
+    # A picture that went with every question is drawn once, under the table.
+    steps = Behind(cell.behind.rows)
+    line = f"{pill_html(cell.state, cell.state)}{SEPARATOR}{format_seconds(cell.wall_s)}"
+    return f'<div style="{LINE_STYLE}">{unfolding(line, steps)}</div>'
+
+
 def _head(cell: AnswerCell) -> tuple[str, ...]:
-    return cell.state, format_seconds(cell.wall_s)
+    return () if cell.stable else (cell.state, format_seconds(cell.wall_s))
 
 
 def _framed(text: str, html: str) -> str:

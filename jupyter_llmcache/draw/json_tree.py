@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
@@ -17,6 +17,9 @@ from .sanitize import drawing, text_html
 MAX_NODES = 5_000
 MAX_DEPTH = 40
 _OPEN_DEPTH = 2
+#: Objects of so many keys at most are drawn as the rows of a table.
+MAX_TABLE_COLUMNS = 12
+_CELL = "text-align:left;padding:1px 12px 1px 0"
 
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 
@@ -87,12 +90,41 @@ def _draw(value: Any, depth: int, name: str = "") -> str:
         members = "".join(_draw(v, depth + 1, f"{_string(k, 'tag')}: ") for k, v in value)
     else:
         count = f"[…] {format_count(len(value), 'item')}"
-        members = "".join(_draw(v, depth + 1, f"{i}: ") for i, v in enumerate(value))
+        members = _table(value) or "".join(
+            _draw(v, depth + 1, f"{i}: ") for i, v in enumerate(value)
+        )
     opened = " open" if depth < _OPEN_DEPTH else ""
     return (
         f'<details{opened} dir="ltr" style="padding-left:1.2em"><summary>{name}{count}</summary>'
         f"{members}</details>"
     )
+
+
+def _table(rows: list[Any]) -> str:
+    """Return objects of the same kind, without others in them, as a table; else nothing."""
+    if not all(isinstance(row, _Pairs) for row in rows):
+        return ""
+    names = list(dict.fromkeys(name for row in rows for name, _ in row))
+    is_flat = all(not isinstance(value, list) or not value for row in rows for _, value in row)
+    is_alike = all(len(row) == len(dict(row)) >= len(names) / 2 for row in rows)
+    if not (is_flat and is_alike and len(names) <= MAX_TABLE_COLUMNS):
+        return ""
+    head = "".join(
+        f'<th scope="col" dir="auto" style="{_CELL}">{_text(name)}</th>' for name in names
+    )
+    body = "".join(f"<tr>{_table_cells(dict(row), names)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _table_cells(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    values = (row.get(name, "") for name in names)
+    # A number as it was typed is a text, too, but has a colour.
+    drawn = (_text(value) if type(value) is str else _leaf(value) for value in values)
+    return "".join(f'<td dir="auto" style="{_CELL}">{each}</td>' for each in drawn)
+
+
+def _text(text: str) -> str:
+    return escape(visible(text)).replace("\n", "<br>")
 
 
 def _leaf(value: Any) -> str:

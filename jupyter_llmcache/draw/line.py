@@ -226,9 +226,12 @@ def _unrecorded(calls: Sequence[Call]) -> str:
     return next((f": {one_line(call.unrecorded, 200)}" for call in calls if call.unrecorded), "")
 
 
-def totals_line(calls: Sequence[Call], answers: int, wall_s: float) -> str:
+def totals_line(calls: Sequence[Call], answers: int, wall_s: float, *, stable: bool = False) -> str:
     """Return the line under a table of ``answers`` that ``calls`` gave in ``wall_s`` seconds."""
-    parts = [_Part(format_count(answers, "answer")), *_states(calls), _Part(format_seconds(wall_s))]
+    count = _Part(format_count(answers, "answer"))
+    if stable:
+        return _text([count, *_tokens(calls, split=True)])
+    parts = [count, *_states(calls), _Part(format_seconds(wall_s))]
     spent = [call for call in calls if call.kind != "hit"]
     return _text([*parts, *_saved(calls), *_tokens(calls, split=False), *_money(spent)])
 
@@ -321,6 +324,11 @@ def _unfolding(parts: Sequence[_Part], calls: Sequence[Call], behind: Behind) ->
     line = escape(SEPARATOR).join(
         pill_html(part.text, part.state) if part.state else escape(part.text) for part in parts
     )
+    return unfolding(line, behind, calls)
+
+
+def unfolding(line: str, behind: Behind, calls: Sequence[Call] = ()) -> str:
+    """Return ``line``, which is HTML, with what stands behind it under a triangle."""
     told = [_block("\n".join(_rows(_call_rows(call)))) for call in calls]
     blocks = "".join([*behind.blocks(), *told])
     if not blocks:

@@ -107,15 +107,14 @@ class _Terminal:
             sys.stdout.write("\n")
 
     def finish(self, text: str) -> None:
-        whole = visible(text)
-        if not whole.startswith(self._shown):
-            sys.stdout.write("\n\n")
-            self._shown = ""
-        self._append(whole)
+        self._append(visible(text))
         sys.stdout.write("\n")
         sys.stdout.flush()
 
     def _append(self, whole: str) -> None:
+        if not whole.startswith(self._shown):
+            sys.stdout.write("\n\n")
+            self._shown = ""
         sys.stdout.write(whole[len(self._shown) :])
         sys.stdout.flush()
         self._shown = whole

@@ -14,6 +14,7 @@ import pytest
 import jupyter_llmcache
 from jupyter_llmcache.commands.flags import split_values
 from jupyter_llmcache.commands.grid import Answers
+from jupyter_llmcache.draw.stream import StreamDisplay
 from jupyter_llmcache.errors import LLMCacheError
 from tests.servers.base import Failure
 from tests.servers.openai import Reply, rate_limited, server_error
@@ -72,12 +73,15 @@ def test_samples_are_entries_of_their_own(notebook, openai_server):
 def test_each_item_of_a_list_a_dict_and_a_table(notebook, openai_server):
     """Each item stands in the prompt; of a row its columns do, and no method."""
     answers = notebook.run("%%llm -m a --each topic=topics\nabout {{topic}}").value
-    assert [answer.coords["topic"] for answer in answers] == ["cats", "dogs", 2]
+    assert [answer.coords["topic"] for answer in answers] == ["cats", "dogs", 3]
     assert "about dogs" in prompts(openai_server)
     notebook.run("%%llm -m a --each topics\nsay {{topics}}")
     assert "say cats" in prompts(openai_server)
     notebook.run('%%llm -m a --each row=rows\n{{row.x}} {{row["first name"]}} {{row.mean}}')
     assert {"1 Ada m", "2 Bob n"} <= set(prompts(openai_server))
+    notebook.user_ns["mixed"] = pd.DataFrame({"age": [36], "height": [1.7]}, index=["Ada"])
+    assert notebook.run("%%llm -m a --each mixed\n{{mixed.age}}").value[0].coords["mixed"] == "Ada"
+    assert "36" in prompts(openai_server)
     run = notebook.run("%%llm -m a --each row=rows\n{{row.sum}}", check=False)
     assert "has no attribute 'sum'" in str(run.error)
 
@@ -208,14 +212,15 @@ def run_with_interrupts(notebook, server, size, rng):
     notebook.user_ns["items"] = [f"item {number}" for number in range(size)]
     cell = "%%llm -m a --yes --each item=items\n{{item}}"
     while True:
-        timer = interrupt_soon(rng.uniform(0.05, 0.4))
         try:
-            run = notebook.run(cell, check=False)
+            timer = interrupt_soon(rng.uniform(0.05, 0.4))
+            try:
+                run = notebook.run(cell, check=False)
+            finally:
+                timer.cancel()
+                timer.join()
         except KeyboardInterrupt:  # it came before the cell or behind it
             continue
-        finally:
-            timer.cancel()
-            timer.join()
         if run.error is None:
             return run.value
         assert isinstance(run.error, KeyboardInterrupt), run.error
@@ -281,6 +286,8 @@ def test_an_answer_as_an_object(notebook, openai_server):
     answer = notebook.run("%llm -m a --schema Person who?").value
     assert answer.result == notebook.user_ns["Person"](name="Ada", age=36)
     assert notebook.run("%llm -m a --schema Person who?").value.cached
+    notebook.run("%llm -m a -c and now?")
+    assert '"age": 36' in openai_server.bodies[-1]["messages"][1]["content"]
     assert notebook.run("%llm -m a --schema Pet who?").value.result["name"] == "Ada"
     openai_server.reply = lambda _: '{"x": 3}'
     assert notebook.run("%llm -m a --schema Point where?").value.result.x == 3
@@ -362,21 +369,85 @@ def test_an_agent_is_asked(notebook, openai_server):
 
 def test_the_steps_of_an_agent_are_told(notebook, openai_server):
     """Under the triangle of an agent's answer stand its calls and its tools by name."""
-    openai_server.reply = lambda body: (
-        "5"
+    adding_agent(notebook, openai_server)
+    for _ in range(2):
+        run = notebook.run("%llm -m agent what is 2 + 3?")
+        assert run.value.text == "The sum is 5."
+        assert "steps     2 LLM calls · 2 tool calls: add" in run.outputs[-1].html
+    assert len(openai_server.requests) == 2
+
+
+def adding_agent(notebook, server):
+    """An agent that adds in two tool calls, saying something before."""
+    server.reply = lambda body: (
+        Reply(tokens=["The sum", " is 5."], text="The sum is 5.")
         if body["messages"][-1]["role"] == "tool"
-        else Reply("", tool_calls=[("add", {"x": 2, "y": 3}), ("add", {"x": 1, "y": 1})])
+        else Reply("Let me add.", tool_calls=[("add", {"x": 2, "y": 3}), ("add", {"x": 1, "y": 1})])
     )
     notebook.run(
         "from langchain.agents import create_agent\n"
         'def add(x: int, y: int) -> int:\n    """Add."""\n    return x + y\n'
         "agent = create_agent(a, [add])"
     )
-    for _ in range(2):
-        run = notebook.run("%llm -m agent what is 2 + 3?")
-        assert run.value.text == "5"
-        assert "steps     2 LLM calls · 2 tool calls: add" in run.outputs[-1].html
+
+
+def test_the_last_answer_of_an_agent_is_streamed(notebook, openai_server, monkeypatch):
+    """What an agent says grows, the newest message in the place of the one before it."""
+    adding_agent(notebook, openai_server)
+    shown = []
+    monkeypatch.setattr(StreamDisplay, "update", lambda _, text: shown.append(text))
+    answer = notebook.run("%%llm -m agent\nwhat is 2 + 3?").value
+    assert answer.text == "The sum is 5."
+    assert shown[-1] == "The sum is 5."
+    assert {"Let me add.", "The sum"} <= set(shown)
+    assert all(body["stream"] for body in openai_server.bodies)
+    assert [m.type for m in answer.messages] == ["human", "ai", "tool", "tool", "ai"]
+    assert notebook.run("%%llm -m agent\nwhat is 2 + 3?").value.cached
+    assert notebook.run("%llm -m agent what is 2 + 3?").value.cached
     assert len(openai_server.requests) == 2
+
+
+def test_steps_and_attachments_of_each_answer_are_told(notebook, openai_server):
+    """In a table, too: steps under each answer's triangle, a picture once, under the table."""
+    adding_agent(notebook, openai_server)
+    notebook.user_ns["picture"] = PNG
+    run = notebook.run("%%llm -m a -m agent --attach picture\nwhat is 2 + 3?")
+    (table,) = (output.html for output in run.outputs if "<table" in output.html)
+    assert "steps     2 LLM calls · 2 tool calls: add" in table
+    assert table.count("image/png · 28 bytes") == 2
+    assert table.count("<img") == 1
+
+
+def test_a_chain_that_takes_messages_gets_a_conversation(notebook, openai_server):
+    """A chain that takes messages alone takes a system text and a conversation."""
+    notebook.run(
+        "from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder\n"
+        "chain = ChatPromptTemplate.from_messages([MessagesPlaceholder('messages')]) | a"
+    )
+    notebook.run("%%llm -m chain -s 'be kind' -o first\nhi")
+    answer = notebook.run("%llm -m chain --after first and then?").value
+    assert [m["role"] for m in openai_server.bodies[-1]["messages"]] == [
+        *("system", "user", "assistant", "user")
+    ]
+    assert [m.type for m in answer.messages] == ["system", "human", "ai", "human", "ai"]
+
+
+def test_the_prompt_of_several_questions_is_shown(notebook, openai_server):
+    """--show-prompt shows the first, and tells how many there are and how many are cached."""
+    notebook.run("%llm -m a about dogs")
+    shown = notebook.run("%%llm -m a --each topic=topics --show-prompt\nabout {{topic}}")
+    assert "human:\nabout cats" in str(shown.value)
+    assert "the first of 3 questions · not in the cache · " in str(shown.value)
+    assert str(shown.value).endswith(" · 1 of all in the cache")
+    assert len(openai_server.requests) == 1
+
+
+def test_a_stable_table_is_the_same_on_a_second_run(notebook):
+    """--stable draws no time and not fresh or cached, in a table, too."""
+    cell = "%%llm -m a --stable --each topic=topics\n{{topic}}"
+    first, again = (notebook.run(cell) for _ in range(2))
+    assert [o.data for o in first.outputs] == [o.data for o in again.outputs]
+    assert "cats" in first.outputs[0].html
 
 
 def test_a_graph_with_other_inputs_is_one_line(notebook):

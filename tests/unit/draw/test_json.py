@@ -42,3 +42,14 @@ def test_much_json_is_code() -> None:
     html = json_html(str(list(range(MAX_NODES + 1))))
     assert "<details" not in html
     assert problems(html) == []
+
+
+def test_objects_of_one_kind_are_a_table() -> None:
+    """Objects without others in them are rows; what nests or is of many kinds stays a tree."""
+    html = json_html('{"people": [{"name": "A<b>", "age": 1.50}, {"name": "B", "sex": null}]}')
+    assert html.count("<tr>") == 3
+    assert [heading in html for heading in (">name</th>", ">age</th>", ">sex</th>")] == [True] * 3
+    assert "A&lt;b&gt;" in html
+    assert ">1.50</span>" in html
+    for tree in ('[{"a": [1]}]', "[1, 2]", '[{"a": 1}, 2]', '[{"a": 1, "a": 2}]', "[]"):
+        assert "<table" not in json_html(tree)

@@ -1,4 +1,4 @@
-"""What happened: one frozen event a call, in order, for the whole process."""
+"""What happened and what it cost: one frozen event a call, in order, for the whole process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import astuple, dataclass, field, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -246,3 +248,69 @@ def call_of(message: Any) -> Call | None:
         message: An ``AIMessage`` of this process, a copy of it, or the sum of a stream's chunks.
     """
     return LEDGER.call_of(getattr(message, "id", None))
+
+
+# --- what calls cost, where the ``prices`` extra (genai-prices) is installed ---
+
+#: Of LangChain's input token details: what is billed at another price.
+_DETAILS = {"cache_read": "cache_read_tokens", "cache_creation": "cache_write_tokens"}
+
+
+class Priced(Protocol):
+    """What a price needs of a call; ``ledger.Call`` has it."""
+
+    @property
+    def model(self) -> str:
+        """``provider:name``."""
+
+    @property
+    def usage(self) -> Mapping[str, Any] | None:
+        """LangChain's ``usage_metadata``."""
+
+
+def price_usd(call: Priced) -> Decimal | None:
+    """Return what the tokens of ``call`` cost at the provider, in US dollars.
+
+    Prices are those that came with genai-prices; nothing is fetched. Of a hit this is what it
+    saved. None where the model or its tokens are unknown, or the extra is not installed.
+    """
+    provider, _, name = call.model.partition(":")
+    tokens = _tokens(call.usage)
+    if not tokens or not name:
+        return None
+    return _price_usd(price_name(provider), name, tokens)
+
+
+def total_usd(calls: Iterable[Priced]) -> Decimal | None:
+    """Return the sum over ``calls``; None where no price is known."""
+    prices = [price for call in calls if (price := price_usd(call)) is not None]
+    return sum(prices, Decimal(0)) if prices else None
+
+
+def price_name(provider: str) -> str:
+    """Return what genai-prices calls ``provider``."""
+    from .providers import PROVIDERS
+
+    row = PROVIDERS.get(provider)
+    return (row and row.price_name) or provider
+
+
+def _tokens(usage: Mapping[str, Any] | None) -> tuple[tuple[str, int], ...]:
+    if not usage:
+        return ()
+    counts = {name: usage.get(name) for name in ("input_tokens", "output_tokens")}
+    details = usage.get("input_token_details") or {}
+    counts |= {ours: details.get(theirs) for theirs, ours in _DETAILS.items()}
+    return tuple(
+        (name, count) for name, count in counts.items() if isinstance(count, int) and count
+    )
+
+
+@lru_cache(maxsize=4096)
+def _price_usd(provider: str, name: str, tokens: tuple[tuple[str, int], ...]) -> Decimal | None:
+    try:
+        from genai_prices import Usage, calc_price  # here: it takes a third of a second
+
+        return Decimal(calc_price(Usage(**dict(tokens)), name, provider_id=provider).total_price)
+    except (ImportError, LookupError, ValueError):
+        return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from .provider import NAMES, UNKNOWN, Provider, ends, reasons
+from .provider_row import NAMES, UNKNOWN, Provider, ends, reasons
 
 _CLIENTS = ("root_client", "root_async_client", "client", "async_client")
 

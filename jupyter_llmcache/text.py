@@ -10,9 +10,12 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import LLMCacheError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 # C0 but tab and newline, DEL and C1, line separators, bidi embeddings, overrides and isolates,
 # interlinear marks, lone surrogates, tags (text that nobody sees). Marks that scripts and emoji
@@ -139,6 +142,18 @@ def format_count(count: int, noun: str = "") -> str:
     if count == 1:
         return f"1 {noun}"
     return f"{count:,} {_CONSONANT_Y.sub('ie', noun)}s"
+
+
+def format_usd(amount: Decimal | None) -> str:
+    """Return money as it is told everywhere: ``$12.30``, ``$0.0004``, ``< $0.0001``.
+
+    Empty where there is no amount.
+    """
+    if amount is None:
+        return ""
+    if not amount or amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount * 10_000 >= 1 else "< $0.0001"
 
 
 def format_moment(unix_s: float | None) -> str:

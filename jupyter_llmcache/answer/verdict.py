@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
-from ..provider import End, ends
+from ..provider_row import End, ends
 from ..providers import PROVIDERS, ROWS
 
 CUT_NOTE = "cut at max_tokens"

@@ -9,12 +9,11 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..draw import pricing
 from ..draw.answer import Format
 from ..draw.table import SEPARATOR, Report, Section, Table
 from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
-from ..ledger import Ledger
+from ..ledger import Ledger, price_usd
 from ..stores.base import KEY_BYTES, SortOrder, Store, sort_value
 from ..text import (
     did_you_mean,
@@ -22,6 +21,7 @@ from ..text import (
     format_count,
     format_moment,
     format_seconds,
+    format_usd,
     json_or_text,
     one_line,
     parse_count,
@@ -326,7 +326,7 @@ def _provenance(
     yield "by", ", ".join(f"{name} {version}" for name, version in versions.items())
     yield "took", "" if record.provider_s is None else format_seconds(record.provider_s)
     if counts := token_counts(usage):
-        price = pricing.format_usd(pricing.price_usd(_Priced(model_of(record.request), usage)))
+        price = format_usd(price_usd(_Priced(model_of(record.request), usage)))
         yield "tokens", SEPARATOR.join(filter(None, (f"{counts[0]:,} + {counts[1]:,}", price)))
     saved_s = record.hits * (record.provider_s or 0.0)
     yield "hits", f"{format_count(record.hits)}{SEPARATOR}saved {format_seconds(saved_s)}"

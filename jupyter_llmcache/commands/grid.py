@@ -11,14 +11,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any, overload
 
-from ..draw import pricing
 from ..draw.answer import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
 from ..draw.progress import Progress
 from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError
-from ..ledger import LEDGER, Call, collecting
-from ..text import Printed, did_you_mean, format_count, one_line, token_counts
+from ..ledger import LEDGER, Call, collecting, total_usd
+from ..text import Printed, did_you_mean, format_count, format_usd, one_line, token_counts
 from . import ask
 from .answer import Answer, PromptPreview
 from .ask import Interrupted, Question, UnfitError
@@ -127,7 +126,7 @@ def _place(answer: Answer) -> tuple[str, str]:
 
 def _record(answer: Answer) -> dict[str, Any]:
     counts = token_counts(answer.usage)
-    cost = pricing.total_usd(answer.calls)
+    cost = total_usd(answer.calls)
     return {
         **answer.coords,
         "text": answer.text,
@@ -166,7 +165,7 @@ def check_price(questions: Sequence[Question], max_paid: int) -> None:
     ]
     if len(paid) <= max_paid:
         return
-    money = pricing.format_usd(pricing.total_usd([_Guess(question) for question in paid]))
+    money = format_usd(total_usd([_Guess(question) for question in paid]))
     about = f" for about {money}" if money else ""
     raise LLMCacheError(
         f"{format_count(len(paid), 'call')} would be paid{about}, and {max_paid} are allowed",

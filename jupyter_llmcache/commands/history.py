@@ -9,15 +9,15 @@ from importlib.util import find_spec
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from ..draw import pricing
 from ..draw.table import SEPARATOR, Report, Table
-from ..ledger import Call, Ledger, Totals
+from ..ledger import Call, Ledger, Totals, price_usd, total_usd
 from ..stores.base import Store
 from ..text import (
     Printed,
     format_bytes,
     format_count,
     format_seconds,
+    format_usd,
     parse_count,
     token_counts,
 )
@@ -69,7 +69,7 @@ _COLUMNS = (
 
 
 def _history_row(call: Call) -> tuple[Any, ...]:
-    counts, price = token_counts(call.usage), pricing.price_usd(call)
+    counts, price = token_counts(call.usage), price_usd(call)
     return (
         call.cell,
         KINDS[call.kind],
@@ -111,7 +111,7 @@ def _fresh(calls: Sequence[Call]) -> list[Call]:
 
 def _tokens_and_money(calls: Sequence[Call]) -> list[str]:
     tokens = tokens_of(calls)
-    money = pricing.format_usd(pricing.total_usd(calls)) if tokens else ""
+    money = format_usd(total_usd(calls)) if tokens else ""
     return [*([format_count(tokens, "token")] if tokens else []), *([money] if money else [])]
 
 
@@ -150,7 +150,7 @@ def stats(store: Store, ledger: Ledger, _: Namespace) -> Report:
 
 def _session_data(totals: Totals, calls: Sequence[Call]) -> dict[str, Any]:
     fresh, hits = _fresh(calls), [call for call in calls if call.kind == "hit"]
-    spent, saved = pricing.total_usd(fresh), pricing.total_usd(hits)
+    spent, saved = total_usd(fresh), total_usd(hits)
     names = ("calls", "hits", "misses", "bypasses", "errors", "stored", "wall_s", "saved_s")
     return {
         **{name: getattr(totals, name) for name in names},

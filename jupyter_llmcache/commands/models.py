@@ -16,7 +16,7 @@ from pydantic.errors import PydanticUserError
 
 from .. import modes
 from ..errors import LLMCacheError
-from ..provider import PLACEHOLDER_KEY, UNKNOWN
+from ..provider_row import PLACEHOLDER_KEY, UNKNOWN
 from ..providers import PROVIDERS, ROWS
 from ..text import did_you_mean, one_line
 from .parser import is_variable, look_up

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from ..ledger import Call
+from ..ledger import Call, price_usd, total_usd
 from ..text import (
     cut,
     format_count,
     format_moment,
     format_seconds,
+    format_usd,
     one_line,
     token_counts,
     visible,
 )
-from . import pricing
 from .answer import Bundle
 from .sanitize import IGNORE_MATH, in_one_line
 from .table import LINE_STYLE, SEPARATOR
@@ -255,9 +255,9 @@ def _tokens(calls: Sequence[Call], *, split: bool) -> Iterator[_Part]:
 
 
 def _money(calls: Sequence[Call]) -> Iterator[_Part]:
-    amount = pricing.total_usd(calls)
+    amount = total_usd(calls)
     if amount:
-        yield _Part(pricing.format_usd(amount), 6)
+        yield _Part(format_usd(amount), 6)
 
 
 def _named(model: str) -> Iterator[_Part]:
@@ -352,7 +352,7 @@ def _call_rows(call: Call) -> Iterator[tuple[str, str | None]]:
     yield "waited", waited
     yield "provider", _provider_time(call)
     yield "tokens", _usage_text(call)
-    yield "price", pricing.format_usd(pricing.price_usd(call))
+    yield "price", format_usd(price_usd(call))
     yield "remarks", SEPARATOR.join([*_unusual(call), *filter(None, [call.unrecorded])])
     yield "key", call.key
     if call.key and (call.kind == "hit" or call.stored):

@@ -21,11 +21,11 @@ from ..text import (
     format_count,
     format_moment,
     format_seconds,
+    format_usd,
     one_line,
     visible,
 )
 from .answer import Format, answer_html
-from .pricing import format_usd
 from .sanitize import IGNORE_MATH, SCROLLS, in_one_line, pre_html
 
 SEPARATOR = " · "

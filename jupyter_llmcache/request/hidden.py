@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ..provider import CREDENTIAL_HEADERS, IDLE_HEADERS
+from ..provider_row import CREDENTIAL_HEADERS, IDLE_HEADERS
 from .canonical import TAG, sorted_items, text_digest
 
 #: Names whose value may be a secret.

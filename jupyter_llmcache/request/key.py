@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage
 
 from .. import modes
 from ..errors import NotDescribableError
-from ..provider import NAMES, TOKEN_LIMITS
+from ..provider_row import NAMES, TOKEN_LIMITS
 from ..providers import provider_of
 from ..text import json_or_text
 from .canonical import IndescribableError, dump, text_digest

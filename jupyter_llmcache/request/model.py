@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
-from ..provider import MODEL_FIELDS
+from ..provider_row import MODEL_FIELDS
 from ..text import kebab
 from .canonical import BYTES_TAG, IndescribableError, dump
 from .clients import Client, Watched, is_client, sent_headers

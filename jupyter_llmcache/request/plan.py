@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..provider import EVERYWHERE, MODEL_FIELDS, ONLY_FIELDS, UNKNOWN, Provider
+from ..provider_row import EVERYWHERE, MODEL_FIELDS, ONLY_FIELDS, UNKNOWN, Provider
 from ..providers import class_name, provider_of
 from ..text import kebab
 from .canonical import dump

@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from .. import answer as entry
 from .. import request as keys
 from ..errors import NotDescribableError
-from ..provider import MODEL_FIELDS
+from ..provider_row import MODEL_FIELDS
 from ..providers import ROWS, provider_of
 from ..request.own_code import is_own
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .. import modes
 from ..errors import StoreError
-from ..provider import PLACEHOLDER_KEY
+from ..provider_row import PLACEHOLDER_KEY
 from . import clients, serving, sockets
 from .web_request import key_variables_in
 

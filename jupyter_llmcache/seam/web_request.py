@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from ..provider import CREDENTIAL_HEADERS
+from ..provider_row import CREDENTIAL_HEADERS
 from ..providers import PROVIDERS, ROWS
 from ..text import json_or_text
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_llmcache import ledger
 from jupyter_llmcache.commands.parser import subcommands
-from jupyter_llmcache.draw import pricing
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.ledger import LEDGER, Call
@@ -424,10 +424,10 @@ USAGE = {"input_tokens": 1_000_000, "output_tokens": 0, "total_tokens": 1_000_00
 
 def test_a_known_model_has_a_price():
     """A million tokens of a known model cost what its provider's list says."""
-    price = pricing.price_usd(call_of("openai:gpt-4o", USAGE))
+    price = ledger.price_usd(call_of("openai:gpt-4o", USAGE))
     assert price is not None
     assert 1 < price < 10
-    twice = pricing.total_usd([call_of("openai:gpt-4o", USAGE)] * 2)
+    twice = ledger.total_usd([call_of("openai:gpt-4o", USAGE)] * 2)
     assert twice == 2 * price
 
 
@@ -444,7 +444,7 @@ def test_a_known_model_has_a_price():
 )
 def test_what_is_unknown_has_no_price(model, usage):
     """An unknown model, or a call without tokens, has no price, and no error."""
-    assert pricing.price_usd(call_of(model, usage)) is None
+    assert ledger.price_usd(call_of(model, usage)) is None
 
 
 def test_history_shows_money_where_it_is_known(notebook, chat_openai):
@@ -460,7 +460,8 @@ def test_history_shows_money_where_it_is_known(notebook, chat_openai):
 
 def test_without_the_extra_there_are_tokens_only(notebook, chat_openai, monkeypatch):
     """Without genai-prices history shows tokens, and no money."""
-    monkeypatch.setattr(pricing, "is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    monkeypatch.setattr(ledger, "_price_usd", ledger._price_usd.__wrapped__)  # not cached
     notebook.shell.user_ns["priced"] = chat_openai(model="gpt-4o")
     notebook.ask("hi", flags="-m priced")
     table = notebook.manage("history")

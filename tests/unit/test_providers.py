@@ -11,9 +11,9 @@ from jupyter_llmcache import providers
 from jupyter_llmcache.answer import verdict
 from jupyter_llmcache.commands import models
 from jupyter_llmcache.commands.models import choose, split_connection
-from jupyter_llmcache.draw import pricing
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.provider import Provider
+from jupyter_llmcache.ledger import price_name
+from jupyter_llmcache.provider_row import Provider
 from jupyter_llmcache.request import plan
 from jupyter_llmcache.settings import LLMCache
 
@@ -62,7 +62,7 @@ def row(monkeypatch):
 def test_a_row_names_the_class_and_its_price():
     """The label begins with the row's name; prices are looked up under the other one."""
     assert plan.provider_name(ChatNimbus) == "nimbus"
-    assert pricing.price_name("nimbus") == "nimbus-ai"
+    assert price_name("nimbus") == "nimbus-ai"
 
 
 def test_a_row_is_what_dash_m_can_name(monkeypatch):

@@ -30,7 +30,7 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 import jupyter_llmcache
-from jupyter_llmcache.provider import CREDENTIAL_HEADERS, EVERYWHERE, IDLE_HEADERS
+from jupyter_llmcache.provider_row import CREDENTIAL_HEADERS, EVERYWHERE, IDLE_HEADERS
 from jupyter_llmcache.providers import provider_of
 
 #: What one request said: method, path, query, body and headers.

@@ -8,8 +8,8 @@ import pytest
 
 from jupyter_llmcache.commands.answer import CellSummary
 from jupyter_llmcache.draw.line import MAX_CELL_CHARS, MAX_CHARS
-from jupyter_llmcache.draw.pricing import format_usd
 from jupyter_llmcache.ledger import Call
+from jupyter_llmcache.text import format_usd
 from tests.unit.draw.reading import answer, drawn_line, hit, miss, read
 
 

@@ -1,4 +1,4 @@
-"""What a provider is, as a row of ``providers.ROWS`` says it, and what holds for all of them."""
+"""What a row of the table of providers says (``providers.ROWS``), and what holds for all rows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ PLACEHOLDER_KEY = "no-key"
 
 #: How an answer may end otherwise than well: at its bound, held back, or broken off.
 End = Literal["cut", "filtered", "broken"]
-
-#: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
-PLACEHOLDER_KEY = "no-key"
 
 #: Names, of fields, private attributes and arguments, by the reason why they cannot change an
 #: answer.

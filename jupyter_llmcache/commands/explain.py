@@ -43,9 +43,8 @@ def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
     data = {"kind": call.kind, "key": call.key, "stored": call.stored, "reason": call.reason}
     what = f"the last call to {call.model} was"
     if call.key is None:
-        reason = call.reason or "the cache was not asked"
-        why = reason if reason.startswith("not cached") else f"not cached: {reason}"
-        return Report(f"{what} {why}", data=data)
+        why = call.reason or "the cache was not asked"
+        return Report(f"{what} not cached: {why}", data=data)
     if call.kind == "hit":
         return _cached(store, call, what, data)
     key = bytes.fromhex(call.key)

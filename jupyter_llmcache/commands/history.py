@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ..draw.line import state_of
 from ..draw.table import SEPARATOR, Report, Table
 from ..ledger import Call, Ledger, Totals, price_usd, total_usd
 from ..stores.base import Store
@@ -27,14 +28,17 @@ from .parser import Argument, subcommand
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: What a call is called; the line under an answer uses the same words.
-KINDS = {"hit": "cached", "miss": "fresh", "bypass": "not cached", "error": "failed"}
 #: Calls that are drawn, the newest; bars thinner than a pixel say nothing.
 _DRAWN = 200
 #: Bars of the text form, at most this many characters long.
 _TEXT_WIDTH = 40
 #: Colours that the colour-blind tell apart, on white as on black.
-_COLOURS = {"hit": "#0b7bd4", "miss": "#ffb000", "bypass": "#56b4e9", "error": "#888888"}
+_COLOURS = {
+    "cached": "#0b7bd4",
+    "fresh": "#ffb000",
+    "not recorded": "#56b4e9",
+    "failed": "#888888",
+}
 _INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 #: Reads on white as on black.
 _GREY, _BLUE = "#7a7a7a", "#3d8fd1"
@@ -72,7 +76,7 @@ def _history_row(call: Call) -> tuple[Any, ...]:
     counts, price = token_counts(call.usage), price_usd(call)
     return (
         call.cell,
-        KINDS[call.kind],
+        state_of(call),
         call.model,
         call.wall_s,
         call.provider_s,
@@ -86,11 +90,12 @@ def _history_row(call: Call) -> tuple[Any, ...]:
 
 def totals_line(totals: Totals, calls: Sequence[Call]) -> str:
     """Return what a stretch of calls came to, on one line."""
+    unrecorded = sum(state_of(call) == "not recorded" for call in calls)
     counts = {
         "cached": totals.hits,
-        "fresh": totals.misses,
-        "not cached": totals.bypasses,
-        "failed": totals.errors,
+        "fresh": totals.misses + totals.bypasses,
+        "not recorded": unrecorded,
+        "failed": totals.errors - unrecorded,
     }
     fresh, cached = _fresh(calls), [call for call in calls if call.kind == "hit"]
     spent, saved = _tokens_and_money(fresh), _tokens_and_money(cached)
@@ -173,7 +178,7 @@ class HistoryPlot(Printed):
     @property
     def label(self) -> str:
         """What the picture shows, for who cannot see it."""
-        return totals_line(Totals.of(self.calls), ())
+        return totals_line(Totals.of(self.calls), self.calls)
 
     def __str__(self) -> str:
         return "\n".join([self.label, *self._text_bars()])
@@ -182,7 +187,7 @@ class HistoryPlot(Printed):
         longest_s = max((call.wall_s for call in self.calls), default=0.0) or 1.0
         for call in self.calls:
             bar = "█" * max(1, round(_TEXT_WIDTH * call.wall_s / longest_s))
-            yield f"{KINDS[call.kind]:<10} {format_seconds(call.wall_s):>9}  {bar}"
+            yield f"{state_of(call):<12} {format_seconds(call.wall_s):>9}  {bar}"
 
     def _repr_png_(self) -> bytes | None:
         if find_spec("matplotlib") is None:
@@ -200,10 +205,10 @@ class HistoryPlot(Printed):
         with rc_context(ink):
             figure = Figure(figsize=(7.0, 2.8), layout="constrained")
             axes = figure.subplots()
-            for kind, name in KINDS.items():
-                bars = [(i, c.wall_s) for i, c in enumerate(self.calls, 1) if c.kind == kind]
+            for state, colour in _COLOURS.items():
+                bars = [(i, c.wall_s) for i, c in enumerate(self.calls, 1) if state_of(c) == state]
                 if bars:
-                    axes.bar(*zip(*bars, strict=True), color=_COLOURS[kind], label=name)
+                    axes.bar(*zip(*bars, strict=True), color=colour, label=state)
             axes.set(xlabel="call", ylabel="wall time (s)")
             saved_s = list(accumulate(call.saved_s or 0.0 for call in self.calls))
             right = axes.twinx()

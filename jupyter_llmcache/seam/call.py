@@ -99,7 +99,7 @@ class OpenCall:
         except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
             self._refusal = f"{type(error).__name__} while describing the request"
         if self.request is None:
-            self._reason = f"not cached: {self._refusal}"
+            self._reason = self._refusal
         self._shares = self.request is not None and self.mode == "auto"
 
     # --- before the provider ---

@@ -80,9 +80,9 @@ class Batch:
             first = keys.describe(self._model, "", None, arguments)
             self._requests = first.with_texts(self._texts)
         except NotDescribableError as error:
-            self._reason = f"not cached: {error.reason}"
+            self._reason = error.reason
         except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
-            self._reason = f"not cached: {type(error).__name__} while describing the request"
+            self._reason = f"{type(error).__name__} while describing the request"
 
     def __enter__(self) -> Self:
         return self

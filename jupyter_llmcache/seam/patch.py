@@ -203,9 +203,9 @@ def _turned_off(place: Place) -> Plan:
     global _told_off  # noqa: PLW0603  # said once, not at every call
     if modes.current_mode() == "replay":
         return Plan(place)
-    reason = "" if _told_off else ": set_llm_cache(None) turned the cache off"
+    reason = "the cache is off" if _told_off else "set_llm_cache(None) turned the cache off"
     _told_off = True
-    return Plan(place, f"not cached{reason}")
+    return Plan(place, reason)
 
 
 def _nowhere() -> Plan | None:

@@ -317,10 +317,10 @@ def test_history_lists_every_call(notebook, openai_server):
     openai_server.hang_up = True
     notebook.shell.run("%%llm\nother", check=False)
     table = notebook.manage("history")
-    words = ["failed", "not cached", "cached", "cached", "fresh"]
+    words = ["failed", "fresh", "cached", "cached", "fresh"]
     assert [row[1] for row in table] == words
     assert all(row[0] for row in table)
-    assert "5 calls · 2 cached · 1 fresh · 1 not cached · 1 failed" in table.title
+    assert "5 calls · 2 cached · 2 fresh · 1 failed" in table.title
     assert len(notebook.manage("history -n 2")) == 2
     tokens = [(call.kind, (call.usage or {}).get("total_tokens", 0)) for call in LEDGER.since(0)]
     spent = sum(count for kind, count in tokens if kind in ("miss", "bypass"))

@@ -12,17 +12,21 @@ from .codec import (
     recording_versions,
     unpack,
 )
+from .pieces import Piece, pack, pieces_of
 from .verdict import Verdict, usage_of, verdict
 
 __all__ = [
     "MAX_ANSWER_BYTES",
     "PARSED",
     "NotStorableError",
+    "Piece",
     "Verdict",
     "damaged",
     "decode",
     "encode",
     "load",
+    "pack",
+    "pieces_of",
     "recorded_versions",
     "recording_versions",
     "unpack",

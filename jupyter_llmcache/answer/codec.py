@@ -43,8 +43,6 @@ PARSED = "parsed"
 
 #: A chunk, which a stream adds up to, is kept as the whole that it is.
 _CHATS = (ChatGeneration, ChatGenerationChunk)
-_TEXTS = (Generation, GenerationChunk)
-_MESSAGES = (AIMessage, AIMessageChunk)
 #: Names that stand for something else than additional data when a message is made.
 _NO_EXTRAS = frozenset({*AIMessageChunk.model_fields, "content_blocks"})
 _USAGE_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
@@ -84,12 +82,15 @@ def recording_versions(package: str | None) -> dict[str, str]:
 # --- answers as bytes ---
 
 
-def encode(generations: Sequence[Generation], *, versions: Mapping[str, str]) -> bytes:
+def encode(
+    generations: Sequence[Generation], versions: Mapping[str, str], pieces: list[Any] | None = None
+) -> bytes:
     """Return the generations as UTF-8 JSON.
 
     Args:
         generations: What the model answered; at least one.
         versions: Which distributions recorded it, by name.
+        pieces: In what pieces it came, as ``pieces.pack`` tells.
 
     Raises:
         NotStorableError: Something in the answer cannot be kept without loss.
@@ -101,6 +102,7 @@ def encode(generations: Sequence[Generation], *, versions: Mapping[str, str]) ->
         "versions": dict(versions),
         "generations": [_pack(generation) for generation in generations],
     }
+    data |= {"pieces": pieces} if pieces else {}
     answer = _dump(data)
     if len(answer) > MAX_ANSWER_BYTES:
         raise NotStorableError(f"an answer of more than {MAX_ANSWER_BYTES >> 20} MB")
@@ -157,25 +159,25 @@ def _pack(generation: Generation) -> dict[str, Any]:
     packed: dict[str, Any] = {}
     if isinstance(generation, _CHATS) and type(generation) in _CHATS:
         packed["message"] = _pack_message(generation.message)
-    elif type(generation) in _TEXTS:
-        packed["text"] = _plain(generation.text, "text")
+    elif type(generation) in (Generation, GenerationChunk):
+        packed["text"] = plain(generation.text, "text")
     else:
         raise NotStorableError(f"a generation of class {type(generation).__name__}")
     if generation.generation_info is not None:
-        packed["info"] = _plain(generation.generation_info, "generation_info")
+        packed["info"] = plain(generation.generation_info, "generation_info")
     return packed
 
 
 def _pack_message(message: Any) -> dict[str, Any]:
-    if type(message) not in _MESSAGES:
+    if type(message) not in (AIMessage, AIMessageChunk):
         raise NotStorableError(f"a message of class {type(message).__name__}")
-    fields = {name: getattr(message, name) for name in _FIELDS}
+    fields = {name: getattr(message, name) for name in FIELD_CHECKS}
     fields["extra"] = message.model_extra
     if message.additional_kwargs.get(PARSED) is not None:
         parsed = _plain_parsed(message.additional_kwargs[PARSED], message.text)
         fields["additional_kwargs"] = {**message.additional_kwargs, PARSED: parsed}
     return {
-        name: _plain(value, name)
+        name: plain(value, name)
         for name, value in fields.items()
         if name == "content" or (value is not None and value not in ({}, []))
     }
@@ -208,7 +210,7 @@ def _message(fields: dict[str, Any]) -> AIMessage:
     if extra is not None and not (isinstance(extra, dict) and _NO_EXTRAS.isdisjoint(extra)):
         raise damaged("a field stands where it does not belong")
     for name, value in fields.items():
-        if not _FIELDS[name](value):
+        if not FIELD_CHECKS[name](value):
             raise damaged(f"its {name} is of another kind")
     if "content" not in fields:
         raise damaged("it has no content")
@@ -282,7 +284,7 @@ def _all(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 #: What is kept of a message, in the order of its ``repr``, each with the check of its type.
-_FIELDS: dict[str, Callable[[Any], bool]] = {
+FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
     "content": _is_content,
     "additional_kwargs": _is(dict),
     "response_metadata": _is(dict),
@@ -297,7 +299,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 def _plain_parsed(parsed: Any, text: str) -> Any:
     """Return data from which ``type(parsed)(**data)`` is equal to ``parsed``, if it is an object.
 
-    Anything else, or where no such data is found, is returned as it is, for ``_plain`` to judge.
+    Anything else, or where no such data is found, is returned as it is, for ``plain`` to judge.
     """
     ways: tuple[Callable[[], Any], ...] = (
         # First, because it has the names that the class reads, also where the class writes others.
@@ -316,12 +318,11 @@ def _plain_parsed(parsed: Any, text: str) -> Any:
 # --- plain data as JSON text: lossless one way, guarded the other ---
 
 
-def _plain(value: Any, where: str, depth: int = 0) -> Any:
+def plain(value: Any, where: str, depth: int = 0) -> Any:
     """Return ``value`` as plain JSON data that ``_restored`` turns back into an equal value.
 
     Raises:
-        NotStorableError: ``value``, which stands in the field ``where``, holds what has no such
-            form.
+        NotStorableError: What stands in the field ``where`` holds what has no such form.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -337,16 +338,16 @@ def _plain(value: Any, where: str, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise NotStorableError(f"{where} nests too deep")
     if isinstance(value, list):
-        return [_plain(item, where, depth + 1) for item in value]
+        return [plain(item, where, depth + 1) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        items = {str.__str__(key): _plain(item, where, depth + 1) for key, item in value.items()}
+        items = {str.__str__(key): plain(item, where, depth + 1) for key, item in value.items()}
         return {_MARK: "dict", "value": list(items.items())} if _MARK in items else items
     kind = "dict with keys that are not text" if isinstance(value, dict) else type(value).__name__
     raise NotStorableError(f"{where} holds a {kind}")
 
 
 def _restored(value: Any) -> Any:
-    """Undo ``_plain``. Raises whatever comes of data that it did not make."""
+    """Undo ``plain``. Raises whatever comes of data that it did not make."""
     if isinstance(value, list):
         return [_restored(item) for item in value]
     if not isinstance(value, dict):
@@ -375,7 +376,7 @@ def _dump(data: Any) -> bytes:
 
 
 def load(text: bytes) -> Any:
-    """Return the data of a JSON text in UTF-8, with what ``_plain`` marked as it was.
+    """Return the data of a JSON text in UTF-8, with what ``plain`` marked as it was.
 
     Raises DamagedEntryError where it is not JSON, too large or too deep, or holds wrong marks.
     """

@@ -60,6 +60,8 @@ class OpenCall:
     ids: Sequence[str] = ()
     #: Makes an answer that was paid for, though the caller's own class refused it; to be settled.
     refused: Callable[[], Sequence[Generation]] | None = None
+    #: In what pieces a stream brought the answer that is to be settled.
+    pieces: Callable[[], Sequence[answers.Piece]] = tuple
     _searched = False
     _flight: Flight | None = None
     _shares = False
@@ -67,9 +69,7 @@ class OpenCall:
     _claimed_at = 0.0
     _landings = 0
     _must_look_again = False
-    _waited_s = 0.0
-    _paused_at = _paused_s = 0.0
-    _lookup_s = 0.0
+    _waited_s = _paused_at = _paused_s = _lookup_s = 0.0
     _provider_s: float | None = None
     _usage: Mapping[str, Any] | None = None
     _stored = _pending = _failed = _left = False
@@ -330,7 +330,8 @@ class OpenCall:
             self._reason = verdict.reason
             return
         package = type(self.asked.model).__module__.partition(".")[0]
-        answer = answers.encode(generations, versions=answers.recording_versions(package))
+        versions = answers.recording_versions(package)
+        answer = answers.encode(generations, versions, answers.pack(self.pieces(), generations[0]))
         entry = entry_of(request, answer, time.time(), self._provider_s)
         if self._flight is not None:
             # Followers need not wait for the store; newcomers still find the flight.

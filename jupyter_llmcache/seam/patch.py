@@ -310,7 +310,8 @@ def _wrap_stream(original: Method) -> Method:
     def stream(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
         plan = _plan(self, streams=True)
         call = open_unheard_stream(self, plan, args, kwargs) if plan and is_own else None
-        if call is not None and call.find() is not None:
+        found = None if call is None else call.find()
+        if call is not None and found is not None and not found.pieces:
             yield from chunks_of(call)
             return
         watched = None if plan is None else _watch(self, plan, call)
@@ -335,7 +336,8 @@ def _wrap_astream(original: Method) -> Method:
         plan, call = _plan(self, streams=True), None
         if plan is not None and is_own:
             call = open_unheard_stream(self, plan, args, kwargs, is_async=True)
-        if plan and call and await plan.place.run(call.find) is not None:
+        found = await plan.place.run(call.find) if plan and call else None
+        if call is not None and found is not None and not found.pieces:
             for chunk in chunks_of(call):
                 yield chunk
             return

@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation
 
+from .. import answer as answers
 from .. import request as keys
 from ..entry import Entry
 from ..errors import StoreError
@@ -42,6 +43,11 @@ class Found(NamedTuple):
 
     entry: Entry | None
     generations: list[Generation]
+
+    @property
+    def pieces(self) -> list[answers.Piece] | None:
+        """In what pieces a stream brought the answer; None where it was in one, or in none."""
+        return self.entry and answers.pieces_of(self.entry.answer, self.generations[0])
 
 
 class Place:

@@ -30,7 +30,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMRe
 from pydantic import BaseModel
 
 from .call import OpenCall
-from .replay import Parts, chat_chunks, in_blocks, text_chunks, whole_message
+from .replay import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
 from .watch import Watch, run_message_id
 
 _SHADOW_MARK = "_llmcache_shadow"
@@ -91,10 +91,18 @@ class _Door(ABC):
         self._model = model
         self._watch = watch
 
+    def _replayed(self, call: OpenCall, generation: Generation) -> Iterator[Any]:
+        """Yield a recalled answer as chunks: in the pieces in which it came, or in one."""
+        pieces = call.found and call.found.pieces
+        (handed,) = self._watch.handed(call, [generation])
+        if not pieces:
+            return self._in_one(handed)
+        return chunks_in_pieces(handed, self._watch.told_of(pieces))
+
     @staticmethod
     @abstractmethod
-    def _replayed(generation: Any) -> Iterator[Any]:
-        """Yield a recalled answer as chunks."""
+    def _in_one(generation: Any) -> Iterator[Any]:
+        """Yield an answer as one chunk."""
 
     @staticmethod
     @abstractmethod
@@ -108,12 +116,13 @@ class _Door(ABC):
         with self._watch.request(prompt, stop, kwargs, self._many(kwargs)) as call:
             recalled = call.recall(alone=True)
             if recalled is not None:
-                for chunk in self._replayed(self._watch.handed(call, recalled[:1])[0]):
+                for chunk in self._replayed(call, recalled[0]):
                     if run_manager is not None:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
             parts = Parts(self._model, lambda: self._watch.stream_id)
+            call.pieces = parts.pieces
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             self._acquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
@@ -134,12 +143,13 @@ class _Door(ABC):
         async with self._watch.request(prompt, stop, kwargs, self._many(kwargs)) as call:
             recalled = await call.arecall(alone=True)
             if recalled is not None:
-                for chunk in self._replayed(self._watch.handed(call, recalled[:1])[0]):
+                for chunk in self._replayed(call, recalled[0]):
                     if run_manager is not None:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
                 return
             parts = Parts(self._model, lambda: self._watch.stream_id)
+            call.pieces = parts.pieces
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             await self._aacquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
@@ -173,7 +183,7 @@ class ChatDoor(_Door):
     """The provider methods of a chat model."""
 
     @staticmethod
-    def _replayed(generation: Any) -> Iterator[Any]:
+    def _in_one(generation: Any) -> Iterator[Any]:
         return chat_chunks(generation, numbered=True)
 
     @staticmethod
@@ -228,7 +238,7 @@ class TextDoor(_Door):
     """The provider methods of a text-completion model, which answers many prompts at a time."""
 
     @staticmethod
-    def _replayed(generation: Any) -> Iterator[Any]:
+    def _in_one(generation: Any) -> Iterator[Any]:
         return text_chunks(generation)
 
     @staticmethod

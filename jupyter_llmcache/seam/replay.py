@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import json
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.messages.tool import ToolCallChunk
@@ -17,9 +17,8 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 
+from .. import answer as answers
 from .place import id_of
-
-Chunk = TypeVar("Chunk", ChatGenerationChunk, GenerationChunk)
 
 #: The parts of a message that are lists or dicts.
 _CONTAINERS = (
@@ -72,6 +71,21 @@ def chat_chunks(
         }
     )
     yield ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
+
+
+def chunks_in_pieces(
+    generation: Generation, pieces: Iterable[answers.Piece]
+) -> Iterator[ChatGenerationChunk | GenerationChunk]:
+    """Yield ``generation`` in the pieces in which it came."""
+    id_ = id_of(generation)
+    for content, fields, info in pieces:
+        if not isinstance(generation, ChatGeneration):
+            yield GenerationChunk(text=content, generation_info=info)
+            continue
+        # What has no calls needs none of the reading that takes most of making a chunk.
+        make = AIMessageChunk if "tool_call_chunks" in fields else AIMessageChunk.model_construct
+        message = make(content=content, id=id_, **fields)
+        yield ChatGenerationChunk(message=message, generation_info=info)
 
 
 def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
@@ -137,23 +151,35 @@ def whole_message(total: AIMessageChunk) -> Any:
     return message
 
 
-def keep(chunk: Chunk) -> Callable[[], Chunk]:
-    """Return what makes the chunk again as it is now; LangChain and the caller may change it.
+class Kept(NamedTuple):
+    """A chunk taken apart, which is much faster than copying it, and it is on its way."""
 
-    Taking a chunk apart is much faster than copying it, and it is on its way to the caller.
-    """
+    kind: type[Any]
+    message_kind: type[Any] | None
+    piece: answers.Piece
+
+    def make(self) -> Any:
+        """Return the chunk as it was."""
+        content, fields, info = self.piece
+        if self.message_kind is None:
+            return self.kind(text=content, generation_info=info)
+        message = self.message_kind.model_construct(content=content, **fields)
+        return self.kind(message=message, generation_info=info)
+
+
+def keep(chunk: ChatGenerationChunk | GenerationChunk) -> Kept:
+    """Keep a chunk as it is now; LangChain and the caller may change it."""
     info = copy.deepcopy(chunk.generation_info) if chunk.generation_info else None
     if isinstance(chunk, GenerationChunk):
-        return functools.partial(type(chunk), text=chunk.text, generation_info=info)
+        return Kept(type(chunk), None, answers.Piece(chunk.text, {}, info))
     message = chunk.message
     fields = {**message.__dict__, **(message.model_extra or {})}
     for name in _CONTAINERS:
         value = fields.get(name)
         if value and not isinstance(value, str):
             fields[name] = copy.deepcopy(value)
-    return lambda: type(chunk)(
-        message=type(message).model_construct(**fields), generation_info=info
-    )
+    content = fields.pop("content")
+    return Kept(type(chunk), type(message), answers.Piece(content, fields, info))
 
 
 def _calls(message: AIMessage) -> Iterator[tuple[str | None, str | None, str | None]]:
@@ -183,7 +209,7 @@ class Parts:
     def __init__(self, model: Any, stream_id: Callable[[], str | None]) -> None:
         self._stream_id = stream_id
         self._numbering = Numbering(model)
-        self._chunks: list[Callable[[], Any]] = []
+        self._chunks: list[Kept] = []
         self._id: str | None = None
         self._fault: Exception | None = None
 
@@ -209,12 +235,16 @@ class Parts:
             raise self._fault
         if not self._chunks:
             return []
-        first, *others = [_as_told(make()) for make in self._chunks]
+        first, *others = [_as_told(kept.make()) for kept in self._chunks]
         if others and isinstance(first, ChatGeneration):
             return [self._named(whole(first + others))]  # type: ignore[operator]  # all at once is faster
         return [
             self._named(whole(functools.reduce(lambda left, right: left + right, others, first)))
         ]
+
+    def pieces(self) -> list[answers.Piece]:
+        """Return the chunks as they are kept beside their answer."""
+        return [kept.piece for kept in self._chunks]
 
     def _named(self, generation: Generation) -> Generation:
         if isinstance(generation, ChatGeneration):

@@ -10,8 +10,9 @@ import itertools
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
-from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+from langchain_core.messages import message_chunk_to_message
 
 from jupyter_llmcache import MemoryCache
 from tests.integration.matrix.entry_points import HAS_EVENTS_V3
@@ -48,11 +49,11 @@ async def invoke(llm: Any, asked: Any) -> Any:
 
 
 async def stream(llm: Any, asked: Any) -> Any:
-    return summed(llm.stream(asked))
+    return message_chunk_to_message(summed(llm.stream(asked)))
 
 
 async def astream(llm: Any, asked: Any) -> Any:
-    return summed([chunk async for chunk in llm.astream(asked)])
+    return message_chunk_to_message(summed([chunk async for chunk in llm.astream(asked)]))
 
 
 async def events(llm: Any, asked: Any) -> Any:
@@ -68,8 +69,7 @@ WAYS = (invoke, stream, astream)
 
 def reading(message: Any) -> str:
     """What a reader sees of a message, but for its id, which is another one at each hit."""
-    whole = message_chunk_to_message(message) if isinstance(message, AIMessageChunk) else message
-    return repr(whole.model_copy(update={"id": None}))
+    return repr(message.model_copy(update={"id": None}))
 
 
 @pytest.fixture
@@ -104,6 +104,42 @@ async def test_a_hit_is_the_message_as_it_was(fresh_cache, chat_openai, openai_s
             llm.invoke(turn)
         assert openai_server.answered == paid + 2, (first, then)
         assert len({fresh.id, hit.id, again.id}) == 3
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("listens", [False, True])
+async def test_a_hit_comes_in_the_same_pieces(
+    fresh_cache, chat_openai, openai_server, form, reply, listens
+):
+    """Each chunk of a hit reads like the fresh one; a listener gets its tokens, and pays none."""
+    fresh_cache()
+    openai_server.reply = lambda _: REPLIES[reply]
+    handlers = [Listener() for _ in range(3 * listens)]
+    configs = [{"callbacks": [each]} for each in handlers] or [{}] * 3
+    llm = chat_openai(**FORMS[form]).bind_tools([add])
+    fresh, hit = [[reading(c) for c in llm.stream("Well?", config)] for config in configs[:2]]
+    later = [reading(chunk) async for chunk in llm.astream("Well?", configs[2])]
+    assert openai_server.answered == 1
+    assert len(fresh) > 2
+    assert hit == fresh == later
+    assert len({tuple(each.tokens) for each in handlers}) <= 1
+    assert not any(each.spent for each in handlers[1:])
+
+
+class Listener(BaseCallbackHandler):
+    """Notes the tokens of a stream, and what the whole answer cost."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.spent: int | None = None
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.tokens.append(str(token))
+
+    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        usage = response.generations[0][0].message.usage_metadata
+        self.spent = usage and usage["total_tokens"]
 
 
 @pytest.mark.skipif(not HAS_EVENTS_V3, reason="this release has no such events")

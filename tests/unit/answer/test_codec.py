@@ -357,6 +357,55 @@ def test_structured_output_is_recalled(chat_openai, openai_server, responses):
     assert call_of(answers[1]["raw"]).kind == "hit"
 
 
+# --- the pieces of a stream ---
+
+
+def in_pieces(packed: Any, whole: Generation) -> list[Any] | None:
+    return entry.pieces_of(entry.encode([whole], VERSIONS, packed), whole)
+
+
+def test_pieces_come_back():
+    """The pieces of a stream are kept beside its answer, and come back as they were."""
+    said = {"response_metadata": {"model_provider": "openai"}}
+    pieces = [entry.Piece(text, said, None) for text in ("", "hel", "lo")]
+    pieces.append(entry.Piece("", {"usage_metadata": USAGE}, {"finish_reason": "stop"}))
+    packed = entry.pack(pieces, chat())
+    assert packed is not None
+    assert packed[1:3] == [3, 2]
+    assert in_pieces(packed, chat()) == pieces
+    assert in_pieces([2, 3], Generation(text="hello")) == [("he", {}, None), ("llo", {}, None)]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [entry.Piece("hello", {}, None)],
+        [entry.Piece("hel", {}, None), entry.Piece("p", {}, None)],
+        [entry.Piece("hel", {"extra": 1}, None), entry.Piece("lo", {}, None)],
+        [entry.Piece("hel", {"additional_kwargs": {"a": date(2024, 5, 1)}}, None)] * 2,
+        [entry.Piece(["hello"], {}, None), entry.Piece("", {}, None)],
+        [],
+    ],
+)
+def test_pieces_that_do_not_make_the_answer_are_not_kept(pieces):
+    """What is one piece, says something unknown, or adds up to something else has no pieces."""
+    assert entry.pack(pieces, chat()) is None
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        *("hello", {"a": 1}, [], [None], [2, "3"], [2, 2], [-1, 6], [True, 4], [5, [1]], [[5]]),
+        *([[5, 1]], [[5, {"content": 1}]], [[5, {"id": "x"}]], [[5, {"info": 1}]]),
+        *([[5, {"usage_metadata": {}}]], [[5, {"tool_call_chunks": [1]}]]),
+        *([[5, {"tool_call_chunks": [{"name": 1}]}]], [[5, {"chunk_position": "x"}]], [10**400]),
+    ],
+)
+def test_damaged_pieces_are_none(packed):
+    """Pieces of another form, or of another text, are left aside; the answer is there."""
+    assert in_pieces(packed, chat()) is None
+
+
 # --- damage ---
 
 GOOD = encode(

@@ -1,0 +1,112 @@
+"""In what pieces a stream brought its answer, as data beside it: a hit comes in the same pieces.
+
+A piece is how many characters of the answer's text it brings; where what else it says is not what
+the piece before said, it is these two: ``[characters, fields]``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.outputs import Generation
+
+from .codec import FIELD_CHECKS, NotStorableError, load, plain
+
+
+class Piece(NamedTuple):
+    """One chunk of a stream: its text or blocks, what else its message has, and its info."""
+
+    content: Any
+    fields: Mapping[str, Any]
+    info: dict[str, Any] | None
+
+
+def _is_call_piece(call: Any) -> bool:
+    texts = all(isinstance(call.get(name), str | None) for name in ("name", "args", "id"))
+    return texts and type(call.get("index")) in (int, str, type(None))
+
+
+#: What is kept of a piece beside its text, each with the check of its type.
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    **{name: FIELD_CHECKS[name] for name in ("content", "additional_kwargs", "response_metadata")},
+    "usage_metadata": FIELD_CHECKS["usage_metadata"],
+    "tool_call_chunks": lambda calls: isinstance(calls, list) and all(map(_is_call_piece, calls)),
+    "chunk_position": lambda position: position == "last",
+    "info": lambda info: isinstance(info, dict),
+}
+#: What follows from the others, or from the whole answer.
+_FOLLOWS = frozenset({"type", "id", "tool_calls", "invalid_tool_calls"})
+
+
+def pack(pieces: Sequence[Piece], whole: Generation) -> list[Any] | None:
+    """Return the pieces as plain data; None where ``whole`` would not come of them again."""
+    text = _text_of(whole)
+    packed: list[Any] = []
+    said: Mapping[str, Any] | None = None
+    count = 0
+    try:
+        for piece in pieces:
+            given = {name: value for name, value in piece.fields.items() if value}
+            if piece.info:
+                given["info"] = piece.info
+            in_text = isinstance(piece.content, str) and text is not None
+            if not in_text:
+                given["content"] = piece.content
+            if not given.keys() - _FOLLOWS <= _CHECKS.keys():
+                return None
+            fields = {name: plain(given[name], name) for name in _CHECKS if name in given}
+            size = len(piece.content) if in_text else 0
+            count += size
+            packed.append(size if fields == said else [size, fields])
+            said = fields
+    except NotStorableError:
+        return None
+    return packed if len(packed) > 1 and count == len(text or "") else None
+
+
+def pieces_of(answer: bytes, whole: Generation) -> list[Piece] | None:
+    """Return in what pieces ``whole``, the answer in ``answer``, came; None: it was in one.
+
+    Pieces that do not make the answer are taken for none.
+    """
+    packed = load(answer).get("pieces")
+    text = _text_of(whole) or ""
+    if not isinstance(packed, list):
+        return None
+    try:
+        if sum(map(_size, packed)) == len(text):
+            return list(_unpacked(packed, text)) or None
+    except (AttributeError, LookupError, TypeError, ValueError):
+        pass
+    return None
+
+
+def _unpacked(packed: list[Any], text: str) -> Iterator[Piece]:
+    said: Mapping[str, Any] = {}
+    at = 0
+    for each in packed:
+        size = _size(each)
+        if isinstance(each, list):
+            said = each[1]
+            if not all(_CHECKS[name](value) for name, value in said.items()):
+                raise ValueError(said)
+        fields = {name: copy.copy(value) for name, value in said.items()}
+        info = fields.pop("info", None)
+        yield Piece(fields.pop("content", text[at : at + size]), fields, info)
+        at += size
+
+
+def _size(packed: Any) -> int:
+    size = packed[0] if isinstance(packed, list) else packed
+    if type(size) is not int or size < 0:
+        raise ValueError(size)
+    return size
+
+
+def _text_of(whole: Generation) -> str | None:
+    """Return the text that pieces add up to; None where they add up to blocks."""
+    content = getattr(whole, "message", whole)
+    content = getattr(content, "content", whole.text)
+    return content if isinstance(content, str) else None

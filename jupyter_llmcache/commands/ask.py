@@ -28,7 +28,7 @@ from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import LEDGER, Call, Totals, collecting
 from ..modes import Mode, sample
 from ..seam import patch as streams
-from ..seam.asking import Previewed, keeping, previewing
+from ..seam.asking import Previewed, in_one_piece, keeping, previewing
 from ..seam.cache import mode
 from ..seam.call import OpenCall
 from ..seam.place import Place
@@ -194,6 +194,7 @@ def _circumstances(question: Question) -> Iterator[None]:
     """Everything that holds for this question alone; errors come out as one clear line."""
     with ExitStack() as stack:
         stack.enter_context(streams.watching(Place()))
+        stack.enter_context(in_one_piece())
         if question.sample:
             stack.enter_context(sample(question.sample))
         if question.mode is not None:

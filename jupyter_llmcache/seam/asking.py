@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -26,17 +26,35 @@ def remember(request: keys.Request) -> None:
 
 
 #: Set by ``--keep``: store the answer whatever the verdict on it is.
-is_keeping: ContextVar[bool] = ContextVar("llmcacheis_keeping", default=False)
+is_keeping: ContextVar[bool] = ContextVar("llmcache_is_keeping", default=False)
+#: Set while a hit's stream comes in one piece.
+is_whole: ContextVar[bool] = ContextVar("llmcache_is_whole", default=False)
+#: Set while a model call is only described.
+is_previewing: ContextVar[bool] = ContextVar("llmcache_is_previewing", default=False)
+
+
+def keeping() -> AbstractContextManager[None]:
+    """Store answers inside the block even if they are empty, filtered or unfinished."""
+    return _setting(is_keeping)
+
+
+def in_one_piece() -> AbstractContextManager[None]:
+    """Stream hits in one piece inside the block: its reader waits for the whole of them."""
+    return _setting(is_whole)
+
+
+def previewing() -> AbstractContextManager[None]:
+    """Stop the first model call of the block, before cache and provider, by ``Previewed``."""
+    return _setting(is_previewing)
 
 
 @contextmanager
-def keeping() -> Iterator[None]:
-    """Store answers inside the block even if they are empty, filtered or unfinished."""
-    token = is_keeping.set(True)
+def _setting(flag: ContextVar[bool]) -> Iterator[None]:
+    token = flag.set(True)
     try:
         yield
     finally:
-        is_keeping.reset(token)
+        flag.reset(token)
 
 
 class Previewed(BaseException):  # no error, and no chain's retry may catch it
@@ -45,16 +63,3 @@ class Previewed(BaseException):  # no error, and no chain's retry may catch it
     def __init__(self, call: Any) -> None:
         self.call = call
         super().__init__("previewed")
-
-
-is_previewing: ContextVar[bool] = ContextVar("llmcacheis_previewing", default=False)
-
-
-@contextmanager
-def previewing() -> Iterator[None]:
-    """Stop the first model call of the block, before cache and provider, by ``Previewed``."""
-    token = is_previewing.set(True)
-    try:
-        yield
-    finally:
-        is_previewing.reset(token)

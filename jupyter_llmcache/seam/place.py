@@ -15,6 +15,7 @@ from .. import request as keys
 from ..entry import Entry
 from ..errors import StoreError
 from ..stores.base import Claim
+from .asking import is_whole
 from .flight import Flights
 
 T = TypeVar("T")
@@ -47,7 +48,9 @@ class Found(NamedTuple):
     @property
     def pieces(self) -> list[answers.Piece] | None:
         """In what pieces a stream brought the answer; None where it was in one, or in none."""
-        return self.entry and answers.pieces_of(self.entry.answer, self.generations[0])
+        if self.entry is None or is_whole.get():
+            return None
+        return answers.pieces_of(self.entry.answer, self.generations[0])
 
 
 class Place:

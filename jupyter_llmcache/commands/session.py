@@ -1,4 +1,4 @@
-"""One shell's use of the cache: which one is on, what it replaced, and the line under a cell.
+"""One shell's use of the cache: which one is on, and what it replaced.
 
 There is one session a shell. The cache itself is LangChain's global one, so it belongs to the
 process; a session remembers what it replaced and gives that back.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..seam.cache import ObservedCache
     from ..settings import LLMCache
     from ..stores.base import Store
-    from .answer import Answer, CacheStatus, CellSummary
+    from .answer import Answer, CacheStatus
     from .grid import Answers
 
 REPLACED_NOTICE = "the notebook has set a {name} of its own, which is asked before this one"
@@ -42,16 +42,16 @@ class Session:
         settings: The person's settings; read when needed, so that ``%config`` acts at once.
         cache: The cache that this session turned on, or None.
         newest: The newest answer of ``%llm`` and ``%%llm``, or the newest answers.
+        mark: Where the ledger stood when the newest cell began or ended.
     """
 
     settings: LLMCache
     cache: ObservedCache | None = None
     newest: Answer | Answers | None = None
+    mark: int = field(default_factory=LEDGER.mark)
     _replaced: BaseCache | None = None
     _kept: dict[str, Store] = field(default_factory=dict)
-    _mark: int = field(default_factory=LEDGER.mark)
     _totals_before: Totals = field(default_factory=LEDGER.counts)
-    _in_cell: bool = False
 
     def __post_init__(self) -> None:
         modes.set_embedded(self.settings.embeddings)  # type: ignore[arg-type]  # traitlets type an Enum as str
@@ -218,27 +218,6 @@ class Session:
         for notice in (patch.problem(), getattr(self.cache.store, "notice", None)):
             if notice:
                 yield notice
-
-    # --- the line under an ordinary cell ---
-
-    def before_cell(self, number: int) -> None:
-        """Note that cell ``number`` begins; a cell that runs cells is still one cell."""
-        LEDGER.cell = number
-        LEDGER.is_stable = self.settings.stable
-        if not self._in_cell:
-            self._in_cell = True
-            self._mark = LEDGER.mark()
-
-    def after_cell(self) -> CellSummary | None:
-        """Return the line for calls of the cell that no drawn answer told of, if there were any."""
-        self._in_cell = False
-        calls = LEDGER.untold_since(self._mark)
-        self._mark = LEDGER.mark()
-        if not calls or not self.settings.annotate:
-            return None
-        from .answer import CellSummary
-
-        return CellSummary(calls, stable=self.settings.stable)
 
     def close(self) -> None:
         """Give everything back. Closing twice is no error."""

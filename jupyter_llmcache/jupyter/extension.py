@@ -7,17 +7,18 @@ there is thin: the session, the magics' code and what they draw with are importe
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.inputtransformer2 import EscapedCommand, MagicAssign
 from IPython.core.magic import needs_local_scope, no_var_expand
 
 from .. import modes
 from ..settings import LLMCache
-from . import rawtext
-from .rawtext import without
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -72,10 +73,11 @@ class Extension:
         self.settings = session.settings if session else LLMCache(parent=shell)
         if session is not None:
             self.session = session
+        self._in_cell = False
         self._magics = _magics(self)
         self._replaced = self._register_magics()
         _configurables(shell).append(self.settings)
-        self._uninstall_raw_text = rawtext.install(shell)
+        self._uninstall_raw_text = install_raw_text(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         self._uninstall_completion = self._install_completion()
@@ -101,15 +103,17 @@ class Extension:
         """Take everything away and put back what was there before."""
         self._uninstall_completion()
         callbacks = self.shell.events.callbacks
-        without(callbacks["post_run_cell"], self._after_cell)
-        without(callbacks["pre_run_cell"], self._before_cell)
+        _without(callbacks["post_run_cell"], self._after_cell)
+        _without(callbacks["pre_run_cell"], self._before_cell)
         self._uninstall_raw_text()
-        without(_configurables(self.shell), self.settings)
+        _without(_configurables(self.shell), self.settings)
         self._restore_magics()
         if seam := sys.modules.get(f"{__package__.rpartition('.')[0]}.seam.patch"):
             seam.uninstall(self)
 
     def _before_cell(self, info: Any) -> None:
+        from ..ledger import LEDGER
+
         if "langchain" in (getattr(info, "raw_cell", "") or "") or "langchain_core" in sys.modules:
             # Calls that a cache of the notebook's own answers are told of too.
             from ..seam import patch
@@ -118,14 +122,22 @@ class Extension:
         # The cell's own number: newer IPythons have raised execution_count already, and all of
         # them append to the history later.
         history = self.shell.history_manager
-        self.session.before_cell(len(history.input_hist_raw) if history else 0)
+        LEDGER.cell = len(history.input_hist_raw) if history else 0
+        LEDGER.is_stable = self.settings.stable
+        if not self._in_cell:  # a cell that runs cells is still one cell
+            self._in_cell, self.session.mark = True, LEDGER.mark()
 
     def _after_cell(self, result: Any) -> None:  # noqa: ARG002  # IPython passes it
-        summary = self.session.after_cell()
-        if summary is not None:
+        from ..ledger import LEDGER
+
+        calls = LEDGER.untold_since(self.session.mark)
+        self._in_cell, self.session.mark = False, LEDGER.mark()
+        if calls and self.settings.annotate:
             from IPython.display import display
 
-            display(summary)  # type: ignore[no-untyped-call,unused-ignore]
+            from ..commands.answer import CellSummary
+
+            display(CellSummary(calls, stable=self.settings.stable))  # type: ignore[no-untyped-call,unused-ignore]
 
     def _install_completion(self) -> Callable[[], None]:
         """Add ours to what the shell completes; return what takes it away again."""
@@ -142,7 +154,7 @@ class Extension:
             return match(context, self.shell.user_ns, self.session)
 
         matchers.append(llmcache_matcher)
-        return lambda: without(matchers, llmcache_matcher)
+        return lambda: _without(matchers, llmcache_matcher)
 
     def _register_magics(self) -> dict[tuple[str, str], Callable[..., Any]]:
         """Register ours; return whose place they took, by (kind, name)."""
@@ -202,3 +214,81 @@ def _magics(extension: Extension) -> dict[tuple[str, str], Callable[..., Any]]:
 def _configurables(shell: InteractiveShell) -> list[Any]:
     """What ``%config`` lists. IPython declares it a list of shells."""
     return shell.configurables  # type: ignore[return-value,unused-ignore]
+
+
+# --- the prompt as it was typed ---
+
+# IPython takes ``>>>`` and ``In [1]:`` and indentation out of a cell, and makes a help call of a
+# line that ends in ``?``. A cell is therefore made a call before all other transformers; a line by
+# IPython's own transformers, which know where a string ends, but before the one that sees help.
+# ``%llm?`` and ``%%llm?`` stay help.
+
+_CELL_MAGIC = re.compile(r"[ \t]*%%(?P<name>\w+)(?:[ \t]+(?P<flags>.*))?\s*\Z")
+#: Also a line such as ``%time %llm why?``, which IPython makes a ``%llm`` line later.
+_LINE_MAGIC = re.compile(r"%llm(?=\s)|%\w+ (?:.*\s)?%llm\s")
+
+
+def install_raw_text(shell: InteractiveShell) -> Callable[[], None]:
+    """Make ``shell`` hand over prompts as typed; return what takes that away again."""
+    cells = shell.input_transformers_cleanup
+    lines = shell.input_transformer_manager.token_transformers
+    cells.insert(0, _cell_as_typed)
+    lines.extend((_Line, _AssignedLine))
+
+    def uninstall() -> None:
+        _without(cells, _cell_as_typed)
+        _without(lines, _Line)
+        _without(lines, _AssignedLine)
+
+    return uninstall
+
+
+def _without(found: list[Any], ours: object) -> None:
+    """Take ``ours`` out of a list of the shell, unless other code has done so already."""
+    if ours in found:
+        found.remove(ours)
+
+
+def _cell_as_typed(lines: list[str]) -> list[str]:
+    """Return the call that a ``%%llm`` cell stands for; any other cell as it is.
+
+    ``%%llm`` may stand under other cell magics, as under ``%%time``, which hand their body on.
+    """
+    blank = next((place for place, line in enumerate(lines) if not line.isspace()), len(lines))
+    magics = [match for match in takewhile(bool, map(_CELL_MAGIC.match, lines[blank:])) if match]
+    if not any(match["name"] == "llm" for match in magics):
+        return lines
+    name, flags, body = magics[0]["name"], magics[0]["flags"] or "", "".join(lines[blank + 1 :])
+    return [f"get_ipython().run_cell_magic({name!r}, {flags.rstrip()!r}, {body!r})\n"]
+
+
+#: IPython asks transformers without this mark whether a cell is complete; as a call, a ``%%llm``
+#: line would be, and a terminal would run it before a prompt could be typed.
+_cell_as_typed.has_side_effects = True  # type: ignore[attr-defined]
+
+
+class _Ours:
+    """Goes before IPython's own transformers on a line of ours, and leaves all others to them."""
+
+    priority = 0
+    start_line: int
+    start_col: int
+
+    def __init__(self, start: tuple[int, int]) -> None:
+        super().__init__(start)  # type: ignore[call-arg]
+        self._column, self.start_col = self.start_col, -1  # IPython sorts by it
+
+    def transform(self, lines: list[str]) -> list[str]:
+        self.start_col = self._column
+        if not _LINE_MAGIC.match(lines[self.start_line], self.start_col):
+            raise SyntaxError  # IPython asks the next one
+        transformed: list[str] = super().transform(lines)  # type: ignore[misc]
+        return transformed
+
+
+class _Line(_Ours, EscapedCommand):  # type: ignore[misc,unused-ignore]
+    """A ``%llm`` line."""
+
+
+class _AssignedLine(_Ours, MagicAssign):  # type: ignore[misc,unused-ignore]
+    """``x = %llm ...``: an assignment of a ``%llm`` line."""

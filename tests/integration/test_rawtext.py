@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from jupyter_llmcache.jupyter import rawtext
+from jupyter_llmcache.jupyter.extension import install_raw_text
 
 HARD_TEXTS = [
     '{"a": {"b": [1, 2]}, "c": "{x}"} and {single}',
@@ -122,7 +122,7 @@ def test_two_shells_and_uninstall(shell):
     other = InteractiveShell()
     managers = [s.input_transformer_manager for s in (shell, other)]
     before = [(list(m.cleanup_transforms), list(m.token_transformers)) for m in managers]
-    undo = [rawtext.install(s) for s in (shell, other)]
+    undo = [install_raw_text(s) for s in (shell, other)]
     for s in (shell, other):
         assert s.transform_cell("x = %llm a?") == "x = get_ipython().run_line_magic('llm', 'a?')\n"
     undo[0]()

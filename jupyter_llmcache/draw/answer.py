@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..text import cut, format_count, settled, visible
+from ..text import cut, format_count, one_line, settled, visible
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -24,7 +25,7 @@ Bundle = dict[str, str]
 #: An output ends with the block in which it reaches one of these.
 PART_CHARS, PART_FORMULAS = 4_000, 8
 #: What begins behind so many characters unfolds by a click.
-FOLDED_CHARS = 12_000
+FOLDED_CHARS, FOLD_LABEL_CHARS = 12_000, 50
 EMPTY = "The answer is empty."
 #: What stands in the place of an output that is no longer there.
 NOTHING: Bundle = {"text/html": "<div></div>", "text/plain": ""}
@@ -115,9 +116,16 @@ class GrowingAnswer:
 
         html = tokens_html(tokens, plain, self._env, formulas=formulas)
         if formulas and len(self._done_source) >= FOLDED_CHARS:
-            more = format_count(len(plain), "more character")
-            html = f"<details><summary>{more}</summary>{html}</details>"
+            html = f"<details><summary>{_told(tokens, plain)}</summary>{html}</details>"
         return {"text/html": drawing(html), "text/plain": plain.rstrip("\n")}
+
+
+def _told(tokens: Sequence[Token], plain: str) -> str:
+    """Return what a part that unfolds begins with, and how much it is, as HTML."""
+    first = next((token for token in tokens if token.content), None)
+    begins = first.children if first and first.children else [first] if first else []
+    words = one_line(" ".join(token.content for token in begins), FOLD_LABEL_CHARS)
+    return escape(f"{words} … {format_count(len(plain), 'more character')}")
 
 
 @dataclass

@@ -20,7 +20,11 @@ MAX_LINE_CHARS = 1_000
 _SLOW = frozenset(("c#", "cs", "csharp", "java"))
 MAX_SLOW_CHARS = 4_000
 
-_STYLE = "white-space:pre-wrap;word-break:normal;margin:0 0 1em"
+#: A frame tells code from what is said about it; a ground would take the theme's colours contrast.
+_STYLE = (
+    "white-space:pre-wrap;word-break:normal;margin:0 0 1em;padding:4px 8px;"
+    "border:1px solid var(--jp-border-color2,#9e9e9e);border-radius:3px"
+)
 
 #: Lexers are regular expressions over foreign text; only common, well-tried ones are used.
 _COMMON = (

@@ -1,8 +1,9 @@
 r"""Which ``$``, ``\(`` and ``\[`` of a Markdown text begin a formula.
 
 A code span, a link and a price win over ``$``. Whoever writes a formula puts no blank inside its
-dollars, no letter or digit beside them, and no sentence between them; neighbours count as ASCII
-letters, so that scripts without blanks have formulas too.
+dollars unless it has a command, no letter or digit beside them unless it is raised or lowered, and
+no sentence between them; neighbours count as ASCII letters, so that scripts without blanks have
+formulas too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
 
 _BEGIN = re.compile(rf"\\begin\{{((?:{'|'.join(sorted(ENVIRONMENTS))})\*?)\}}")
+#: Raised or lowered beside a word or a number, as in m$^2$ and H$_2$O.
+_BESIDE = re.compile(r"\$(?:[\^_](?:\{[^{}$]{1,40}\}|\\[a-zA-Z]+|[-+]?[A-Za-z0-9]|[-+*]))+\$(?!\$)")
+_COMMAND = re.compile(r"\\[a-zA-Z]")
 _OPENERS = re.compile(r"\$\$?(?!\$)|\\\(|\\\[")
 #: What may stand before a formula and behind it, marks of emphasis apart.
 _BEFORE = re.compile(r"(?:\A|[\s(\[{'\"\-/|>=,:;<\\]|[^\x00-\x7f])[*_~]*\Z")
@@ -70,7 +74,11 @@ def _formula_end(text: str, start: int, limit: int) -> int | None:
         return None if end < 0 else end + len(begin.group()) - 2
     opener = _OPENERS.match(text, start)
     before = text[max(0, start - 200) : start]
-    if opener is None or not _BEFORE.search(before) or _ADDRESS.search(before):
+    if opener is None or _ADDRESS.search(before):
+        return None
+    if beside := _BESIDE.match(text, start, limit):
+        return beside.end()
+    if not _BEFORE.search(before):
         return None
     found = _closed(text, opener.group(), opener.end(), limit)
     if found is None:
@@ -89,11 +97,16 @@ def _closed(text: str, opener: str, inside: int, limit: int) -> int | None:
     if ends is None:
         return None
     body = text[inside:ends]
-    blank = body[:1].isspace() or body[-1:].isspace()
     wrong = not body.strip() or _FOREIGN.search(body) or body[-1] in ":/"
-    if wrong or (opener == "$" and blank) or _is_said(body, opener):
+    if wrong or (opener == "$" and _is_loose(body)) or _is_said(body, opener):
         return None
     return ends
+
+
+def _is_loose(body: str) -> bool:
+    """Return whether blanks set ``body`` off from its dollars; a formula has a command then."""
+    blanks = body[0].isspace() + body[-1].isspace()
+    return blanks == 1 or (blanks == 2 and not _COMMAND.search(body))
 
 
 def _is_said(body: str, opener: str) -> bool:

@@ -43,20 +43,9 @@ _RIGHT_TO_LEFT_STYLES = {
     "bullet_list_open": "padding-left:0;padding-right:2em",
     "ordered_list_open": "padding-left:0;padding-right:2em",
 }
+_CLOSED_UP = "margin-bottom:0.5em"
 _DIRECTED = ("paragraph_open", "heading_open")
 _Env = MutableMapping[str, Any]
-
-
-def markdown_html(text: str) -> str:
-    """Return ``text`` as safe HTML; as plain text where it is too long or nests too deeply."""
-    if not is_short(text):
-        return text_html(text)
-    source = visible(text)
-    env: _Env = {}
-    tokens = parse(source, env)
-    if is_deep(tokens):
-        return text_html(text)
-    return drawing(tokens_html(tokens, source, env))
 
 
 def is_short(text: str) -> bool:
@@ -80,6 +69,7 @@ def tokens_html(tokens: Sequence[Token], source: str, env: _Env, *, formulas: bo
     """
     parser = _parser()
     env["formulas"] = formulas
+    _close_up(tokens)
     drawn = list(_with_plain_tables(tokens, source.split("\n")))
     return str(parser.renderer.render(drawn, parser.options, env))
 
@@ -266,6 +256,14 @@ def _direct(tokens: Sequence[Token]) -> None:
 def _is_right_to_left(text: str) -> bool:
     strong = (kind for kind in map(bidirectional, text) if kind in ("L", *_RIGHT_TO_LEFT))
     return next(strong, "L") in _RIGHT_TO_LEFT
+
+
+def _close_up(tokens: Sequence[Token]) -> None:
+    """Let a last paragraph keep no more distance than a front end gives to an output."""
+    last = [token for token in tokens[-3:] if token.type == "paragraph_open" and not token.level]
+    if last and tokens[-1].type == "paragraph_close":
+        style = last[-1].attrs.get("style")
+        last[-1].attrSet("style", f"{style};{_CLOSED_UP}" if style else _CLOSED_UP)
 
 
 def _draw_fence(tokens: Sequence[Token], index: int, *_: object) -> str:

@@ -54,8 +54,8 @@ _ATTRIBUTES: dict[str, set[str]] = {
 }
 _DIRECTIONS = {"auto", "ltr", "rtl"}
 _STYLE_NAMES = (
-    "color margin max-height overflow-wrap overflow-x overflow-y padding padding-left "
-    "padding-right text-align white-space word-break"
+    "border border-radius color margin margin-bottom max-height overflow-wrap overflow-x "
+    "overflow-y padding padding-left padding-right text-align white-space word-break"
 )
 _STYLES = frozenset(_STYLE_NAMES.split())
 _MATH_CLASSES = {*IGNORE_MATH.split(), *READ_MATH.split()}

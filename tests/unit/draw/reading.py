@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from jupyter_llmcache.commands.answer import Answer
+from jupyter_llmcache.draw.answer import answer_html
 from jupyter_llmcache.draw.line import answer_line_bundle
 from jupyter_llmcache.ledger import Call
 
@@ -24,6 +25,11 @@ _STYLE = re.compile(r"url|expression|position|@|\\|/\*|z-index|<", re.IGNORECASE
 STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+
+
+def markdown_html(text: str) -> str:
+    """An answer's outputs in one."""
+    return answer_html(text, "markdown")
 
 
 class _Reader(HTMLParser):

@@ -12,9 +12,8 @@ from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles, answer_h
 from jupyter_llmcache.draw.markdown import (
     code_answer_html,
     code_blocks,
-    markdown_html,
 )
-from tests.unit.draw.reading import read
+from tests.unit.draw.reading import markdown_html, read
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,7 @@ from tests.unit.draw.reading import read
         ("see https://a.org/b_(c).", '<a href="https://a.org/b_(c)"'),
         ("![cat](https://a.org/c.png)", ">[image: cat]</a>"),
         ("[![b](https://a.org/b.svg)](https://b.org)", ">[image: b]</a>"),
-        ("שלום", '<p dir="rtl" style="text-align:right">'),
+        ("שלום", '<p dir="rtl" style="text-align:right'),
         ("- שלום", '<ul dir="rtl"'),
         ("漢字 🙂", "漢字 🙂"),
         ("line one\nline two", "line one line two"),
@@ -179,6 +178,7 @@ def test_the_end_of_a_very_long_answer_unfolds() -> None:
     text = "\n\n".join(["word " * 200] * 30)
     first, *_, last = answer_bundles(text, "markdown")
     assert "<details" not in first["text/html"]
+    assert "<summary>word word word " in last["text/html"]
     assert "more characters</summary>" in last["text/html"]
 
 

@@ -9,12 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles
-from jupyter_llmcache.draw.markdown import markdown_html
 from jupyter_llmcache.draw.sanitize import sanitize
 from jupyter_llmcache.draw.tex import harmless
 from jupyter_llmcache.text import settled, visible
 from tests.unit.draw import hostile
-from tests.unit.draw.reading import STEERING, answer, drawn_line, hit, miss, problems, read
+from tests.unit.draw.reading import (
+    STEERING,
+    answer,
+    drawn_line,
+    hit,
+    markdown_html,
+    miss,
+    problems,
+    read,
+)
 
 _SNIPPETS = hostile.snippets("http://127.0.0.1:9")
 _FORMATS = ("markdown", "text", "json", "code")

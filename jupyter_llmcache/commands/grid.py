@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from ..draw.answer import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
-from ..draw.progress import Progress
+from ..draw.progress import Progress, remark_on
 from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call, collecting, total_usd
@@ -218,7 +218,7 @@ def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> 
     began, run = time.perf_counter(), _Run(questions, jobs)
     stopped: KeyboardInterrupt | None = None
     with (
-        Progress("asking", len(questions), "answer") as progress,
+        Progress("asking", len(questions), "answer", look=run.look),
         ThreadPoolExecutor(jobs, "llmcache-grid") as pool,
     ):
         while True:
@@ -227,7 +227,6 @@ def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> 
                 if not run.running:
                     break
                 run.collect()
-                progress.update(len(run.done), run.remark)
             except KeyboardInterrupt as error:
                 run.stop()
                 if stopped is not None:  # the second time nothing is waited for
@@ -252,7 +251,6 @@ class _Run:
         self.running: dict[Future[Answer], int] = {}
         self._todo = iter(enumerate(questions))
         self._jobs, self._pace = jobs, _Pace()
-        self._cached = self._failed = 0
 
     def submit(self, pool: ThreadPoolExecutor) -> None:
         """Begin as many as may be asked at once."""
@@ -266,20 +264,18 @@ class _Run:
     def collect(self) -> None:
         """Wait until one has come."""
         for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-            answer = self.done[self.running[future]] = future.result()
+            self.done[self.running[future]] = future.result()
             del self.running[future]
-            self._cached += answer.cached
-            self._failed += bool(answer.error)
 
     def stop(self) -> None:
         """Begin no more."""
         self._pace.stopped.set()
 
-    @property
-    def remark(self) -> str:
-        """How many were cached, and how many failed."""
-        told = ((self._cached, "cached"), (self._failed, "failed"))
-        return SEPARATOR.join(f"{count} {what}" for count, what in told if count)
+    def look(self) -> tuple[int, str]:
+        """Return how many have come, and what there is to remark on them."""
+        came = list(self.done.values())
+        cached, failed = sum(a.cached for a in came), sum(bool(a.error) for a in came)
+        return len(came), remark_on(cached, failed, (call for a in came for call in a.calls))
 
 
 class UnansweredError(UnfitError):

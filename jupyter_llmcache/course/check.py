@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import modes
+from ..draw.progress import Progress
 from ..draw.table import Report
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call
@@ -180,24 +181,25 @@ def _run(
     client = NotebookClient(notebook, allow_errors=True, resources=resources, **options)
     cells: list[CellCheck] = []
     try:
-        with client.setup_kernel(env={**os.environ, **environment}):
+        with (
+            Progress(f"running {name}", noun="cell") as told,
+            client.setup_kernel(env={**os.environ, **environment}),
+        ):
             _evaluate(client, _BEGIN.format(name=__name__, arguments=arguments))
-            cells.extend(_run_cells(client, notebook, skips_failing=not arguments[1]))
+            cells.extend(told.counting(_run_cells(client, notebook, replays=arguments[1])))
     except (CellControlSignal, DeadKernelError) as error:
         number = len(cells) + 1
         cells.append(CellCheck(number, "", error=one_line(f"{type(error).__name__}: {error}", 200)))
     return NotebookCheck(name, cells)
 
 
-def _run_cells(
-    client: NotebookClient, notebook: Any, *, skips_failing: bool
-) -> Iterator[CellCheck]:
+def _run_cells(client: NotebookClient, notebook: Any, *, replays: bool) -> Iterator[CellCheck]:
     number = 0
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         number += 1
-        if skips_failing and _may_fail(cell):
+        if not replays and _may_fail(cell):
             continue
         client.execute_cell(cell, index)
         told = json.loads(_evaluate(client, "", _TAKE.format(name=__name__)))

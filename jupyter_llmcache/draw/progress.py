@@ -8,12 +8,15 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from html import escape
 from types import TracebackType
 from typing import Self, TypeVar
 
+from ..ledger import Call
 from ..text import format_count, format_seconds, one_line
+from . import pricing
 from .answer import NOTHING, draws_html, has_reader, publish
 from .table import SEPARATOR
 
@@ -22,9 +25,13 @@ T = TypeVar("T")
 #: Nothing is drawn before.
 PATIENCE_S = 0.5
 INTERVAL_S = 0.25
+#: What a person's own code does for less is not told of.
+CODE_PATIENCE_S = 2.0
 #: The time left is told when so much of the work is done.
 _FORESEEN = 0.02
 _FRAMES = "⠋⠙⠸⠴⠦⠇"
+#: One line is enough: what is done inside of something that is told of is a part of it.
+_is_told: ContextVar[bool] = ContextVar("llmcache_is_told", default=False)
 
 
 class Progress:
@@ -37,6 +44,8 @@ class Progress:
         total: How many there are; None where that is not known.
         noun: What is counted, one of it.
         patience_s: How long nothing is drawn, in seconds.
+        look: Tells before each drawing how many are done, and what there is to remark, where
+            nobody calls ``update``; None: there is nothing to tell yet.
     """
 
     def __init__(
@@ -45,10 +54,12 @@ class Progress:
         total: int | None = None,
         noun: str = "entry",
         patience_s: float | None = None,
+        look: Callable[[], tuple[int, str] | None] | None = None,
     ) -> None:
         self.done = 0
         self._doing, self._total, self._noun = doing, total, noun
         self._remark = ""
+        self._look = look or (lambda: (self.done, self._remark))
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._began = time.monotonic()
         self._over = threading.Event()
@@ -64,8 +75,10 @@ class Progress:
         )
 
     def __enter__(self) -> Self:
-        if has_reader() if self._draws_html else sys.stderr.isatty():
+        has_eyes = has_reader() if self._draws_html else sys.stderr.isatty()
+        if has_eyes and not _is_told.get():
             self._thread.start()
+        self._outer = _is_told.set(True)
         return self
 
     def __exit__(
@@ -74,6 +87,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        _is_told.reset(self._outer)
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -98,7 +112,9 @@ class Progress:
         for frame in itertools.cycle(_FRAMES):
             if self._over.wait(wait_s):
                 return
-            self._show(f"{frame} {self._line()}")
+            if (seen := self._look()) is not None:
+                self.update(*seen)
+                self._show(f"{frame} {self._line()}")
             wait_s = INTERVAL_S
 
     def _show(self, line: str) -> None:
@@ -130,3 +146,11 @@ class Progress:
             numbers = f'max="{self._total}" value="{min(self.done, self._total)}"'
             bar = f'<progress {numbers} aria-hidden="true"></progress> '
         return f'<div role="status">{bar}{escape(line)}</div>'
+
+
+def remark_on(cached: int, failed: int, calls: Iterable[Call]) -> str:
+    """Return how many were cached and how many failed, and what ``calls`` cost."""
+    counts = ((cached, "cached"), (failed, "failed"))
+    spent = pricing.total_usd(call for call in calls if call.kind != "hit")
+    told = (f"{count:,} {what}" for count, what in counts if count)
+    return SEPARATOR.join(filter(None, [*told, pricing.format_usd(spent or None)]))

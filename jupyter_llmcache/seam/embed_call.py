@@ -16,7 +16,8 @@ from ..entry import Entry
 from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
 from ..stores.base import Store
-from ..text import one_line
+from ..text import format_count, one_line
+from .asking import telling_embedding
 from .place import CHOOSE_FIRST, RECORD_FIRST, Place
 from .serving import kept_elsewhere
 
@@ -166,10 +167,11 @@ class Batch:
         """
         if self._requests and modes.current_mode() == "replay":
             raise self._replay_miss()
+        what = format_count(len(self._missing) or len(self._texts), "text")
         token = _busy.set(_busy.get() | {id(self._model)})
         began = time.perf_counter()
         try:
-            with kept_elsewhere() if self._requests else nullcontext():
+            with kept_elsewhere() if self._requests else nullcontext(), telling_embedding(what):
                 yield
         finally:
             self._provider_s = time.perf_counter() - began

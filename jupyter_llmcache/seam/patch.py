@@ -25,9 +25,11 @@ from langchain_core.language_models import (
     BaseLLM,
     chat_models,
 )
+from langchain_core.runnables import Runnable
 
 from .. import modes
 from . import closed, embed
+from .asking import wrap_abatch, wrap_batch
 from .call import OpenCall
 from .place import Place
 from .proxy import aclosing_if_it_can, closing_if_it_can, is_shadow, shadow_of
@@ -385,4 +387,6 @@ _SEAMS = (
     _Seam(BaseLLM, "agenerate", _wrap_agenerate),
     _Seam(BaseLLM, "stream", _wrap_stream),
     _Seam(BaseLLM, "astream", _wrap_astream),
+    *(_Seam(cls, "batch", wrap_batch) for cls in (Runnable, BaseLLM)),
+    *(_Seam(cls, "abatch", wrap_abatch) for cls in (Runnable, BaseLLM)),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import random
+import re
 import threading
 import time
 
@@ -14,6 +15,7 @@ import pytest
 import jupyter_llmcache
 from jupyter_llmcache.commands.flags import split_values
 from jupyter_llmcache.commands.grid import Answers
+from jupyter_llmcache.draw import progress
 from jupyter_llmcache.draw.stream import StreamDisplay
 from jupyter_llmcache.errors import LLMCacheError
 from tests.servers.base import Failure
@@ -199,6 +201,78 @@ def test_too_many_requests_slow_the_run_down(notebook, openai_server):
     answers = notebook.run("%%llm -m a --each topic=topics\n{{topic}}").value
     assert time.perf_counter() - began >= 0.5
     assert not any(answer.error for answer in answers)
+
+
+# --- how far it has come ---
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Tell soon how far something has come, so that nothing has to be slow."""
+    for name in ("PATIENCE_S", "CODE_PATIENCE_S", "INTERVAL_S"):
+        monkeypatch.setattr(progress, name, 0.05)
+
+
+BATCHES = {
+    "batch": "a.batch(list('wxyz'), config={'max_concurrency': 2})",
+    "abatch": "await a.abatch(list('wxyz'), config={'max_concurrency': 2})",
+    "chain": "from langchain_core.output_parsers import StrOutputParser\n"
+    "(a | StrOutputParser()).batch(list('wxyz'), config={'max_concurrency': 2})",
+}
+
+
+@pytest.mark.parametrize("code", BATCHES.values(), ids=BATCHES)
+def test_a_slow_batch_tells_how_far_it_has_come(notebook, openai_server, impatient, code):
+    """In an ordinary cell one line tells of a slow batch; it is gone when all is done."""
+    notebook.run("a.invoke('w')")
+    openai_server.delay_s = 0.3
+    run = notebook.run(code)
+    told = [output.text for output in run.outputs if "asking" in output.text]
+    assert any("of 4 calls · 1 cached" in text for text in told)
+    ids = {output.transient.get("display_id") for output in run.outputs} - {None}
+    assert len(ids) == 1
+    *_, gone = (output for output in run.outputs if output.transient.get("display_id") in ids)
+    assert gone.html == "<div></div>"
+    assert "4 LLM calls · 1 cached · 3 fresh" in run.seen
+
+
+def test_a_batch_of_something_else_is_told_of_when_it_asks(notebook, openai_server, impatient):
+    """Of a batch that asks no model nothing is told; of an agent's, how many calls it made."""
+    notebook.run("import time\nfrom langchain_core.runnables import RunnableLambda")
+    run = notebook.run("RunnableLambda(lambda x: time.sleep(0.2)).batch([1, 2])")
+    assert "asking" not in run.seen
+    openai_server.delay_s = 0.2
+    run = notebook.run("RunnableLambda(lambda x: [a.invoke(x), a.invoke(x * 2)]).batch(['x', 'y'])")
+    assert "asking · 2 calls" in run.seen
+
+
+def test_slow_embeddings_are_told_of(notebook, openai_server, impatient):
+    """While a provider embeds, one line tells how many texts."""
+    from langchain_openai import OpenAIEmbeddings
+
+    notebook.user_ns["e"] = OpenAIEmbeddings(
+        api_key="k", base_url=openai_server.url, check_embedding_ctx_length=False
+    )
+    openai_server.delay_s = 0.3
+    assert "embedding 3 texts · " in notebook.run("e.embed_documents(['a', 'b', 'c']);").seen
+    assert "embedding 3 texts · " not in notebook.run("e.embed_documents(['a', 'b', 'c']);").seen
+
+
+def test_a_table_tells_how_far_it_has_come(notebook, openai_server, impatient):
+    """Done of all, cached, failed, and what is spent; an agent's own batch is a part of it."""
+    notebook.user_ns.update(p=notebook.user_ns["a"].model_copy(update={"model_name": "gpt-4o"}))
+    notebook.run("%llm -m p cats")
+    notebook.run(
+        "from langchain_core.runnables import RunnableLambda\n"
+        "many = RunnableLambda(lambda text: p.batch([text, text + '!'])[0])"
+    )
+    openai_server.delay_s = 0.3
+    openai_server.fail(server_error(), times=1)
+    cell = "%%llm -m p -m many --each topic=topics --jobs 1\n{{topic}}"
+    run = notebook.run(cell, check=False)
+    assert re.search(r"asking · \d of 6 answers · 1 cached · 1 failed · \$0\.\d+ · ", run.seen)
+    assert " left" in run.seen
+    assert "of 2 calls" not in run.seen
 
 
 def interrupt_soon(seconds):

@@ -14,9 +14,8 @@ from html import escape
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ..ledger import Call
-from ..text import format_count, format_seconds, one_line
-from . import pricing
+from ..ledger import Call, total_usd
+from ..text import format_count, format_seconds, format_usd, one_line
 from .answer import NOTHING, draws_html, has_reader, publish
 from .table import SEPARATOR
 
@@ -151,6 +150,6 @@ class Progress:
 def remark_on(cached: int, failed: int, calls: Iterable[Call]) -> str:
     """Return how many were cached and how many failed, and what ``calls`` cost."""
     counts = ((cached, "cached"), (failed, "failed"))
-    spent = pricing.total_usd(call for call in calls if call.kind != "hit")
+    spent = total_usd(call for call in calls if call.kind != "hit")
     told = (f"{count:,} {what}" for count, what in counts if count)
-    return SEPARATOR.join(filter(None, [*told, pricing.format_usd(spent or None)]))
+    return SEPARATOR.join(filter(None, [*told, format_usd(spent or None)]))

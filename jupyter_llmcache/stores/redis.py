@@ -20,7 +20,7 @@ from .base import FOUND_KEYS, LifeTotals, Store, Which, select
 from .redis_claims import Claim, Claims
 from .redis_link import SCHEMES, Link, ServerAwayError
 from .redis_values import Values
-from .write_behind import MAX_WAITING_BYTES, PendingHits
+from .write_behind import PendingHits, WriteBehind, close_at_exit
 
 T = TypeVar("T")
 
@@ -30,8 +30,6 @@ _HOT_S, _HOT_ENTRIES = 1.0, 256
 _SLICE = 200
 #: A look through more entries than this would take a server's time from others.
 _MAX_SEARCHED = 20_000
-#: Between two looks whether a server is back, in seconds.
-_PAUSE_S = 0.05
 _SAMPLE = 100
 
 
@@ -70,27 +68,31 @@ class RedisStore(Store):
         sign: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._link = Link(location, client, on_return=self._write_waiting)
+        self._link = Link(location, client)
         super().__init__(self._link.name, read_only=read_only, ttl_s=ttl_s, clock=clock)
         self._prefix = prefix
         self._values = Values(readable=readable, sign=sign)
         self._lock = threading.RLock()
         self._hot: OrderedDict[bytes, tuple[float, Entry]] = OrderedDict()
         self._pending = PendingHits()
-        self._waiting: OrderedDict[bytes, Entry] = OrderedDict()
+        self._behind = WriteBehind(
+            self._commit_pending,
+            busy=f"{self.location} does not answer",
+            remedy="Check that the server runs",
+        )
+        self._committing = threading.Lock()
         self._claims = Claims(self._link, lambda key: self._name("l", key))
         try:
             self._link.ask(lambda server: server.ping())
         except ServerAwayError as away:
             self._link.close()
             raise StoreError(away.what, "Check that it runs and can be reached from here") from None
+        close_at_exit(self)
 
     @property
     def notice(self) -> str | None:
         """What a user should know about this server, in one line; None when nothing."""
-        if self._waiting:
-            return f"{len(self._waiting)} answers wait for {self.location} to answer again"
-        return self._link.notice
+        return self._behind.notice or self._link.notice
 
     def get(self, key: bytes) -> Entry | None:
         """Return the entry of ``key`` and count a hit; None when there is none or it is too old.
@@ -129,29 +131,32 @@ class RedisStore(Store):
             for entry in entries:
                 self._hot.pop(entry.key, None)
                 self._values.remember(entry)
-        try:
-            self._write(entries)
-        except ServerAwayError:
-            self._wait(entries)
-            return False
-        return True
+        if not self._behind:
+            try:
+                self._write(entries)
+                return True
+            except ServerAwayError:
+                pass
+        self._behind.add(entries)
+        return False
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were."""
-        deleted = 0
+        with self._committing:
+            dropped = self._behind.drop(keys)
         with self._lock:
             self._values.forget(keys)
             for key in keys:
                 self._pending.by_key.pop(key, None)
-                for kept in (self._hot, self._waiting):
-                    kept.pop(key, None)
+                self._hot.pop(key, None)
+        deleted = 0
         for some in _slices(list(dict.fromkeys(keys)), _SLICE):
             told = self._pipe([("UNLINK", self._name("e", key)) for key in some], patient=True)
             deleted += sum(told)
             self._pipe(
                 [(command, self._name(what), *some) for command, what in _BESIDE], patient=True
             )
-        return deleted
+        return max(deleted, dropped)
 
     def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
         """Yield entries; see ``Which``. Without ``readable``, only this process's have texts.
@@ -191,6 +196,7 @@ class RedisStore(Store):
 
     def close(self) -> None:
         """Write what is pending and give the connection back. Closing twice is no error."""
+        self._behind.end()
         self.flush()
         self._claims.close()
         self._link.close()
@@ -220,11 +226,12 @@ class RedisStore(Store):
                 if name != self._name("t"):
                     server.unlink(name)
 
+        with self._committing:
+            self._behind.drop()
         with self._lock:
             self._pending.by_key.clear()
             self._values.forget()
-            for kept in (self._hot, self._waiting):
-                kept.clear()
+            self._hot.clear()
         self._link.ask(sweep, patient=True)
 
     def flush(self, timeout_s: float = 0.0) -> int:
@@ -233,13 +240,11 @@ class RedisStore(Store):
         Returns:
             How many entries still wait.
         """
-        end = time.monotonic() + timeout_s
-        while self._waiting and time.monotonic() < end:
-            time.sleep(_PAUSE_S)  # the link writes them when the server is back
+        waiting = self._behind.flush(timeout_s)
         with suppress(StoreError):
             if self._pending.hits and not self.read_only:
                 self._write(())
-        return len(self._waiting)
+        return waiting
 
     def prune(self) -> int:
         """Delete what is too old and return how many there were."""
@@ -261,7 +266,7 @@ class RedisStore(Store):
             until, entry = self._hot.get(key, (0.0, None))
             if entry is not None and until > time.monotonic():
                 return entry
-            return self._waiting.get(key)
+        return self._behind.get(key)
 
     def _fetch(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         names = [self._name("e", key) for key in keys]
@@ -341,27 +346,15 @@ class RedisStore(Store):
                 self._pending.take_back(pending)
             raise
 
-    def _wait(self, entries: Collection[Entry]) -> None:
-        """Keep ``entries`` for a server that is away; the oldest go where they are too many."""
-        with self._lock:
-            self._waiting.update((entry.key, entry) for entry in entries)
-            size_bytes = sum(
-                len(entry.answer) + len(entry.prompt) for entry in self._waiting.values()
-            )
-            while size_bytes > MAX_WAITING_BYTES:
-                _, oldest = self._waiting.popitem(last=False)
-                size_bytes -= len(oldest.answer) + len(oldest.prompt)
-
-    def _write_waiting(self) -> None:
-        """Write what waited, when the server is back."""
-        with self._lock:
-            waiting = list(self._waiting.values())
-        for some in _slices(waiting, _SLICE):
-            self._write(some)
-            with self._lock:
-                for entry in some:
-                    if self._waiting.get(entry.key) is entry:
-                        del self._waiting[entry.key]
+    def _commit_pending(self) -> bool:
+        with self._committing:  # what is deleted meanwhile does not come back
+            try:
+                for some in _slices(self._behind.taken(), _SLICE):
+                    self._write(some)
+                    self._behind.done(some)
+            except ServerAwayError:
+                return False
+        return True
 
     def _name(self, what: str, key: bytes = b"") -> bytes:
         return f"{self._prefix}:{what}{':' if key else ''}".encode() + key

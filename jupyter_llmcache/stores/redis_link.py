@@ -46,7 +46,6 @@ class Link:
     Args:
         url: Where it is; see ``RedisStore``.
         client: A client of the user's own in its place.
-        on_return: Called when a server that was away answers again.
 
     Attributes:
         name: The address without user and password.
@@ -56,9 +55,8 @@ class Link:
         LLMCacheError: The address is not valid, or redis-py is not installed.
     """
 
-    def __init__(self, url: str, client: Any, *, on_return: Callable[[], None]) -> None:
+    def __init__(self, url: str, client: Any) -> None:
         self._redis = _library()
-        self._on_return = on_return
         self._is_away = False
         self._closed = threading.Event()
         self.notice: str | None = None
@@ -154,15 +152,13 @@ class Link:
             threading.Thread(target=self._return, name="llmcache-redis", daemon=True).start()
 
     def _return(self) -> None:
-        """Try until the server answers, then say so."""
+        """Try until the server answers."""
         pause_s = _FIRST_PAUSE_S
         while not self._closed.wait(pause_s):
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             with suppress(self._redis.RedisError, OSError):
                 self._patient.ping()
                 self._is_away = False
-                with suppress(StoreError):
-                    self._on_return()
                 return
 
     def _open(self, url: str, timeout_s: float) -> Any:
@@ -203,7 +199,7 @@ def _library() -> Any:
     except ImportError:
         raise LLMCacheError(
             "a cache on a server needs redis-py, which is not installed",
-            'Install it: pip install "redis>=5"',
+            'Run %pip install "jupyter_llmcache[redis]"',
         ) from None
     return redis
 

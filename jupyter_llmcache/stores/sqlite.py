@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sqlite3
-import sys
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import TypeVar, Unpack
 
 from ..entry import Entry
 from ..errors import StoreError
-from ..text import format_count
 from . import sqlite_copy, sqlite_query, sqlite_rows, sqlite_schema, sqlite_write
 from .base import BusyError, LifeTotals, Payload, Store, Verification, Which
 from .sqlite_file import SQLiteFile
 from .sqlite_open import DamagedFileError
-from .write_behind import PendingHits, WriteBehind
+from .write_behind import PendingHits, WriteBehind, close_at_exit
 
 BUSY_TIMEOUT_S = 5.0
 #: How long a put waits for other threads, and again for other programs; then it is pending.
 _PUT_PATIENCE_S = 0.025
-#: How long the end of a session waits until what is pending can be written.
-_LAST_PATIENCE_S = 5.0
 _CHUNK = 200
 
 Answer = TypeVar("Answer")
@@ -79,7 +73,11 @@ class SQLiteStore(Store):
         )
         self._hits = PendingHits()
         self._evictor = sqlite_write.Evictor(self.bounds)
-        self._behind = WriteBehind(self._commit_pending)
+        self._behind = WriteBehind(
+            self._commit_pending,
+            busy=f"{self.location} is in use by another program",
+            remedy="Close the program that holds the file",
+        )
         self._file = SQLiteFile(
             os.fspath(path),
             read_only=read_only,
@@ -88,7 +86,7 @@ class SQLiteStore(Store):
             may_be_damaged=_may_be_damaged,
         )
         self.path = self._file.path
-        _open_stores.add(self)
+        close_at_exit(self)
 
     @property
     def read_only(self) -> bool:
@@ -98,11 +96,8 @@ class SQLiteStore(Store):
     @property
     def notice(self) -> str | None:
         """What the user should know about this file, in one line; None when nothing."""
-        if self._behind.lost:
-            return f"not stored: {format_count(self._behind.lost, 'answer')}: {self._behind.fault}"
-        if self._behind:
-            waiting = format_count(len(self._behind), "answer")
-            return f"not yet stored: {waiting}: {self.location} is in use by another program"
+        if notice := self._behind.notice:
+            return notice
         if self._file.network:
             return (
                 f"{self.location} is on a network file system ({self._file.network}): written with "
@@ -294,13 +289,7 @@ class SQLiteStore(Store):
     def close(self) -> None:
         """Write what is pending and give the file back, in one piece. Closing twice is no error."""
         if not self._file.is_closed:
-            _open_stores.discard(self)
-            lost = self._behind.flush(_LAST_PATIENCE_S) + self._behind.lost
-            if lost:
-                why = self._behind.fault or f"{self.location} is locked by another program"
-                told = f"jupyter_llmcache: not stored: {format_count(lost, 'answer')}: {why}"
-                print(told, file=sys.stderr)  # noqa: T201  # at the end nobody else tells
-            self._behind.drop()
+            self._behind.end()
             with suppress(StoreError):  # bookkeeping is not worth an error at the end
                 if self._file.wrote:
                     self._write_hits()
@@ -386,14 +375,3 @@ class SQLiteStore(Store):
             with self._file.exclusive() as connection:
                 sqlite_write.give_back(connection)
             self._file.fold()
-
-
-_open_stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close what a kernel that is shut down or restarted has open."""
-    for store in list(_open_stores):
-        with suppress(StoreError):
-            store.close()

@@ -6,18 +6,25 @@ here, is found here, and is stored by a thread in the background. A killed proce
 
 from __future__ import annotations
 
+import atexit
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from ..entry import Entry
 from ..errors import StoreError
 from ..text import format_count
+from .base import Store
 
 #: What the waiting entries may take in memory.
 MAX_WAITING_BYTES = 1 << 26
 #: How long the thread pauses between two tries, in seconds; longer and longer.
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.02, 0.25
+#: How long the end of a process waits for the place to be free, in seconds.
+_LAST_PATIENCE_S = 5.0
 
 #: A reader that never writes forgets which entries it hit beyond this many.
 _MAX_KEYS = 10_000
@@ -67,16 +74,16 @@ class WriteBehind:
     Args:
         commit: Commits all that waits (``taken``, then ``done``) and returns True; False where the
             place is not free yet. A StoreError loses what waits.
-
-    Attributes:
-        lost: How many entries could not be stored since the start.
-        fault: Why the last of them could not.
+        busy: Why entries wait, in a few words.
+        remedy: What the user can do about it.
     """
 
-    def __init__(self, commit: Callable[[], bool]) -> None:
+    def __init__(self, commit: Callable[[], bool], *, busy: str, remedy: str) -> None:
         self._commit = commit
-        self.lost = 0
-        self.fault = ""
+        self._busy = busy
+        self._remedy = remedy
+        self._lost = 0
+        self._fault = ""
         self.reset()
 
     def reset(self) -> None:
@@ -84,6 +91,15 @@ class WriteBehind:
         self._waiting: dict[bytes, Entry] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+
+    @property
+    def notice(self) -> str | None:
+        """What waits or is lost, and why, in one line; None when all is stored."""
+        if self._lost:
+            return f"not stored: {format_count(self._lost, 'answer')}: {self._fault}"
+        if self._waiting:
+            return f"not yet stored: {format_count(len(self), 'answer')}: {self._busy}"
+        return None
 
     def __len__(self) -> int:
         """Return how many entries wait."""
@@ -103,10 +119,7 @@ class WriteBehind:
             size_bytes = sum(map(_size_bytes, [*self._waiting.values(), *entries]))
             if size_bytes > MAX_WAITING_BYTES:
                 waiting = format_count(len(self._waiting), "answer")
-                raise StoreError(
-                    f"{waiting} not yet stored, and no more can wait",
-                    "Close the program that holds the file",
-                )
+                raise StoreError(f"{waiting} not yet stored, and no more can wait", self._remedy)
             self._waiting.update((entry.key, entry) for entry in entries)
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -144,12 +157,20 @@ class WriteBehind:
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
         return len(self._waiting)
 
+    def end(self) -> None:
+        """Commit what waits, and say in one line how much is lost; the store is closed after it."""
+        self._lost += self.flush(_LAST_PATIENCE_S)
+        self.drop()
+        if self._lost:
+            told = f"not stored: {format_count(self._lost, 'answer')}: {self._fault or self._busy}"
+            print(f"jupyter_llmcache: {told}", file=sys.stderr)  # noqa: T201  # at the end nobody else tells
+
     def _tried(self) -> bool:
         try:
             return self._commit()
         except StoreError as error:
-            self.fault = str(error)
-            self.lost += self.drop()
+            self._fault = str(error)
+            self._lost += self.drop()
             return True
 
     def _run(self) -> None:
@@ -165,3 +186,19 @@ class WriteBehind:
 
 def _size_bytes(entry: Entry) -> int:
     return len(entry.answer) + len(entry.prompt) + len(entry.title)
+
+
+#: What a process that ends still has open.
+_open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def close_at_exit(store: Store) -> None:
+    """Have ``store`` closed when the process ends, as when a kernel is shut down or restarted."""
+    _open_stores.add(store)
+
+
+@atexit.register
+def _close_all() -> None:
+    for store in list(_open_stores):
+        with suppress(StoreError):
+            store.close()

@@ -16,7 +16,6 @@ import pytest
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import StoreError
 from jupyter_llmcache.stores import (
-    sqlite,
     sqlite_file,
     sqlite_open,
     sqlite_rows,
@@ -148,7 +147,7 @@ def test_what_is_pending_is_bounded(written, monkeypatch):
 
 def test_what_is_lost_at_the_end_is_told(written, monkeypatch, capsys):
     """A file that stays locked to the end costs what is pending, and one line says how much."""
-    monkeypatch.setattr(sqlite, "_LAST_PATIENCE_S", 0.2)
+    monkeypatch.setattr(write_behind, "_LAST_PATIENCE_S", 0.2)
     store = SQLiteStore(written, busy_timeout_s=0.1)
     with lock(written, "BEGIN IMMEDIATE", 30) as process:
         store.put(entry(9))
@@ -905,9 +904,12 @@ def test_permission_lost_while_open(open_folder):
     """When file and folder become read-only, reads go on and a write is one error."""
     path = make_file(open_folder, 0o666)
     let_others(open_folder, 0o777)
-    code = AS_NOBODY.replace("hit = store.get(key_of(1))", "hit = store.get(key_of(1)); input()")
+    code = AS_NOBODY.replace(
+        "hit = store.get(key_of(1))",
+        "hit = store.get(key_of(1)); print('open', flush=True); input()",
+    )
     with start_python(code, path) as process:
-        time.sleep(1.0)
+        assert process.stdout.readline() == "open\n"
         let_others(path, 0o444)
         let_others(open_folder, 0o755)
         printed, _ = process.communicate("\n", timeout=60)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from jupyter_llmcache.errors import DamagedEntryError, LLMCacheError, StoreError
+from jupyter_llmcache.stores import write_behind
 from jupyter_llmcache.stores.base import Store
 from jupyter_llmcache.stores.redis import RedisStore
 from tests.servers.redis import RedisServer, wait_until
@@ -172,10 +173,42 @@ def test_away_later_and_back(own_server):
     assert store.put(entry(2)) is False
     assert store.get(key_of(2)).answer == entry(2).answer
     assert time.monotonic() - began < 0.25
-    assert store.notice.startswith("1 answers wait")
+    assert store.notice.startswith("not yet stored: 1 answer: redis://")
     own_server.start()
     assert store.flush(10) == 0
     assert RedisStore(own_server.url).get(key_of(2)).answer == entry(2).answer
+
+
+def test_what_waits_keeps_its_order(own_server):
+    """An answer that waited never replaces a newer one, and one that was deleted stays away."""
+    store = RedisStore(own_server.url)
+    own_server.kill()
+    assert store.put_many([entry(1), entry(2)]) is False
+    assert store.put(entry(1)._replace(answer=b"newer")) is False
+    own_server.start()
+    assert store.flush(10) == 0
+    assert store.get(key_of(1)).answer == b"newer"
+    own_server.kill()
+    assert store.put_many([entry(3), entry(4)]) is False
+    with pytest.raises(StoreError, match="does not answer"):
+        store.delete([key_of(3)])
+    own_server.start()
+    assert store.flush(10) == 0
+    there = RedisStore(own_server.url)
+    assert there.get(key_of(3)) is None
+    assert there.get(key_of(4)).answer == entry(4).answer
+
+
+def test_what_is_lost_at_the_end_is_told(own_server, monkeypatch, capsys):
+    """A server that stays away to the end costs what waits, and one line says how much."""
+    monkeypatch.setattr(write_behind, "_LAST_PATIENCE_S", 0.2)
+    store = RedisStore(own_server.url)
+    own_server.kill()
+    store.put_many([entry(1), entry(2)])
+    store.close()
+    told = capsys.readouterr().err
+    assert told.startswith("jupyter_llmcache: not stored: 2 answers: redis://127.0.0.1")
+    assert told.count("\n") == 1
 
 
 def test_a_server_that_hangs_costs_a_quarter_of_a_second(own_server):

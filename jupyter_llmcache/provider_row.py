@@ -42,6 +42,7 @@ class Provider(NamedTuple):
             else. They neither count nor are shown. Fields of type ``SecretStr`` need no mention.
         clients: Fields and attributes that hold the SDK's clients: what in them reaches the
             provider is read there.
+        parts: Fields with other objects, each with what of them reaches the provider.
         made_once: Fields that only the clients are made of, and that count there.
         aliases: Arguments of a call by the field that means the same.
         merges_model_kwargs: Whether ``model_kwargs`` are sent beside the other parameters.
@@ -74,6 +75,7 @@ class Provider(NamedTuple):
     unsent: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     clients: tuple[str, ...] = ()
+    parts: Mapping[str, str] = _NONE
     made_once: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = _NONE
     merges_model_kwargs: bool = False
@@ -95,6 +97,11 @@ UNKNOWN = Provider("", "")
 def reasons(names: str, reason: str) -> dict[str, str]:
     """Return one reason for each of some names, which are written in one string."""
     return dict.fromkeys(names.split(), reason)
+
+
+def names(words: str) -> frozenset[str]:
+    """Return some names, which are written in one string."""
+    return frozenset(words.split())
 
 
 def ends(**words: str) -> dict[str, End]:
@@ -134,7 +141,7 @@ IDLE_HEADERS: Reasons = {
     **reasons("accept accept-encoding connection content-length host", "how HTTP is spoken"),
     **reasons("content-type user-agent x-goog-api-client", "which program asks"),
     **reasons("idempotency-key x-client-request-id x-request-id request-id", "one single call"),
-    **reasons("baggage traceparent tracestate", "a trace"),
+    **reasons("baggage traceparent tracestate x-amzn-trace-id", "a trace"),
     **reasons("openai-organization openai-project", "who pays"),
 }
 

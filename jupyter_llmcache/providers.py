@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from .provider_row import NAMES, UNKNOWN, Provider, ends, reasons
+from .provider_row import NAMES, UNKNOWN, Provider, ends, names, reasons
 
 _CLIENTS = ("root_client", "root_async_client", "client", "async_client")
 
@@ -281,15 +281,9 @@ ROWS: tuple[Provider, ...] = (
             **reasons("credentials_profile_name", _WHO),
             **reasons("request_metadata requestMetadata", "for logs"),
         },
-        credentials=frozenset(
-            {
-                "amz-sdk-invocation-id",
-                "aws_access_key_id",
-                "aws_secret_access_key",
-                "aws_session_token",
-                "bedrock_api_key",
-                "x-amz-date",
-            }
+        credentials=names(
+            "amz-sdk-invocation-id aws_access_key_id aws_secret_access_key aws_session_token "
+            "bedrock_api_key x-amz-date"
         ),
         clients=("client",),
         always_tells_end=True,
@@ -324,23 +318,21 @@ ROWS: tuple[Provider, ...] = (
         package="langchain-litellm",
         classes=("langchain_litellm.ChatLiteLLM",),
         endpoint_fields=("api_base", "base_url"),
-        never=reasons("max_retries", "how long it is tried"),
+        never=reasons("model_info", "what a router knows of a deployment"),
         at_home=reasons("user", _WHO),
-        credentials=frozenset(
-            {
-                "anthropic_api_key",
-                "api_key",
-                "azure_api_key",
-                "cohere_api_key",
-                "huggingface_api_key",
-                "openai_api_key",
-                "openrouter_api_key",
-                "replicate_api_key",
-                "together_ai_api_key",
-                "vertex_ai_credentials",
-            }
+        credentials=names(
+            "anthropic_api_key api_key aws_access_key_id aws_secret_access_key aws_session_token "
+            "azure_ad_token azure_api_key client_secret cohere_api_key huggingface_api_key "
+            "openai_api_key openrouter_api_key replicate_api_key together_ai_api_key "
+            "vertex_ai_credentials vertex_credentials"
         ),
         clients=("client",),
+        parts={
+            "client": "api_base custom_prompt_dict drop_params fallbacks headers model_alias_map "
+            "modify_params route_all_chat_openai_to_responses",
+            "router": "model_list default_litellm_params default_fallbacks fallbacks "
+            "content_policy_fallbacks context_window_fallbacks model_group_alias",
+        },
     ),
     Provider(
         name="nvidia",

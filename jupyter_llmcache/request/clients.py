@@ -184,18 +184,24 @@ def _first(client: Any, paths: tuple[str, ...]) -> Any:
     return next((found for path in paths if (found := look_up(client, path)) is not None), None)
 
 
-def is_client(value: Any) -> bool:
-    """Whether a value of a model is an object of an SDK, and no data."""
+def client_in(name: str, value: Any) -> Client | None:
+    """Return what an SDK's client says; None where the value of ``name`` is none.
+
+    An object that tells no address is state, unless it stands where classes keep the clients that
+    they make of their other fields.
+    """
     cls = type(value)
-    return (
-        not isinstance(value, (type, BaseModel, Runnable, FunctionType, MethodType, ModuleType))
-        and not dataclasses.is_dataclass(value)
-        and not hasattr(value, "get_secret_value")
-        and hasattr(value, "__dict__")
-        and cls.__module__.partition(".")[0] not in sys.stdlib_module_names
-        and cls.__module__ != "builtins"
-        and is_installed(cls.__module__)
-    )
+    if (
+        isinstance(value, (type, BaseModel, Runnable, FunctionType, MethodType, ModuleType))
+        or dataclasses.is_dataclass(value)
+        or hasattr(value, "get_secret_value")
+        or not hasattr(value, "__dict__")
+        or cls.__module__.partition(".")[0] in {*sys.stdlib_module_names, "builtins"}
+        or not is_installed(cls.__module__)
+    ):
+        return None
+    client = Client(value)
+    return client if client.address is not None or "client" in name else None
 
 
 def sent_headers(headers: Mapping[Any, Any], credentials: frozenset[str]) -> dict[str, Any]:

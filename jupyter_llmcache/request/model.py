@@ -16,7 +16,7 @@ from ..errors import NotDescribableError
 from ..provider_row import MODEL_FIELDS
 from ..text import kebab
 from .canonical import BYTES_TAG, IndescribableError, dump
-from .clients import Client, Watched, is_client, sent_headers
+from .clients import Client, Watched, client_in, look_up, sent_headers
 from .hidden import address_shown, headers_shown, query_shown
 from .messages import LONG_CHARS, long_digest
 from .own_code import has_cache_key, is_own, lacks_cache_key, provider_classes, put_over
@@ -107,6 +107,7 @@ class _Known:
         self._watched = [*map(_watched_class, _telling(cls)), *watched.values()]
         self._descriptions: dict[bytes, Description] = {}
         still = all(isinstance(value, _STILL) for value in state.values.values())
+        still = still and not state.plan.provider.parts
         self.is_lasting = still and self._raw is not None and not has_cache_key(cls)
 
     def holds(self, model: Any) -> bool:
@@ -212,22 +213,22 @@ class _State:
         self.plan = plan
         own, private, extra = _held(model)
         state = {**own, **private, **extra}
-        found = [state[name] for name in plan.provider.clients if state.get(name) is not None]
-        self.values = {n: v for n, v in state.items() if v is not None and n not in plan.skipped}
+        state = {name: value for name, value in state.items() if value is not None}
+        self.clients = [Client(state[name]) for name in plan.provider.clients if name in state]
+        self.values = {n: v for n, v in state.items() if n not in plan.skipped}
+        for name, paths in plan.provider.parts.items():
+            self.values |= {name: part} if (part := _part(plan, state.get(name), paths)) else {}
         for name, value in [*self.values.items()]:
-            if is_client(value):
-                found.append(value)
+            if (client := client_in(name, value)) is not None:
+                self.clients.append(client)
                 del self.values[name]
         changed = dict(put_over(cls))
         if has_cache_key(cls):
             told = self.values.keys() - plan.fields - extra.keys()
             changed |= {n: self.values[n] for n in told if callable(self.values[n])}
             self.values = {n: v for n, v in self.values.items() if n not in told}
-        self.clients = [Client(each) for each in found]
-        if not found:
-            self.values |= {
-                n: state[n] for n in plan.provider.made_once if state.get(n) is not None
-            }
+        if not self.clients:
+            self.values |= {n: state[n] for n in plan.provider.made_once if n in state}
         addresses = (each.address for each in self.clients if each.address is not None)
         url = next(addresses, state.get(plan.endpoint_field or ""))
         self.endpoint = address_shown(str(url)) if url else None
@@ -263,6 +264,20 @@ class _State:
                     yield name, dump(values.code(value))
                 except IndescribableError as error:
                     raise NotDescribableError(f"{error} in {name}") from error
+
+
+def _part(plan: Plan, value: Any, paths: str) -> dict[str, Any]:
+    """Return what counts of an object that is no client."""
+    left_out = plan.never | plan.provider.credentials
+
+    def counted(held: Any) -> Any:
+        if isinstance(held, (list, tuple)):
+            return [counted(each) for each in held]
+        if not isinstance(held, Mapping):
+            return held
+        return {n: counted(v) for n, v in held.items() if n not in left_out and v is not None}
+
+    return {path: counted(held) for path in paths.split() if (held := look_up(value, path))}
 
 
 def _cache_key(model: Any) -> list[Any]:

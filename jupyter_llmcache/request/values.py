@@ -17,7 +17,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter
 
 from .canonical import TAG, Canon, IndescribableError, dump, sorted_items, text_digest
-from .clients import Client, is_client
+from .clients import client_in
 from .hidden import (
     header_name,
     headers_shown,
@@ -50,6 +50,9 @@ _SILENT = (
     ContextVar,
     ModuleType,
 )
+
+#: The size of an object that holds nothing beside its attributes; libraries mark places by such.
+_BARE_BYTES = type("_Bare", (), {}).__basicsize__
 
 _CALLABLES = (FunctionType, MethodType)
 
@@ -140,10 +143,11 @@ class Values(Canon):
             return self.from_dict(_set_fields(vars(value)))
         if isinstance(value, _CALLABLES) or is_own(type(value)):
             return self.code(value)
-        if is_client(value):
-            client = Client(value)
+        if (client := client_in("", value)) is not None:
             headers = headers_shown(client.headers, self._make[1])
             return [str(client.address), headers, query_shown(client.query)]
+        if type(value).__basicsize__ == _BARE_BYTES and vars(value).keys() <= {"__module__"}:
+            return {TAG + "class": type(value).__qualname__}
         return super().other(value)
 
     def careful(self) -> Values:

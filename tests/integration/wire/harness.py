@@ -11,14 +11,16 @@ from __future__ import annotations
 import copy
 import enum
 import functools
+import importlib.util
 import itertools
 import json
+import re
 import ssl
 import threading
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +39,9 @@ from jupyter_llmcache.providers import provider_of
 Wire = tuple[Any, ...]
 
 _REFUSAL = json.dumps({"error": {"message": "no", "type": "no"}, "message": "no"}).encode()
+
+#: Headers that say again when and what is asked, and by whom.
+_SIGNED = frozenset({"x-amz-content-sha256", "x-amz-date", "x-amz-security-token"})
 
 #: Fields of LangChain's base classes that no annotation can fill, and addresses of other servers.
 _NEVER_VARIED = frozenset(
@@ -97,7 +102,8 @@ def _noted(request: BaseHTTPRequestHandler) -> Wire:
         name: value
         for name, value in named.items()
         if name not in CREDENTIAL_HEADERS | IDLE_HEADERS.keys()
-        and not name.startswith(("x-stainless-", "amz-sdk-", "x-amz-"))
+        and not name.startswith(("x-stainless-", "amz-sdk-"))
+        and name not in _SIGNED
     }
     query = tuple(sorted(parse_qsl(split.query, keep_blank_values=True)))
     return request.command, split.path, query, body, tuple(sorted(said.items()))
@@ -114,6 +120,8 @@ class Subject:
         calls: Arguments of a call and their values.
         skipped: Fields that lead elsewhere.
         is_text: Whether it takes a text and no messages.
+        chance: A pattern of what is made by chance for each request.
+        beside: Further arguments of ``build`` and their values.
     """
 
     name: str
@@ -122,6 +130,8 @@ class Subject:
     calls: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
     is_text: bool = False
+    chance: str = "(?!)"
+    beside: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -148,23 +158,35 @@ class Seen:
     """One variant that reached the server."""
 
     what: str
-    wire: tuple[Wire, ...]
+    wire: Wire
     key: str | None
 
 
 def sweep(subject: Subject, server: WireServer) -> Report:
     """Vary everything of ``subject`` and compare, invoked and streamed."""
     report = Report()
-    made_once = functools.cache(ssl.create_default_context)  # to make one takes a tenth of a second
     cache = jupyter_llmcache.MemoryCache()
     set_llm_cache(cache)
     try:
-        with patch.object(ssl, "create_default_context", made_once):
+        with _quick_clients():
             _sweep(subject, server, report)
     finally:
         set_llm_cache(None)
         cache.close()
     return report
+
+
+@contextmanager
+def _quick_clients() -> Iterator[None]:
+    """Let clients share what is the same for all of them, and takes long to make."""
+    made_once = functools.cache(ssl.create_default_context)
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(ssl, "create_default_context", made_once))
+        if importlib.util.find_spec("botocore"):
+            loaders = importlib.import_module("botocore.loaders")  # they read all of AWS's services
+            read_once = functools.cache(loaders.create_loader)
+            stack.enter_context(patch.object(loaders, "create_loader", read_once))
+        yield
 
 
 def _sweep(subject: Subject, server: WireServer, report: Report) -> None:
@@ -206,7 +228,9 @@ class _Asker:
         calls = jupyter_llmcache.calls()[mark:]
         if not self._server.seen or not calls:
             return None
-        return Seen(what, tuple(self._server.seen[:1]), calls[0].key)
+        command, path, query, body, headers = self._server.seen[0]
+        wire = command, path, query, re.sub(self._subject.chance, "", body), headers
+        return Seen(what, wire, calls[0].key)
 
 
 def _groups(
@@ -217,10 +241,13 @@ def _groups(
     assert base is not None, f"{subject.name} reaches no server"
     assert base.key is not None, f"{subject.name} is not cached"
     assert ask("base", hi, {}, {}) == base
-    for name, info in type(subject.build(url)).model_fields.items():
-        if name in _NEVER_VARIED | subject.skipped:
-            continue
-        given = subject.more_fields.get(name) or values_of(info.annotation)
+    fields = type(subject.build(url)).model_fields
+    varied = {
+        name: subject.more_fields.get(name) or values_of(info.annotation)
+        for name, info in fields.items()
+        if name not in _NEVER_VARIED | subject.skipped
+    }
+    for name, given in {**varied, **subject.beside}.items():
         yield f"field {name}", [base, *(ask(repr(v), hi, {name: v}, {}) for v in given)]
     for name, given in subject.calls.items():
         yield f"call {name}", [base, *(ask(repr(v), hi, {}, {name: v}) for v in given)]
@@ -261,6 +288,8 @@ REASONS: Mapping[str, str] = {
     "call temperature": "left out for some models only",
     "call strict": "an argument that the class leaves out; another release may send it",
     "call response_format": "an argument that the class leaves out for this value",
+    "extras.1.content": "an answer's old function call, which this class sends in its place",
+    "invalid call.2.content": "the result of no call, which this class leaves out",
     "*.content.*": "a block that this class does not send, and others do",
     "*.additional_kwargs.*": "what only some providers are sent back",
     "*.tool_calls.*": "said by a block, which this class sends in its place, or an id it needs not",

@@ -144,12 +144,33 @@ def _made(place: str, **fixed: Any) -> Callable[..., Any]:
 
 
 def _subject(name: str, place: str, calls: Mapping[str, Any] = CALLS, **fixed: Any) -> Subject:
-    is_text = fixed.pop("is_text", False)
-    more = fixed.pop("more", {})
-    return Subject(name, _made(place, **fixed), {**_FIELDS, **more}, calls, _ELSEWHERE, is_text)
+    is_text, chance = fixed.pop("is_text", False), fixed.pop("chance", "(?!)")
+    more, beside = fixed.pop("more", {}), fixed.pop("beside", {})
+    build = fixed.pop("build", None) or _made(place, **fixed)
+    return Subject(name, build, {**_FIELDS, **more}, calls, _ELSEWHERE, is_text, chance, beside)
+
+
+def _hugging_face(url: str, **fields: Any) -> Any:
+    from langchain_huggingface import ChatHuggingFace, HuggingFaceEndpoint
+
+    below = HuggingFaceEndpoint(
+        endpoint_url=url, huggingfacehub_api_token="k", task="text-generation"
+    )
+    return ChatHuggingFace(**{"llm": below, "model_id": "m"} | fields)
+
+
+def _router(url: str, **fields: Any) -> Any:
+    from langchain_litellm import ChatLiteLLMRouter
+    from litellm import Router
+
+    sent = {"model": "openai/gpt-x", "api_base": url, "api_key": "k"}
+    models = [{"model_name": "m", "litellm_params": sent | fields.pop("deployment", {})}]
+    router = Router(models, num_retries=0, default_litellm_params=fields.pop("defaults", None))
+    return ChatLiteLLMRouter(**{"router": router, "model": "m", "max_retries": 0} | fields)
 
 
 _ONE = {"api_key": "k", "max_retries": 0}
+_AWS = {"endpoint_url": "{url}", "region_name": "us-east-1"}
 
 SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
     "langchain-openai": (
@@ -181,6 +202,15 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             is_text=True,
             **_ONE,
         ),
+        _subject(
+            "AzureOpenAI",
+            "langchain_openai.AzureOpenAI",
+            azure_deployment="d",
+            azure_endpoint="{url}",
+            api_version="2024-10-21",
+            is_text=True,
+            **_ONE,
+        ),
     ),
     "langchain-anthropic": (
         _subject(
@@ -188,6 +218,14 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             "langchain_anthropic.ChatAnthropic",
             model="claude-x",
             base_url="{url}",
+            **_ONE,
+        ),
+        _subject(
+            "AnthropicLLM",
+            "langchain_anthropic.AnthropicLLM",
+            model="claude-x",
+            base_url="{url}",
+            is_text=True,
             **_ONE,
         ),
     ),
@@ -259,6 +297,14 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             base_url="{url}",
             **_ONE,
         ),
+        _subject(
+            "Fireworks",
+            "langchain_fireworks.Fireworks",
+            model="m",
+            api_key="k",
+            base_url="{url}",
+            is_text=True,
+        ),
     ),
     "langchain-perplexity": (
         _subject("ChatPerplexity", "langchain_perplexity.ChatPerplexity", model="m", **_ONE),
@@ -286,15 +332,20 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             "ChatBedrockConverse",
             "langchain_aws.ChatBedrockConverse",
             model="anthropic.claude-3-sonnet-20240229-v1:0",
-            endpoint_url="{url}",
-            region_name="us-east-1",
+            **_AWS,
         ),
         _subject(
             "ChatBedrock",
             "langchain_aws.ChatBedrock",
             model="anthropic.claude-3-sonnet-20240229-v1:0",
-            endpoint_url="{url}",
-            region_name="us-east-1",
+            **_AWS,
+        ),
+        _subject(
+            "BedrockLLM",
+            "langchain_aws.BedrockLLM",
+            model="amazon.titan-text-express-v1",
+            is_text=True,
+            **_AWS,
         ),
     ),
     "langchain-huggingface": (
@@ -306,6 +357,7 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             task="text-generation",
             is_text=True,
         ),
+        _subject("ChatHuggingFace", "", build=_hugging_face),
     ),
     "langchain-litellm": (
         _subject(
@@ -315,6 +367,21 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             api_base="{url}",
             **_ONE,
         ),
+        _subject(
+            "ChatLiteLLMRouter",
+            "",
+            build=_router,
+            beside={
+                "deployment": [
+                    *({"model": f"openai/gpt-{letter}"} for letter in "yz"),
+                    *({"temperature": value} for value in (0, 0.5)),
+                    *({"parallel_tool_calls": value} for value in (True, False)),
+                    *({"extra_headers": headers} for headers in _HEADERS),
+                    {"api_key": "k2"},
+                ],
+                "defaults": [{"top_p": 0.2}, {"top_p": 0.4}, {"timeout": 9}],
+            },
+        ),
     ),
     "langchain-nvidia-ai-endpoints": (
         _subject(
@@ -323,6 +390,22 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             model="m",
             api_key="nvapi-k",
             base_url="{url}/v1",
+        ),
+        _subject(
+            "ChatNVIDIADynamo",
+            "langchain_nvidia_ai_endpoints.ChatNVIDIADynamo",
+            model="m",
+            api_key="nvapi-k",
+            base_url="{url}/v1",
+            chance="langchain-dynamo-[0-9a-f]+",
+        ),
+        _subject(
+            "NVIDIA",
+            "langchain_nvidia_ai_endpoints.NVIDIA",
+            model="m",
+            api_key="nvapi-k",
+            base_url="{url}/v1",
+            is_text=True,
         ),
     ),
 }

@@ -1,7 +1,7 @@
 """A small course for other versions: records what is asked, or replays it, and prints the answers.
 
-    python tests/keys/course.py record FILE URL
-    python tests/keys/course.py replay FILE URL
+    python tests/system/versions/course.py record FILE URL
+    python tests/system/versions/course.py replay FILE URL
 
 Run it by different interpreters and in different environments: all must print the same.
 """

@@ -1,6 +1,6 @@
 """Keys and recorded files are good in every process, hash seed, Python and LangChain release.
 
-The long form, over all of them: ``pytest -m slow tests/keys/test_versions.py``.
+The long form, over all of them: ``pytest -m slow tests/system/versions``.
 """
 
 import json
@@ -15,6 +15,7 @@ import pytest
 
 from tests import environments
 from tests.servers.openai import OpenAIServer, Reply, instance_of
+from tests.unit.request.pairs import NEEDED_FIELDS
 
 KEYS = Path(__file__).with_name("versions.py")
 COURSE = Path(__file__).with_name("course.py")
@@ -52,7 +53,8 @@ def expected() -> dict[str, str]:
 def _assert_same(keys: dict[str, str], expected: dict[str, str]) -> None:
     assert len(expected) > 200
     assert {n: k for n, k in keys.items() if expected[n] != k} == {}
-    assert keys.keys() == expected.keys()
+    missing = expected.keys() - keys.keys()  # rows about a field that this release does not have
+    assert [name for name in missing if not any(row in name for row in NEEDED_FIELDS)] == []
 
 
 def test_another_process_with_another_hash_seed_makes_the_same_keys(expected):

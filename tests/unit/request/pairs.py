@@ -7,12 +7,10 @@ Anthropic's at the root; a pair that is about the address also asks under ``/oth
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 
-import httpx2
-from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import ChatMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from tests.unit.request import sides
@@ -49,9 +47,12 @@ class Pair:
 
 
 #: Rows about a field that the oldest releases do not have yet.
-_NEEDED_FIELDS = {
-    "anthropic: container that is used again": (ChatAnthropic, "reuse_last_container"),
-    "openai: profile": (ChatOpenAI, "profile"),
+NEEDED_FIELDS = {
+    "anthropic: container that is used again": (
+        "langchain_anthropic.ChatAnthropic",
+        "reuse_last_container",
+    ),
+    "openai: profile": ("langchain_openai.ChatOpenAI", "profile"),
 }
 
 
@@ -64,8 +65,11 @@ def _pairs(kind: Kind, rows: dict[str, tuple[Builder, Builder] | Builder]) -> li
 
 
 def _can_be_made(name: str) -> bool:
-    cls, field = _NEEDED_FIELDS.get(name, (ChatOpenAI, "model_name"))
-    return field in cls.model_fields
+    if name not in NEEDED_FIELDS:
+        return True
+    (package, _, cls), field = NEEDED_FIELDS[name][0].partition("."), NEEDED_FIELDS[name][1]
+    found = importlib.util.find_spec(package) and getattr(importlib.import_module(package), cls)
+    return bool(found) and field in found.model_fields
 
 
 _FAILED = ToolMessage("rain", tool_call_id="call_1", status="error")
@@ -239,10 +243,10 @@ DIFFER: list[Pair] = [
                 made("openai", default_headers={"X-Max-Tokens": "2"}),
             ),
             "header of a client": lambda root: Side(
-                sides.openai_model(root, http_client=httpx2.Client(headers={"X-Route": "a"}))
+                sides.openai_model(root, http_client=sides.HttpClient(headers={"X-Route": "a"}))
             ),
             "query of a client": lambda root: Side(
-                sides.openai_model(root, http_client=httpx2.Client(params={"route": "a"}))
+                sides.openai_model(root, http_client=sides.HttpClient(params={"route": "a"}))
             ),
             "header by with_options": lambda root: Side(
                 sides.with_client(
@@ -491,7 +495,7 @@ AGREE: list[Pair] = [
                 made("openai", [HumanMessage([sides.text_block(cache_control={"type": "a"})])]),
             ),
             "client of one's own": lambda root: Side(
-                sides.openai_model(root, http_client=httpx2.Client(timeout=9))
+                sides.openai_model(root, http_client=sides.HttpClient(timeout=9))
             ),
             "client with other retries": lambda root: Side(
                 sides.with_client(root, lambda client: client.with_options(max_retries=9))

@@ -26,6 +26,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import ConfigurableField, Runnable
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from openai import DefaultHttpxClient
 from pydantic import BaseModel, Field, PrivateAttr
 
 Kind = Literal["openai", "responses", "ollama", "anthropic", "own"]
@@ -33,6 +34,9 @@ Kind = Literal["openai", "responses", "ollama", "anthropic", "own"]
 
 #: Whether this release takes a key as a function; the oldest ones take text alone.
 TAKES_KEY_FUNCTIONS = "Callable" in str(ChatOpenAI.model_fields["openai_api_key"])
+
+#: The HTTP client that this release of OpenAI's SDK sends by.
+HttpClient = next(base for base in DefaultHttpxClient.__mro__ if base.__name__ == "Client")
 
 
 @dataclass(frozen=True)

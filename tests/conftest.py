@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import network
 from tests.local_model import local_model
@@ -32,6 +33,11 @@ _FOREIGN_VARIABLES = (
     "AZURE_",
     "ANTHROPIC_",
 )
+
+
+# How quick the machine is says nothing about what is tested.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.hookimpl(tryfirst=True)

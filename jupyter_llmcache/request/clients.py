@@ -10,6 +10,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from inspect import get_annotations
 from operator import itemgetter
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -99,7 +100,7 @@ class Client:
         if is_own(type(client)):
             self._note("class", [type(client), _beside_library(client)])
         for name, value in fields.items():
-            if name not in _CREDENTIALS and _is_users(value):
+            if name not in (*_CREDENTIALS, *_BELOW) and _is_users(value):
                 self._note(name, value)
 
     def _read_http(self, fields: Mapping[str, Any]) -> None:
@@ -156,18 +157,19 @@ def _own_part(value: Any) -> Any:
     A library's transport carries, and its way to log in makes credentials; neither is state.
     """
     if is_own(type(value)):
-        return value
+        return [type(value), _beside_library(value)]
     own = {name: held for name, held in getattr(value, "__dict__", {}).items() if _is_users(held)}
     return [type(value).__name__, own] if own else None
 
 
 def _beside_library(client: Any) -> dict[str, Any]:
-    """Return what a client of a user's class holds beside what the SDK's own classes give it."""
+    """Return what an object of a user's class holds beside what the library's classes give it."""
     libraries = [base for base in type(client).__mro__ if not is_own(base)]
-    known = {name for base in libraries for name in vars(base)}
+    known = {name for base in libraries for name in (*vars(base), *get_annotations(base))}
     makers = [vars(base).get("__init__") for base in libraries]
     codes = [maker.__code__ for maker in makers if isinstance(maker, FunctionType)]
     known |= {name for code in codes for name in code.co_names}
+    known |= _CREDENTIALS
     return {name: value for name, value in vars(client).items() if name not in known}
 
 

@@ -69,6 +69,9 @@ _CACHE_MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_
 #: LangChain's number of a run, which it gives to answers and which may stand in printed ones.
 _RUN_ID = re.compile(r"\b(?:lc_)?run-{1,2}[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d+){0,2}")
 
+#: The number that it gives to a block that has none.
+_BLOCK_ID = re.compile(r"lc_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 #: Classes without further fields that a provider is sent.
 _PLAIN_CLASSES = frozenset({AIMessage, HumanMessage, SystemMessage})
 
@@ -192,6 +195,8 @@ def _block(block: Any, calls: list[dict[str, Any]] | None) -> dict[str, Any]:
         for name, value in block.items()
         if not _is_empty(value) and name not in _CACHE_MARKS
     }
+    if _BLOCK_ID.fullmatch(str(fields.get("id"))):
+        del fields["id"]
     if calls is not None:
         if kind in _CALL_BLOCKS and _says_again(fields, calls):
             fields = {n: value for n, value in fields.items() if n not in ("name", *_ARGUMENTS)}

@@ -14,6 +14,7 @@ import site
 import sys
 import sysconfig
 import textwrap
+from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
@@ -124,7 +125,10 @@ def is_own(value: Any) -> bool:
     if isinstance(value, FunctionType):
         # ``functools.wraps`` copies ``__module__``; where a function was written it cannot change.
         return not is_installed(str(value.__globals__.get("__name__")))
-    return isinstance(value, type) and not is_installed(value.__module__)
+    # What ``type()`` makes of an abstract class tells ``abc`` as its module, whoever calls it.
+    return isinstance(value, type) and (
+        not is_installed(value.__module__) or (value.__module__ == "abc" and value is not ABC)
+    )
 
 
 # --- classes of models ---

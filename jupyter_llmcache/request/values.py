@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ _SILENT = (
 #: The size of an object that holds nothing beside its attributes; libraries mark places by such.
 _BARE_BYTES = type("_Bare", (), {}).__basicsize__
 
-_CALLABLES = (FunctionType, MethodType)
+_CALLABLES = (FunctionType, MethodType, functools.partial)
 
 
 class Values(Canon):

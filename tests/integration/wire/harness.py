@@ -257,6 +257,7 @@ def _groups(
         whole = ask("base", messages, {}, {})
         if whole is None:
             continue
+        yield f"{title} again", [whole, ask("again", copy.deepcopy(messages), {}, {})]
         for path, changed in changes(messages):
             yield f"{title}.{path}", [whole, ask(path, changed, {}, {})]
 

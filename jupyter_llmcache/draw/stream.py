@@ -6,7 +6,6 @@ In a terminal the text is appended and nothing printed is ever touched again.
 
 from __future__ import annotations
 
-import contextvars
 import itertools
 import sys
 import threading
@@ -21,7 +20,16 @@ from typing import Protocol, Self
 
 from ..ledger import LEDGER
 from ..text import settled, visible
-from .answer import NOTHING, Bundle, Format, GrowingAnswer, answer_bundles, draws_html, publish
+from .answer import (
+    NOTHING,
+    Bundle,
+    Format,
+    GrowingAnswer,
+    answer_bundles,
+    draws_html,
+    publish,
+    start_drawing,
+)
 
 #: Seconds between two drawings, at least ...
 MIN_INTERVAL_S = 0.1
@@ -131,13 +139,7 @@ class _Notebook:
         self._text = ""
         self._news = threading.Condition()
         self._stopped = False
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run,
-            args=(self._draw_until_stopped,),
-            name="llmcache-stream",
-            daemon=True,
-        )
-        self._thread.start()
+        self._join = start_drawing(self._draw_until_stopped, "llmcache-stream")
 
     def update(self, text: str) -> None:
         with self._news:
@@ -150,7 +152,7 @@ class _Notebook:
         with self._news:
             self._stopped = True
             self._news.notify()
-        self._thread.join()
+        self._join()
         if failed and (self._drawn or self._text):
             self._publish(answer_bundles(self._text, self._drawn_as) if self._text else [])
 

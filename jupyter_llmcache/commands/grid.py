@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import math
+import sys
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from ..draw.answer import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
@@ -23,6 +24,10 @@ from .answer import Answer, PromptPreview
 from .ask import Interrupted, Question, UnfitError
 from .faults import status_of
 
+T = TypeVar("T")
+
+#: Pyodide has none.
+NO_THREADS = sys.platform == "emscripten"
 #: How often one question is asked again after "too many requests".
 _PATIENCE = 6
 #: The longest pause after one, in seconds.
@@ -219,7 +224,7 @@ def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> 
     stopped: KeyboardInterrupt | None = None
     with (
         Progress("asking", len(questions), "answer", look=run.look),
-        ThreadPoolExecutor(jobs, "llmcache-grid") as pool,
+        _Here() if NO_THREADS else ThreadPoolExecutor(jobs, "llmcache-grid") as pool,
     ):
         while True:
             try:
@@ -243,6 +248,19 @@ def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> 
     return answers
 
 
+class _Here(Executor):
+    """Does what is submitted at once."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Return what is done already."""
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  # as an executor hands every error on
+            done.set_exception(error)
+        return done
+
+
 class _Run:
     """What is asked at once, and what has come."""
 
@@ -252,7 +270,7 @@ class _Run:
         self._todo = iter(enumerate(questions))
         self._jobs, self._pace = jobs, _Pace()
 
-    def submit(self, pool: ThreadPoolExecutor) -> None:
+    def submit(self, pool: Executor) -> None:
         """Begin as many as may be asked at once."""
         while len(self.running) < self._jobs and not self._pace.stopped.is_set():
             number, question = next(self._todo, (None, None))

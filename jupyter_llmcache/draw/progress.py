@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import itertools
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import Self, TypeVar
 
 from ..ledger import Call, total_usd
 from ..text import format_count, format_seconds, format_usd, one_line
-from .answer import NOTHING, draws_html, has_reader, publish
+from .answer import NOTHING, draws_html, has_reader, publish, start_drawing
 from .table import SEPARATOR
 
 T = TypeVar("T")
@@ -65,18 +64,12 @@ class Progress:
         self._draws_html = draws_html()
         self._display_id = uuid.uuid4().hex
         self._drawn = False
-        # A kernel knows by the context which cell an output belongs to.
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run,
-            args=(self._draw,),
-            name="llmcache-progress",
-            daemon=True,
-        )
+        self._join: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
         has_eyes = has_reader() if self._draws_html else sys.stderr.isatty()
         if has_eyes and not _is_told.get():
-            self._thread.start()
+            self._join = start_drawing(self._draw, "llmcache-progress")
         self._outer = _is_told.set(True)
         return self
 
@@ -88,8 +81,7 @@ class Progress:
     ) -> None:
         _is_told.reset(self._outer)
         self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._join()
         if self._drawn and self._draws_html:
             publish(NOTHING, display_id=self._display_id, update=True)
         elif self._drawn:

@@ -8,13 +8,13 @@ of every field itself and then makes messages past pydantic, which would take mo
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
-from importlib import metadata
+from marshal import dumps
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -25,6 +25,8 @@ from pydantic_core import from_json
 from ..errors import DamagedEntryError
 
 Made = TypeVar("Made", bound=BaseModel)
+#: Makes plain data of the value of a field of this name.
+Write = Callable[[Any, str], Any]
 
 #: Version of the form below.
 FORMAT = 1
@@ -46,9 +48,9 @@ _CHATS = (ChatGeneration, ChatGenerationChunk)
 #: Names that stand for something else than additional data when a message is made.
 _NO_EXTRAS = frozenset({*AIMessageChunk.model_fields, "content_blocks"})
 _USAGE_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 #: Half a surrogate pair as JSON escapes it.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_OWN_DISTRIBUTIONS = ("jupyter_llmcache", "langchain-core")
 
 
 class NotStorableError(Exception):
@@ -60,23 +62,6 @@ def damaged(why: str) -> DamagedEntryError:
     return DamagedEntryError(
         f"an entry of the cache is damaged: {why}", "It is fetched anew when it is asked for"
     )
-
-
-@cache
-def recording_versions(package: str | None) -> dict[str, str]:
-    """Return distribution names and versions of what records now, for ``show`` and ``explain``.
-
-    Args:
-        package: The top-level package of the model's class, as ``langchain_openai``; None where no
-            model was seen.
-    """
-    versions = {}
-    # The package of a class of ours is here already.
-    others = {package.replace("_", "-")} if package and package not in _OWN_DISTRIBUTIONS else ()
-    for name in (*_OWN_DISTRIBUTIONS, *others):
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 # --- answers as bytes ---
@@ -97,20 +82,31 @@ def encode(
     """
     if not generations:
         raise NotStorableError("an answer without a generation")
-    data = {
-        "format": FORMAT,
-        "versions": dict(versions),
-        "generations": [_pack(generation) for generation in generations],
-    }
-    data |= {"pieces": pieces} if pieces else {}
-    answer = _dump(data)
+    head = {"format": FORMAT, "versions": dict(versions)}
+    more = {"pieces": pieces} if pieces else {}
+    # Most answers hold nothing but plain data, and to see that at the end is much faster.
+    with suppress(NotStorableError, TypeError, ValueError, RecursionError):
+        return _written(generations, head, more, lambda value, _: value, lambda data: dumps(data, 2))
+    return _written(generations, head, more, plain, _dump)
+
+
+def _written(
+    generations: Sequence[Generation],
+    head: dict[str, Any],
+    more: dict[str, Any],
+    write: Write,
+    form: Callable[[Any], bytes],
+) -> bytes:
+    """Return the generations as JSON, if it makes them again: the same in what ``form`` tells."""
+    packed = [_pack(generation, write) for generation in generations]
+    answer = _dump({**head, "generations": packed, **more})
     if len(answer) > MAX_ANSWER_BYTES:
         raise NotStorableError(f"an answer of more than {MAX_ANSWER_BYTES >> 20} MB")
     try:
-        again = {**data, "generations": [_pack(generation) for generation in decode(answer)]}
+        again = [_pack(generation, write) for generation in decode(answer)]
     except DamagedEntryError as error:
         raise NotStorableError("an answer of a shape that LangChain refuses") from error
-    if _dump(again) != answer:
+    if form(again) != form(packed):
         raise NotStorableError("an answer that would not come back the same")
     return answer
 
@@ -155,20 +151,20 @@ def _load_answer(answer: bytes) -> dict[str, Any]:
 # --- generations as plain data ---
 
 
-def _pack(generation: Generation) -> dict[str, Any]:
+def _pack(generation: Generation, write: Write) -> dict[str, Any]:
     packed: dict[str, Any] = {}
     if isinstance(generation, _CHATS) and type(generation) in _CHATS:
-        packed["message"] = _pack_message(generation.message)
+        packed["message"] = _pack_message(generation.message, write)
     elif type(generation) in (Generation, GenerationChunk):
-        packed["text"] = plain(generation.text, "text")
+        packed["text"] = write(generation.text, "text")
     else:
         raise NotStorableError(f"a generation of class {type(generation).__name__}")
     if generation.generation_info is not None:
-        packed["info"] = plain(generation.generation_info, "generation_info")
+        packed["info"] = write(generation.generation_info, "generation_info")
     return packed
 
 
-def _pack_message(message: Any) -> dict[str, Any]:
+def _pack_message(message: Any, write: Write) -> dict[str, Any]:
     if type(message) not in (AIMessage, AIMessageChunk):
         raise NotStorableError(f"a message of class {type(message).__name__}")
     fields = {name: getattr(message, name) for name in FIELD_CHECKS}
@@ -177,7 +173,7 @@ def _pack_message(message: Any) -> dict[str, Any]:
         parsed = _plain_parsed(message.additional_kwargs[PARSED], message.text)
         fields["additional_kwargs"] = {**message.additional_kwargs, PARSED: parsed}
     return {
-        name: plain(value, name)
+        name: write(value, name)
         for name, value in fields.items()
         if name == "content" or (value is not None and value not in ({}, []))
     }
@@ -352,25 +348,27 @@ def _restored(value: Any) -> Any:
         return [_restored(item) for item in value]
     if not isinstance(value, dict):
         return value
-    match value.get(_MARK):
-        case None:
-            return {key: _restored(item) for key, item in value.items()}
-        case "float":
-            return float(value["value"])
-        case "bytes":
-            return base64.b64decode(value["value"], validate=True)
-        case "dict":
-            return {str(key): _restored(item) for key, item in value["value"]}
-        case _:
-            raise damaged("it holds an unknown mark")
+    mark = value.get(_MARK)
+    if mark is None:
+        return {key: _restored(item) for key, item in value.items()}
+    if mark not in _READ:
+        raise damaged("it holds an unknown mark")
+    return _READ[mark](value["value"])
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "float": float,
+    "bytes": functools.partial(base64.b64decode, validate=True),
+    "dict": lambda items: {str(key): _restored(item) for key, item in items},
+}
 
 
 def _dump(data: Any) -> bytes:
     """Return plain data as compact UTF-8 JSON."""
     try:
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+        return _JSON.encode(data).encode()
     except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but can be escaped
-        return json.dumps(data, separators=(",", ":")).encode()
+        return json.dumps(data, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:
         raise NotStorableError("an integer too long to write down") from error
 

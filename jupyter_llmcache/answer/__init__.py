@@ -9,7 +9,6 @@ from .codec import (
     encode,
     load,
     recorded_versions,
-    recording_versions,
     unpack,
 )
 from .pieces import Piece, pack, pieces_of
@@ -28,7 +27,6 @@ __all__ = [
     "pack",
     "pieces_of",
     "recorded_versions",
-    "recording_versions",
     "unpack",
     "usage_of",
     "verdict",

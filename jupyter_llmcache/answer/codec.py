@@ -86,7 +86,9 @@ def encode(
     more = {"pieces": pieces} if pieces else {}
     # Most answers hold nothing but plain data, and to see that at the end is much faster.
     with suppress(NotStorableError, TypeError, ValueError, RecursionError):
-        return _written(generations, head, more, lambda value, _: value, lambda data: dumps(data, 2))
+        return _written(
+            generations, head, more, lambda value, _: value, lambda data: dumps(data, 2)
+        )
     return _written(generations, head, more, plain, _dump)
 
 

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import textwrap
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -136,26 +136,31 @@ def is_own(value: Any) -> bool:
 
 def lacks_cache_key(cls: type) -> bool:
     """Whether ``cls`` answers by code of a user's own and does not say what that stands on."""
-    return not has_cache_key(cls) and any(
-        is_own(base) and _answers_itself(base, cls) for base in cls.__mro__
-    )
+    own, libraries = _own_and_libraries(cls)
+    return not has_cache_key(cls) and any(_answers_itself(base, libraries, cls) for base in own)
 
 
 def has_cache_key(cls: type) -> bool:
     """Whether a user's class among those of ``cls`` has a method ``cache_key``."""
-    return any(is_own(base) and "cache_key" in vars(base) for base in cls.__mro__)
+    return any("cache_key" in vars(base) for base in _own_and_libraries(cls)[0])
 
 
-def _answers_itself(own: type, cls: type) -> bool:
-    libraries = [base for base in cls.__mro__ if not is_own(base)]
+@lru_cache(maxsize=256)
+def _own_and_libraries(cls: type) -> tuple[list[type], list[type]]:
+    """Return the user's classes among those of ``cls``, and the others."""
+    own = [base for base in cls.__mro__ if is_own(base)]
+    return own, [base for base in cls.__mro__ if base not in own]
+
+
+def _answers_itself(own: type, libraries: Sequence[type], cls: type) -> bool:
     fields = getattr(cls, "model_fields", {})
     decorated = getattr(own, "__pydantic_decorators__", None)
     checked = {name for kind in _VALIDATORS for name in getattr(decorated, kind, ())}
     return any(
-        name not in _BESIDE_ANSWERS
+        (name in _REACHING or not name.startswith(("__", "_abc_", "model_")))
+        and name not in _BESIDE_ANSWERS
         and name not in fields
         and name not in checked
-        and (name in _REACHING or not name.startswith(("__", "_abc_", "model_")))
         and any(name in vars(base) for base in libraries)
         for name in vars(own)
     )

@@ -30,7 +30,7 @@ from ..stores.base import Claim, Store
 from ..stores.memory import MemoryStore
 from ..stores.sqlite import SQLiteStore
 from . import patch
-from .place import RECORD_FIRST, Found, Place, entry_of
+from .place import RECORD_FIRST, Found, Place, entry_of, recording_versions
 from .serving import Web
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class ObservedCache(BaseCache, Place):
         try:
             request = keys.describe_strings(prompt, llm_string)
             if answers.verdict(return_val, max_tokens_given=False).reason is None:
-                answer = answers.encode(return_val, versions=answers.recording_versions(None))
+                answer = answers.encode(return_val, versions=recording_versions(None))
                 self.store.put(entry_of(request, answer, time.time(), None))
         except NotDescribableError:
             return

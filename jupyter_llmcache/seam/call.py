@@ -36,6 +36,7 @@ from .place import (
     entry_of,
     id_of,
     is_canned,
+    recording_versions,
 )
 
 #: A stream's reader may take this long for a piece before the pause is not the provider's time.
@@ -330,7 +331,7 @@ class OpenCall:
             self._reason = verdict.reason
             return
         package = type(self.asked.model).__module__.partition(".")[0]
-        versions = answers.recording_versions(package)
+        versions = recording_versions(package)
         answer = answers.encode(generations, versions, answers.pack(self.pieces(), generations[0]))
         entry = entry_of(request, answer, time.time(), self._provider_s)
         if self._flight is not None:

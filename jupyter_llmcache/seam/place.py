@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
 from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.language_models import BaseLanguageModel
@@ -24,6 +26,8 @@ Prompt = str | Sequence[BaseMessage]
 RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
 CHOOSE_FIRST = "Choose a recorded file first: %llm_cache sqlite FILE"
 NO_CACHE = "no cache is on"
+
+_OWN_DISTRIBUTIONS = ("jupyter_llmcache", "langchain-core")
 
 
 class Asked(NamedTuple):
@@ -137,3 +141,20 @@ def entry_of(
 def is_canned(cls: type) -> bool:
     """Whether models of this class answer from a list, as the class itself says."""
     return getattr(cls, "canned", False) is True
+
+
+@functools.cache
+def recording_versions(package: str | None) -> dict[str, str]:
+    """Return distribution names and versions of what records now, for ``show`` and ``explain``.
+
+    Args:
+        package: The top-level package of the model's class, as ``langchain_openai``; None where no
+            model was seen.
+    """
+    versions = {}
+    # The package of a class of ours is here already.
+    others = {package.replace("_", "-")} if package and package not in _OWN_DISTRIBUTIONS else ()
+    for name in (*_OWN_DISTRIBUTIONS, *others):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions

@@ -22,7 +22,7 @@ from contextlib import (
     closing,
     nullcontext,
 )
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.messages import BaseMessage
@@ -32,6 +32,8 @@ from pydantic import BaseModel
 from .call import OpenCall
 from .replay import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
 from .watch import Watch, run_message_id
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _SHADOW_MARK = "_llmcache_shadow"
 _MANY = "a stream of several choices at once"
@@ -179,6 +181,14 @@ class _Door(ABC):
             await limiter.aacquire(blocking=True)
 
 
+def _signed(method: Method) -> Method:
+    """Let ``method`` tell its signature at once: LangChain asks for it at each call, and to work it
+    out takes longer than all else that the cache does around a provider.
+    """
+    method.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]  # as inspect reads it
+    return method
+
+
 class ChatDoor(_Door):
     """The provider methods of a chat model."""
 
@@ -191,6 +201,7 @@ class ChatDoor(_Door):
         message = whole_message(chunk.message)
         return ChatGeneration(message=message, generation_info=chunk.generation_info)
 
+    @_signed
     def generate(
         self,
         messages: list[BaseMessage],
@@ -211,6 +222,7 @@ class ChatDoor(_Door):
             call.settle(lambda: _answers(result, self._model, run_manager))
             return result
 
+    @_signed
     async def agenerate(
         self,
         messages: list[BaseMessage],

@@ -10,11 +10,11 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import marshal
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from marshal import dumps
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -25,7 +25,6 @@ from pydantic_core import from_json
 from ..errors import DamagedEntryError
 
 Made = TypeVar("Made", bound=BaseModel)
-#: Makes plain data of the value of a field of this name.
 Write = Callable[[Any, str], Any]
 
 #: Version of the form below.
@@ -82,26 +81,27 @@ def encode(
     """
     if not generations:
         raise NotStorableError("an answer without a generation")
-    head = {"format": FORMAT, "versions": dict(versions)}
-    more = {"pieces": pieces} if pieces else {}
+    data = {"format": FORMAT, "versions": dict(versions), "generations": []}
+    data |= {"pieces": pieces} if pieces else {}
     # Most answers hold nothing but plain data, and to see that at the end is much faster.
     with suppress(NotStorableError, TypeError, ValueError, RecursionError):
-        return _written(
-            generations, head, more, lambda value, _: value, lambda data: dumps(data, 2)
-        )
-    return _written(generations, head, more, plain, _dump)
+        return _written(generations, data, lambda value, _: value, _exactly)
+    return _written(generations, data, plain, _dump)
+
+
+def _exactly(data: Any) -> bytes:
+    return marshal.dumps(data, 2)  # newer versions also tell which objects are the same
 
 
 def _written(
     generations: Sequence[Generation],
-    head: dict[str, Any],
-    more: dict[str, Any],
+    data: dict[str, Any],
     write: Write,
     form: Callable[[Any], bytes],
 ) -> bytes:
     """Return the generations as JSON, if it makes them again: the same in what ``form`` tells."""
     packed = [_pack(generation, write) for generation in generations]
-    answer = _dump({**head, "generations": packed, **more})
+    answer = _dump({**data, "generations": packed})
     if len(answer) > MAX_ANSWER_BYTES:
         raise NotStorableError(f"an answer of more than {MAX_ANSWER_BYTES >> 20} MB")
     try:

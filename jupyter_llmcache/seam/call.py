@@ -330,8 +330,7 @@ class OpenCall:
         if verdict.reason is not None and not is_keeping.get():
             self._reason = verdict.reason
             return
-        package = type(self.asked.model).__module__.partition(".")[0]
-        versions = recording_versions(package)
+        versions = recording_versions(type(self.asked.model).__module__.partition(".")[0])
         answer = answers.encode(generations, versions, answers.pack(self.pieces(), generations[0]))
         entry = entry_of(request, answer, time.time(), self._provider_s)
         if self._flight is not None:

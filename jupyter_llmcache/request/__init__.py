@@ -13,7 +13,7 @@ from .key import (
     describe_strings,
     endpoints_like,
 )
-from .model import model_label
+from .model import is_known, model_label
 
 __all__ = [
     "KEY_BYTES",
@@ -23,5 +23,6 @@ __all__ = [
     "describe",
     "describe_strings",
     "endpoints_like",
+    "is_known",
     "model_label",
 ]

@@ -89,6 +89,12 @@ def describe_model(
     return known.describe(model, stop, kwargs, schema)
 
 
+def is_known(model: Any) -> bool:
+    """Whether ``model`` was read and is as it was, so that to describe it touches no file."""
+    known = _memory.get(id(model))
+    return known is not None and known.holds(model)
+
+
 class _Known:
     """What was read of one model: as long as it holds, its descriptions are good.
 

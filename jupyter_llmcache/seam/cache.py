@@ -6,14 +6,10 @@ Calls of a model whose public methods ``patch`` has in hand find and keep their 
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import functools
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,16 +32,6 @@ from .serving import Web
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def _new_pool() -> None:
-    global _pool  # noqa: PLW0603  # a forked child has none of its parent's threads
-    _pool = ThreadPoolExecutor(4, "llmcache")
-
-
-_pool: ThreadPoolExecutor
-_new_pool()
-os.register_at_fork(after_in_child=_new_pool)
 
 
 class ObservedCache(BaseCache, Place):
@@ -123,13 +109,11 @@ class ObservedCache(BaseCache, Place):
 
         return nearest.unrecorded(self.store, request)
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run what may touch the store's file in a thread, in this context."""
-        if self.store.backend == MemoryStore.backend:
-            return function()
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_pool, context.run, function)
+    async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
+        """Run what may touch a file in a thread; see ``Place.run``."""
+        if self.store.backend == MemoryStore.backend and keys.is_known(model):
+            return function(*args)
+        return await super().run(function, *args)
 
     def close(self) -> None:
         """Give the store back; the object serves nothing any more."""
@@ -180,11 +164,11 @@ class ObservedCache(BaseCache, Place):
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """Like ``lookup``, off the event loop."""
-        return await self.run(lambda: self.lookup(prompt, llm_string))
+        return await self.run(self.lookup, prompt, llm_string)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Like ``update``, off the event loop."""
-        await self.run(lambda: self.update(prompt, llm_string, return_val))
+        await self.run(self.update, prompt, llm_string, return_val)
 
     def clear(self, **kwargs: Any) -> None:  # noqa: ARG002  # LangChain's signature
         """Delete every entry of ours."""

@@ -8,7 +8,6 @@ raises before the call.
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -91,6 +90,9 @@ class OpenCall:
             self._reason = None if place.keeps_elsewhere else self._refusal or "mode bypass"
         elif self._refusal is None:
             self._describe()
+        known = self.request
+        #: The model as ``provider:name``.
+        self.label = known.model if known else keys.model_label(asked.model, asked.kwargs)
 
     def _describe(self) -> None:
         try:
@@ -157,7 +159,7 @@ class OpenCall:
         """Like ``recall``, without blocking the running event loop."""
         self._shares = self._shares and not alone
         if not self._searched:
-            await self.place.run(self.find)
+            await self.place.run(self.find, model=self.asked.model)
         if self.found is None and self.mode == "replay":
             raise await self.place.run(self._replay_miss)
         while (flight := self._flight_to_join()) is not None:
@@ -166,9 +168,8 @@ class OpenCall:
             self._take(flight, began)
         if self._must_look_again:
             await self.place.run(self._look_again)
-        while (claim := await self.place.run(self._claim_to_wait_for)) is not None:
-            ended = functools.partial(claim.wait, 0)
-            while self._waited_s < MAX_WAIT_S and not await self.place.run(ended):
+        while self.found is None and (claim := await self.place.run(self._claim_to_wait_for)):
+            while self._waited_s < MAX_WAIT_S and not await self.place.run(claim.wait, 0):
                 await asyncio.sleep(_CLAIM_PAUSE_S)
                 self._waited_s += _CLAIM_PAUSE_S
             await self.place.run(self._take_claimed)
@@ -354,13 +355,6 @@ class OpenCall:
             remember(self.request)  # no entry will tell of it
 
     # --- what it was ---
-
-    @property
-    def label(self) -> str:
-        """The model as ``provider:name``."""
-        if self.request is not None:
-            return self.request.model
-        return keys.model_label(self.asked.model, self.asked.kwargs)
 
     def event(self, cell: int | None, wall_s: float) -> Call:
         """Return the event that tells of this call.

@@ -61,7 +61,8 @@ class Batch:
         self._reason: str | None = None
         self._warning: str | None = None
         self._unrecorded: str | None = None
-        self._describe(arguments)
+        self._arguments = arguments
+        self._label = ""
 
     def _describe(self, arguments: dict[str, Any]) -> None:
         if self._mode == "bypass":
@@ -106,6 +107,8 @@ class Batch:
         Raises:
             ReplayMissError: It would have to be, and replay is in force.
         """
+        self._describe(self._arguments)
+        self._label = self._requests[0].model if self._requests else keys.model_label(self._model)
         self._missing = {request.key: request for request in self._requests}
         if self._missing and self._mode in ("auto", "replay"):
             self._find()
@@ -230,10 +233,6 @@ class Batch:
         ]
 
     # --- what it was ---
-
-    @property
-    def _label(self) -> str:
-        return self._requests[0].model if self._requests else keys.model_label(self._model)
 
     def _event(self, *, failed: bool) -> Call:
         kind: Kind = "miss" if self._missing else "hit"

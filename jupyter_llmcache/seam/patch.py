@@ -33,7 +33,7 @@ from .asking import wrap_abatch, wrap_batch
 from .call import OpenCall
 from .place import Place
 from .proxy import aclosing_if_it_can, closing_if_it_can, is_shadow, shadow_of
-from .quick import Plan, answered, chunks_of, open_unheard, open_unheard_stream
+from .quick import Plan, answered, chunks_of, looked_for, unheard, unheard_stream
 from .watch import Watch
 
 Method = Callable[..., Any]
@@ -259,8 +259,9 @@ def _wrap_generate(original: Method) -> Method:
         plan = _plan(self)
         if plan is None:
             return original(self, *args, **kwargs)
-        call = open_unheard(self, plan, args, kwargs) if is_own else None
-        if call is not None and call.find() is not None:
+        asked = unheard(self, plan, args, kwargs) if is_own else None
+        call = looked_for(plan, asked) if asked else None
+        if call is not None and call.found is not None:
             return answered(call)
         watched = _watch(self, plan, call)
         if watched is None:
@@ -281,8 +282,9 @@ def _wrap_agenerate(original: Method) -> Method:
         plan = _plan(self)
         if plan is None:
             return await original(self, *args, **kwargs)
-        call = open_unheard(self, plan, args, kwargs) if is_own else None
-        if call is not None and await plan.place.run(call.find) is not None:
+        asked = unheard(self, plan, args, kwargs) if is_own else None
+        call = await plan.place.run(looked_for, plan, asked, model=self) if asked else None
+        if call is not None and call.found is not None:
             return answered(call)
         watched = _watch(self, plan, call)
         if watched is None:
@@ -311,9 +313,9 @@ def _wrap_stream(original: Method) -> Method:
 
     def stream(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
         plan = _plan(self, streams=True)
-        call = open_unheard_stream(self, plan, args, kwargs) if plan and is_own else None
-        found = None if call is None else call.find()
-        if call is not None and found is not None and not found.pieces:
+        asked = unheard_stream(self, plan, args, kwargs) if plan and is_own else None
+        call = looked_for(plan, asked) if plan and asked else None
+        if call is not None and call.found is not None and not call.found.pieces:
             yield from chunks_of(call)
             return
         watched = None if plan is None else _watch(self, plan, call)
@@ -336,10 +338,9 @@ def _wrap_astream(original: Method) -> Method:
         self: BaseLanguageModel[Any], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if plan is not None and is_own:
-            call = open_unheard_stream(self, plan, args, kwargs, is_async=True)
-        found = await plan.place.run(call.find) if plan and call else None
-        if call is not None and found is not None and not found.pieces:
+        if plan and is_own and (asked := unheard_stream(self, plan, args, kwargs, is_async=True)):
+            call = await plan.place.run(looked_for, plan, asked, model=self)
+        if call is not None and call.found is not None and not call.found.pieces:
             for chunk in chunks_of(call):
                 yield chunk
             return

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import metadata
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +25,17 @@ from .asking import is_whole
 from .flight import Flights
 
 T = TypeVar("T")
+
+
+def _new_pool() -> None:
+    global _pool  # noqa: PLW0603  # a forked child has none of its parent's threads
+    _pool = ThreadPoolExecutor(4, "llmcache")
+
+
+_pool: ThreadPoolExecutor
+_new_pool()
+os.register_at_fork(after_in_child=_new_pool)
+
 Prompt = str | Sequence[BaseMessage]
 
 RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
@@ -111,9 +126,16 @@ class Place:
         """Return in few words, and in all, what differs from the nearest recorded request."""
         return ("no recorded file is on",) * 2
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run what may touch the place's medium; on an event loop nothing waits for a file."""
-        return function()
+    async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:  # noqa: ARG002  # some places need no thread for a model that is known
+        """Run what may touch a file in a thread, in this context: on an event loop nothing does.
+
+        Args:
+            function: What to run.
+            args: With what.
+            model: Where it only describes this model and looks for its answer.
+        """
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(_pool, run, function, *args)
 
 
 def id_of(generation: Generation) -> str | None:

@@ -46,10 +46,8 @@ class Plan(NamedTuple):
     other: str | None = None
 
 
-def open_unheard(
-    model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> OpenCall | None:
-    """Return the open request of a ``generate`` that nobody listens to; None: go the long way."""
+def unheard(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    """Return the request of a ``generate`` that nobody listens to; None: go the long way."""
     if plan.other is not None or not _may_hit(plan) or not _is_plain(model.__class__):
         return None
     if len(args) != 1 or len(args[0]) != 1:
@@ -58,13 +56,13 @@ def open_unheard(
         return None
     options = {name: kwargs[name] for name in kwargs if name not in _AROUND + _FORMATS}
     stop = options.pop("stop", None)
-    return OpenCall(plan.place, Asked(model, args[0][0], stop, options), plan.reason)
+    return Asked(model, args[0][0], stop, options)
 
 
-def open_unheard_stream(
+def unheard_stream(
     model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
-) -> OpenCall | None:
-    """Like ``open_unheard``, of a ``stream`` or an ``astream``."""
+) -> Asked | None:
+    """Like ``unheard``, of a ``stream`` or an ``astream``."""
     if len(args) not in (1, 2) or not _may_hit(plan) or not _is_plain(model.__class__):
         return None
     options = {name: kwargs[name] for name in kwargs if name not in ("config", *_FORMATS)}
@@ -79,7 +77,14 @@ def open_unheard_stream(
     messages = model._convert_input(args[0]).to_messages()  # noqa: SLF001  # as above
     if not _are_texts(messages):
         return None
-    return OpenCall(plan.place, Asked(model, messages, stop, options), plan.reason)
+    return Asked(model, messages, stop, options)
+
+
+def looked_for(plan: Plan, asked: Asked) -> OpenCall:
+    """Return the open call of a request, its answer looked for. It may touch files."""
+    call = OpenCall(plan.place, asked, plan.reason)
+    call.find()
+    return call
 
 
 def answered(call: OpenCall) -> LLMResult:

@@ -128,9 +128,9 @@ class Watch:
             call.find()
         return call
 
-    async def run(self, function: Callable[[], T]) -> T:
+    async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
         """Run what may touch a file, off the running event loop."""
-        return await self._place.run(function)
+        return await self._place.run(function, *args, model=model)
 
     def end(self, call: OpenCall, wall_s: float) -> None:
         """Note that ``call`` is over, ``wall_s`` seconds after it was taken in hand."""
@@ -229,12 +229,13 @@ class _Visit:
         self._end()
 
     async def __aenter__(self) -> OpenCall:
-        self._call = await self._watch.run(lambda: self._watch.open(self._asked, self._reason))
+        watch = self._watch
+        self._call = await watch.run(watch.open, self._asked, self._reason, model=watch.model)
         return self._call
 
     async def __aexit__(self, *error: object) -> None:
         if (refused := self._call.refused) is not None:
-            await self._watch.run(lambda: self._call.settle(refused))
+            await self._watch.run(self._call.settle, refused)
         self._end()
 
     def _end(self) -> None:

@@ -24,7 +24,6 @@ from .plan import Plan, merge, plan_of, take_name
 from .values import Values
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
-
 #: Arguments of a call whose texts people wrote for a model or an API, and no secret stands in
 #: but by mistake. Other arguments, and what only gateways know, are shown where they are harmless.
 _READABLE = frozenset(
@@ -45,13 +44,10 @@ _READABLE = frozenset(
 )
 #: Fields of known classes with parameters of any name.
 _FREE_FIELDS = frozenset({"extra_body", "metadata", "model_kwargs", "prompt", "user"})
-
 #: How many descriptions are remembered of one model, one for each set of arguments of a call.
 _MAX_CALLS = 64
-
 #: What is larger, in bytes, is not remembered, so that the memory stays small.
 _REMEMBERED_BYTES = 200_000
-
 _HEADERS = frozenset({"default_headers", "default_query"})
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 #: What cannot be changed in place, or is compared by what it holds.

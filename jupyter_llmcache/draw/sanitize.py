@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from html import escape
+from inspect import signature
 from typing import TYPE_CHECKING
 
 from ..text import cut, visible
@@ -123,6 +124,15 @@ def _cleaner(mathml: bool) -> nh3.Cleaner:
         },
         filter_style_properties=set(_STYLES),
         url_schemes=set(LINK_SCHEMES),
-        url_relative="deny",
         link_rel="noopener noreferrer nofollow",
+        # Pyodide's nh3, 0.3.4, does not know the option.
+        **(
+            {"url_relative": "deny"}
+            if "url_relative" in str(signature(nh3.Cleaner))
+            else {"attribute_filter": _without_relative_link}
+        ),
     )
+
+
+def _without_relative_link(_tag: str, name: str, value: str) -> str | None:
+    return None if name == "href" and ":" not in value else value

@@ -287,6 +287,46 @@ _EXTENSIONS = {
     "export_json": '{"a": "\\n\\n![x](URL/json.png)\\n\\n<img src=x onerror=HIT>", "\\r\\r": ["</details>"]}',
 }
 
+_LONG = "word " * 2_600 + "\n\n"
+
+#: What folds, is set beside a word, or is cut between two outputs.
+_PARTS = {
+    "fold_heading": _LONG + "# <img src=x onerror=HIT> </summary><script>HIT</script>",
+    "fold_image": _LONG + "![x](URL/fold.png) [y](javascript:HIT)",
+    "fold_code": _LONG + "```\n</summary></details><img src=x onerror=HIT>\n```",
+    "fold_formula": _LONG + r"$\href{javascript:HIT}{x}$ $\def\sum{0}$ $$\Rule{9cm}{9cm}{9cm}$$",
+    "fold_summary": _LONG + "</summary></details></div>\n\n<details open ontoggle=HIT id=foreign>",
+    "fold_attribute": _LONG + '"><b id=foreign onclick=HIT>x</b> \u202egnp.exe',
+    "fold_table": _LONG + "| <img src=x onerror=HIT> |\n|---|\n| ![x](URL/cell.png) |",
+    "fold_reference": "[a]: javascript:HIT\n[b]: URL/x 'onerror=HIT'\n\n"
+    + _LONG
+    + "[a] ![b] ![c][b]",
+    "part_reference": "[a]: <javascript:HIT>\n\n" + "$x$ " * 9 + "\n\n[x][a] ![y][a]\n\n[a]",
+    "part_html": "<div>\n\n" + "$x$ " * 9 + "\n\n<img src=x onerror=HIT></div>\n\n</script>",
+    "part_list": "".join(f"1. $x$ <img src=x onerror=HIT> ![y](URL/{n}.png)\n" for n in range(12)),
+    "part_fence": "$x$ " * 9 + "\n\n```\n" + "<script>HIT</script>\n" * 300 + "```",
+    "part_definition": "$x$ " * 9 + "\n\n$\\def\\x{\\href{javascript:HIT}{x}}$\n\n$\\x$",
+    "beside_href": r"H$_{\href{javascript:HIT}{2}}$O m$^{\class{foreign}{2}}$",
+    "beside_define": r"a$_\def$ b$^\require$ c$_\href$ d$^{\def\x{y}}$",
+    "beside_large": r"a$^{\Rule{99cm}{99cm}{0cm}}$ b$_{\kern99cm}$ c$^\Huge$",
+    "beside_html": "a$^{<img src=x onerror=HIT>}$ b$_{</span><script>HIT</script>}$",
+    "loose_href": r"$ \href{javascript:HIT}{x} $ $ \style{position:fixed}{x} $",
+    "loose_html": r"$ \alpha <img src=x onerror=HIT> $ $ \text{<script>HIT</script>} $",
+    "loose_lines": "$ \\alpha\n<script>HIT</script>\n $ and $\n\\def\\x{y} $",
+    "cases_length": "$$\n\\begin{dcases}a\\\\[99cm]b\\\\*[99cm]c\\end{dcases}\n$$",
+    "instead_joins": r"$\de\label{x}f\x{y}$ $\h\color{red}ref{javascript:HIT}{x}$ $\bm\href{URL/x}{x}$",
+    "instead_tag": r"$$x \tag{\href{javascript:HIT}{y}}$$ $$x \tag{1}\tag{$ \href{URL/x}{y}$}$$",
+    "instead_space": r"$x\hspace{1em}\href{javascript:HIT}{y}$ $x\hspace{9em{}}y$ $x\hspace{\Huge}y$",
+    "environment_star": "\\begin{align*}\\class{foreign}{x}\\end{align*} \\begin{gather*}\\\\[99cm]\\end{gather*}",
+    "environment_twice": "\\begin{align}\\begin{align}\\href{javascript:HIT}{x}\\end{align}\\end{align}",
+    "bracket_formula": r"\(\text{</span>}<img src=x onerror=HIT>\) \[\require{html}\cssId{foreign}{x}\]",
+    "json_keys": '{"<img src=x onerror=HIT>": {"</summary><script>HIT</script>": "URL/x"}, "__proto__": 1}',
+    "json_fenced": '```json\n{"a": "<script>HIT</script>", "b": ["javascript:HIT", "data:text/html,x"]}\n```',
+    "autolink_tail": 'https://a.org/"onmouseover=HIT http://a.org/<script>HIT</script> <URL/x"onclick=HIT>',
+    "code_frame": '```" style="background:url(URL/frame.png)"\nx\n```\n\n~~~ "><script>HIT</script>\nx\n~~~',
+    "link_title": '[x](https://example.org "onclick=HIT id=foreign") [y](https://example.org \'"><b id=foreign>\')',
+}
+
 _TEXT = {
     "bidi_override": "safe \u202egnp.exe\u202c \u2066x\u2069 \u2067y\u2069",
     "hidden_tags": "x\U000e0041\U000e0042\U000e007fy",
@@ -320,6 +360,7 @@ SNIPPETS: dict[str, str] = {
     **_FORMULAS,
     **_GREEDY_FORMULAS,
     **_EXTENSIONS,
+    **_PARTS,
     **_TEXT,
 }
 

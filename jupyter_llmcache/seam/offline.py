@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 import threading
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import modes
 from ..errors import StoreError
 from ..provider_row import PLACEHOLDER_KEY
+from ..request.own_code import is_installed
 from . import clients, serving, sockets
 from .web_request import key_variables_in
 
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 #: Lessons set these from themselves, which fails where nothing is set; traces are not sent.
 _TRACING_KEYS = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY")
+
+#: Names of variables without which a model or a tool cannot be made.
+_WANTED = re.compile(r"\w+API_?KEY|\w+_API_TOKEN")
+_US = __name__.partition(".")[0]
 
 _owners: weakref.WeakSet[object] = weakref.WeakSet()
 _placed: dict[str, str] = {}
@@ -39,6 +46,8 @@ def hold(owner: object) -> None:
         for web in serving.webs():
             _prepare(web.store)
         _place(_TRACING_KEYS, PLACEHOLDER_KEY)
+        if type(os.environ) is _THEIRS:
+            os.environ.__class__ = _Environment
         if not modes.allows_web():
             _place([modes.ENVIRONMENT_VARIABLE], "replay")
         sockets.close(owner)
@@ -66,6 +75,8 @@ def release(owner: object) -> None:
             value = _placed.pop(name, None)
             if value is not None and os.environ.get(name) == value:
                 del os.environ[name]
+        if not _owners and type(os.environ) is _Environment:
+            os.environ.__class__ = _THEIRS
         if _owners and not modes.allows_web():
             _place([modes.ENVIRONMENT_VARIABLE], "replay")
 
@@ -87,3 +98,44 @@ def _place(names: Iterable[str], value: str) -> None:
     for name in names:
         if not os.environ.get(name):
             os.environ[name] = _placed[name] = value
+
+
+# --- keys that nobody knew of when the lesson was recorded ---
+
+_THEIRS: Any = type(os.environ)
+
+
+class _Environment(_THEIRS):  # type: ignore[misc]  # Python's own is private
+    """The environment in replay: who cannot do without a key that is not set finds a placeholder.
+
+    A lesson may make models and tools that it asks nothing, so that no file knows of them. Code of
+    the lesson that asks whether a key is there hears the truth, and so takes the branch that it
+    took when it was recorded, as far as the file tells.
+    """
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return str(super().__getitem__(name))
+        except KeyError:
+            if _WANTED.fullmatch(str(name)) and _cannot_do_without():
+                return PLACEHOLDER_KEY
+            raise
+
+    def __setitem__(self, name: str, value: str | None) -> None:
+        # A lesson's os.environ["X"] = os.getenv("X"), where X is not set.
+        if value is not None or not _WANTED.fullmatch(str(name)):
+            super().__setitem__(name, value)
+
+
+def _cannot_do_without() -> bool:
+    """Whether a library asks for the variable, or the lesson by ``os.environ[name]``."""
+    frame = sys._getframe(2)  # noqa: SLF001  # there is no other way to see who asks
+    way = ""
+    while (module := str(frame.f_globals.get("__name__"))) in ("os", "collections.abc"):
+        way, caller = way or frame.f_code.co_name, frame.f_back
+        if caller is None:
+            return False
+        frame = caller
+    if way == "__contains__" or module.partition(".")[0] == _US:
+        return False
+    return not way or is_installed(module)

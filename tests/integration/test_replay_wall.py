@@ -570,6 +570,42 @@ def test_a_recorded_model_needs_no_key(openai_server, chat_openai, tmp_path, mon
     assert "OPENAI_API_KEY" not in os.environ
 
 
+@pytest.mark.usefixtures("replaying")
+def test_what_is_made_and_never_asked_needs_no_key(monkeypatch):
+    """A model that no file knows of is made, and the lesson's own branches see what is set."""
+    for name in ("OPENAI_API_KEY", "COHERE_API_KEY", "SEARCH_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    lesson = """
+import os
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from openai import AsyncOpenAI, OpenAI
+for make in (ChatOpenAI, OpenAIEmbeddings, OpenAI, AsyncOpenAI):
+    make()
+os.environ["COHERE_API_KEY"] = os.getenv("COHERE_API_KEY")
+is_set = "OPENAI_API_KEY" in os.environ, os.getenv("OPENAI_API_KEY"), os.environ.get("X_API_KEY")
+needed = os.environ["SEARCH_API_KEY"]
+os.environ.setdefault("SEARCH_API_KEY", "typed")
+"""
+    scope = {"__name__": "__main__"}
+    exec(lesson, scope)  # it must be the code of nobody's module
+    assert scope["is_set"] == (False, None, None)
+    assert scope["needed"] == "no-key"
+    assert os.environ.pop("SEARCH_API_KEY") == "typed"
+    assert "COHERE_API_KEY" not in os.environ
+    with pytest.raises(KeyError):
+        os.environ["OTHER_VARIABLE"]
+    with pytest.raises(TypeError):
+        os.environ["OTHER_VARIABLE"] = None
+
+
+def test_the_environment_is_pythons_own_again():
+    """After replay nothing of it stays in the environment."""
+    before = type(os.environ)
+    with mode("replay"):
+        assert type(os.environ) is not before
+    assert type(os.environ) is before
+
+
 def test_a_key_that_is_there_stays(tmp_path, monkeypatch):
     """A student's own key is neither replaced nor removed."""
     monkeypatch.setenv("LANGSMITH_API_KEY", "my own")

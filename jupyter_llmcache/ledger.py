@@ -125,11 +125,13 @@ class Ledger:
     Attributes:
         totals: Counts of all calls.
         cell: Number of the cell that is running; None outside a notebook.
+        cell_text: What stands in it.
         is_stable: Hand answers out under the ids they were recorded with, however often.
     """
 
     totals: Totals = field(default_factory=Totals)
     cell: int | None = None
+    cell_text: str = ""
     is_stable: bool = False
     _told: set[int] = field(default_factory=set)
     _handed: dict[str, int] = field(default_factory=dict)

@@ -114,7 +114,8 @@ class Extension:
     def _before_cell(self, info: Any) -> None:
         from ..ledger import LEDGER
 
-        if "langchain" in (getattr(info, "raw_cell", "") or "") or "langchain_core" in sys.modules:
+        text = getattr(info, "raw_cell", "") or ""
+        if "langchain" in text or "langchain_core" in sys.modules:
             # Calls that a cache of the notebook's own answers are told of too.
             from ..seam import patch
 
@@ -126,6 +127,7 @@ class Extension:
         LEDGER.is_stable = self.settings.stable
         if not self._in_cell:  # a cell that runs cells is still one cell
             self._in_cell, self.session.mark = True, LEDGER.mark()
+            LEDGER.cell_text = text
 
     def _after_cell(self, result: Any) -> None:  # noqa: ARG002  # IPython passes it
         from ..ledger import LEDGER

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from ..entry import Entry
+from ..ledger import LEDGER
 
 if TYPE_CHECKING:
     from ..stores.base import Store
@@ -33,6 +34,9 @@ class Web:
         self.store = store
         self.records = records
         self._asked: dict[bytes, int] = {}
+        #: Of a cell's text and a request: which run was the last, which times were its, and where
+        #: in these it stands.
+        self._turns: dict[tuple[str, bytes], tuple[int | None, list[int], int]] = {}
         self._last: dict[bytes, int] = {}
         self._sent: set[bytes] = set()
         self._lock = threading.Lock()
@@ -43,11 +47,19 @@ class Web:
         _serving[:] = [each for each in _serving if each() not in (None, self)]
 
     def turn(self, digest: bytes) -> int:
-        """Return how often the request of ``digest`` was asked before, in this kernel."""
+        """Return how often the request of ``digest`` was asked before, in this kernel.
+
+        A cell that runs again asks for the same times again, and so gets the same answers.
+        """
+        which = LEDGER.cell_text, digest
         with self._lock:
-            number = self._asked.get(digest, 0)
-            self._asked[digest] = number + 1
-            return number
+            run, numbers, place = self._turns.get(which, (LEDGER.cell, [], 0))
+            place = place if run == LEDGER.cell else 0
+            if place == len(numbers):
+                numbers.append(self._asked.get(digest, 0))
+                self._asked[digest] = numbers[-1] + 1
+            self._turns[which] = LEDGER.cell, numbers, place + 1
+            return numbers[place]
 
     def find(self, asked: Asked, number: int, *, replays: bool) -> Entry | None:
         """Return the answer of the ``number``-th time; after the last one it is the last again.

@@ -216,6 +216,30 @@ def test_answers_come_in_the_order_in_which_they_were_recorded(client, pages, re
     assert len(pages.seen) == 3
 
 
+def test_a_cell_that_runs_again_gets_the_same_answers(pages, shell):
+    """In the kernel that records too; another cell asks anew, and refresh asks and keeps."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache sqlite web.db --record-web\nimport httpx")
+    asking = f"found = [httpx.get({pages.url('/json')!r}).text for _ in range(2)]"
+
+    def found(cell):
+        shell.run(cell)
+        return shell.user_ns["found"], len(pages.seen)
+
+    first, _ = found(asking)
+    assert first[0] != first[1]
+    assert found(asking) == (first, 2)
+    other, sent = found(asking + "  # another cell")
+    assert sent == 4
+    assert not set(first) & set(other)
+    assert found(asking) == (first, 4)
+    shell.run("%llm_cache mode refresh")
+    fresh, sent = found(asking)
+    assert sent == 6
+    shell.run("%llm_cache mode replay")
+    assert found(asking) == (fresh, 6)
+    assert found(asking + "  # another cell") == (other, 6)
+
+
 def test_replay_in_the_kernel_that_recorded(pages, recording):
     """A cell that recorded is answered when it runs again in replay, in the same kernel."""
     recording()

@@ -169,8 +169,10 @@ _NONE: Mapping[str, Any] = {}
 
 
 def _held(model: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return all places where a pydantic object keeps what it is."""
-    return (model.__dict__, model.__pydantic_private__ or _NONE, model.__pydantic_extra__ or _NONE)
+    """Return all places where an object, a pydantic one or a plain one, keeps what it is."""
+    private = getattr(model, "__pydantic_private__", None)
+    extra = getattr(model, "__pydantic_extra__", None)
+    return (model.__dict__, private or _NONE, extra or _NONE)
 
 
 @lru_cache(maxsize=256)

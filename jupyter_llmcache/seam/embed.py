@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from langchain_core.embeddings import Embeddings
 
 from .. import modes
+from ..request.clients import Client, is_client
 from .embed_call import Batch, is_busy
 from .place import Place
 
@@ -180,9 +181,11 @@ def _parameters(method: Method) -> tuple[str, ...]:
 
 
 def asks_somebody(model: Any) -> bool:
-    """Whether ``model`` has a field for an address or a credential, as no local model has."""
-    fields = getattr(type(model), "model_fields", None) or vars(model)
-    return _has_words(tuple(fields))
+    """Whether ``model`` has a field for an address or a credential, or a client that has one."""
+    state = getattr(model, "__dict__", {})
+    fields = getattr(type(model), "model_fields", None) or state
+    clients = (each for each in state.values() if is_client(each))
+    return _has_words(tuple(fields)) or any(Client(each).address for each in clients)
 
 
 @functools.lru_cache(maxsize=256)
@@ -194,4 +197,4 @@ def _has_words(fields: tuple[str, ...]) -> bool:
 
 
 def _holds_another(model: Any) -> bool:
-    return any(isinstance(value, Embeddings) for value in vars(model).values())
+    return any(isinstance(value, Embeddings) for value in getattr(model, "__dict__", {}).values())

@@ -69,8 +69,6 @@ class Batch:
             self._reason = "mode bypass"
             return
         try:
-            if not hasattr(type(self._model), "model_fields"):
-                raise NotDescribableError("its class does not declare its fields (pydantic does)")  # noqa: TRY301  # one way out for all reasons
             if not all(type(text) is str for text in self._texts):
                 raise NotDescribableError("what it embeds is not text")  # noqa: TRY301  # one way out for all reasons
             if any(_goes_along(value, self._texts) for value in arguments.values()):

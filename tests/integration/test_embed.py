@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from langchain_classic.storage import InMemoryByteStore
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.globals import set_llm_cache
 from langchain_openai import OpenAIEmbeddings
+from openai import OpenAI
 from pydantic import BaseModel
 
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode, modes
@@ -230,6 +232,57 @@ def test_local_models_are_left_alone(cache):
     finally:
         modes.set_embedded("remote")
     assert [call.kind for call in calls()] == ["miss", "hit"]
+
+
+class Plain(Embeddings):
+    """Embeddings of a user's own, with no declared fields, by OpenAI's SDK."""
+
+    def __init__(self, url: str, model: str = "small") -> None:
+        self._client = OpenAI(base_url=url, api_key="sk-secret-key", max_retries=0)
+        self._model = model
+
+    def embed_documents(self, texts):
+        found = self._client.embeddings.create(model=self._model, input=texts)
+        return [each.embedding for each in found.data]
+
+    def embed_query(self, text):
+        return self.embed_documents([text])[0]
+
+
+class Keyed(Plain):
+    """The same, and it says what its vectors stand on."""
+
+    def cache_key(self) -> object:
+        return self._model
+
+
+def test_a_plain_class_is_kept_by_what_it_says(cache, openai_server, asked):
+    """A class that is no pydantic one is cached by its ``cache_key``, and by its model."""
+    first = Keyed(openai_server.url).embed_documents(TEXTS)
+    assert Keyed(openai_server.url).embed_documents(TEXTS) == first
+    assert Keyed(openai_server.url).embed_query("one") == first[0]
+    Keyed(openai_server.url, "large").embed_documents(TEXTS)
+    assert asked() == [TEXTS, TEXTS]
+    assert cache.store.count() == 6
+
+
+def test_a_plain_class_without_a_key_says_how(cache, openai_server, asked):
+    """What answers by code of its own is asked each time, and the call tells what to write."""
+    for _ in range(2):
+        Plain(openai_server.url).embed_documents(["one"])
+    assert asked() == [["one"], ["one"]]
+    assert calls()[-1].reason == "Plain answers by code of its own; give it cache_key()"
+
+
+def test_a_plain_class_of_a_library_is_kept(cache, openai_server, asked):
+    """A library's class is cached by all that it holds, its client's address included."""
+    scope = {"__name__": "openai.their_embeddings", "Embeddings": Embeddings, "OpenAI": OpenAI}
+    exec(inspect.getsource(Plain), scope)  # as if it stood in a module of theirs
+    library: Any = scope["Plain"]
+    made = [library(openai_server.url) for _ in range(2)]
+    assert made[0].embed_query("one") == made[1].embed_query("one")
+    assert library(openai_server.url, "large").embed_query("one")
+    assert asked() == [["one"], ["one"]]
 
 
 def test_the_setting_turns_the_door_off(cache, embeddings, asked):

@@ -16,6 +16,7 @@ from tests import network
 from tests.local_model import local_model
 from tests.servers.ollama import OllamaServer
 from tests.servers.openai import OpenAIServer
+from tests.servers.pages import PagesServer, resolving
 
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
@@ -92,6 +93,20 @@ def openai_server() -> Iterator[OpenAIServer]:
     """A running server that speaks OpenAI's protocol."""
     with OpenAIServer() as server:
         yield server
+
+
+@pytest.fixture
+def pages() -> Iterator[PagesServer]:
+    """A running server of pages, packed and cut in every way."""
+    with PagesServer() as server:
+        yield server
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names that end in .test stand for other machines, and lead to this one."""
+    with resolving(monkeypatch, ".test") as asked:
+        yield asked
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ class _AiohttpDoor:
             pairs(response.headers),
             unpacked=self._unpacked,
         )
-        _tee_aiohttp(response.content, visit)
+        await _tee_aiohttp(response.content, visit)
         return response
 
     async def _replayed(self, request: Any, answer: Answered) -> Any:
@@ -110,42 +110,72 @@ class _Silence(asyncio.Transport):
     abort = pause_reading = resume_reading = close
 
 
-def _tee_aiohttp(content: Any, visit: web.Visit) -> None:
+async def _tee_aiohttp(content: Any, visit: web.Visit) -> None:
     """Note what is in aiohttp's reader already, and what will be fed to it."""
     if not hasattr(content, "_buffer"):  # no body at all
         visit.end()
         return
     for piece in content._buffer:  # noqa: SLF001  # what came before anybody could listen
         visit.feed(piece)
-    content.on_eof(visit.end)
-    if not content.is_eof():
+    if content.is_eof():
+        await asyncio.to_thread(visit.end)
+    else:
         _fed[id(content)] = visit
         cls: Any = type(content)
         content.__class__ = _teed(cls)
 
 
+#: What is still being fed to a reader, and what is whole, by the reader's number.
 _fed: dict[int, web.Visit] = {}
+_whole: dict[int, web.Visit] = {}
+
+
+class _Teed:
+    """What is put before the methods of aiohttp's reader of a body."""
+
+    __slots__ = ()
+
+    def feed_data(self, data: bytes, *args: Any) -> Any:
+        """Note a piece on its way to the reader."""
+        if (visit := _fed.get(id(self))) is not None:
+            visit.feed(data)
+        return super().feed_data(data, *args)  # type: ignore[misc]  # aiohttp's
+
+    def feed_eof(self) -> None:
+        """Note that the body is whole; it is kept by who reads it to its end."""
+        if (visit := _fed.pop(id(self), None)) is not None:
+            _whole[id(self)] = visit
+        super().feed_eof()  # type: ignore[misc]  # as above
+
+    def set_exception(self, *args: Any) -> None:
+        """Note that the body will not be whole."""
+        self._end()
+        super().set_exception(*args)  # type: ignore[misc]  # as above
+
+    def _end(self) -> None:
+        if (visit := _whole.pop(id(self), None)) is not None:
+            visit.end()
+        if (visit := _fed.pop(id(self), None)) is not None:
+            visit.end(whole=False)
+
+    __del__ = _end
+
+
+def _reading(name: str) -> Method:
+    async def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        data = await getattr(super(_Teed, self), name)(*args, **kwargs)
+        # Who reads waits for the file, and the loop does not.
+        if (visit := _whole.pop(id(self), None)) is not None:
+            await asyncio.to_thread(visit.end)
+        return data
+
+    return read
+
+
+for _name in ("read", "readany", "readchunk", "readuntil"):
+    setattr(_Teed, _name, _reading(_name))
 
 
 @functools.lru_cache(maxsize=4)
 def _teed(cls: type) -> type:
-    def feed_data(self: Any, data: bytes, *args: Any) -> Any:
-        if (visit := _fed.get(id(self))) is not None:
-            visit.feed(data)
-        return cls.feed_data(self, data, *args)  # type: ignore[attr-defined]
-
-    def feed_eof(self: Any) -> None:
-        _fed.pop(id(self), None)
-        cls.feed_eof(self)  # type: ignore[attr-defined]
-
-    def set_exception(self: Any, *args: Any) -> None:
-        if (visit := _fed.pop(id(self), None)) is not None:
-            visit.end(whole=False)
-        cls.set_exception(self, *args)  # type: ignore[attr-defined]
-
-    def __del__(self: Any) -> None:  # noqa: N807  # Python's name
-        if (visit := _fed.pop(id(self), None)) is not None:
-            visit.end(whole=False)
-
-    names = {"__slots__": (), "feed_data": feed_data, "feed_eof": feed_eof}
-    return type(cls.__name__, (cls,), {**names, "set_exception": set_exception, "__del__": __del__})
+    return type(cls.__name__, (_Teed, cls), {"__slots__": ()})

@@ -8,6 +8,7 @@ the address is the one that the notebook asked for.
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -161,9 +162,12 @@ def _async_tee(module: ModuleType) -> Any:
             if self._visit.wants_rest:
                 async for piece in self._pieces:
                     self._visit.feed(piece)
-                self._visit.end()
-            self._visit.end(whole=False)
-            await self._stream.aclose()
+                await to_thread.run_sync(self._visit.end)
+            try:
+                await to_thread.run_sync(functools.partial(self._visit.end, whole=False))
+            finally:
+                self._visit.end(whole=False)  # where the reader's task was cancelled
+                await self._stream.aclose()
 
     return Tee
 

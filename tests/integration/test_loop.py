@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 import threading
 import time
@@ -11,11 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import httpx
 import pytest
 from blockbuster import blockbuster_ctx
 from langchain_core.globals import get_llm_cache, set_llm_cache
+from langchain_openai import OpenAIEmbeddings
 
-from jupyter_llmcache import SQLiteCache, calls
+from jupyter_llmcache import SQLiteCache, calls, mode
 
 #: The longest that the loop may stand still, and that an answer may be late, in seconds. The bounds
 #: are 20 ms and 50 ms; the rest is for a machine that does other things too.
@@ -95,6 +99,50 @@ async def test_nothing_blocks_the_loop(path, chat_openai, way):
     assert kinds == ["miss"] * half + ["hit"] * half
     assert all(call.stored for call in calls()[: half + 1])
     assert [call.warning for call in calls() if call.warning] == []
+
+
+@functools.cache  # to make a client takes longer than the loop may stand still
+def embeddings(url: str) -> OpenAIEmbeddings:
+    options: dict[str, Any] = {"check_embedding_ctx_length": False, "max_retries": 0}
+    return OpenAIEmbeddings(base_url=url, api_key="sk-none", **options)
+
+
+async def embed(url: str, text: str) -> Any:
+    made = embeddings(url)
+    return [await made.aembed_documents([text, text + "!"]), await made.aembed_query(text)]
+
+
+async def fetch(url: str, text: str) -> Any:
+    address = f"{url}/page?q={text}"
+    async with httpx.AsyncClient(verify=False) as client, aiohttp.ClientSession() as session:
+        first = (await client.get(address)).status_code
+        async with session.get(address + "&by=aiohttp") as answer:
+            return [first, answer.status, await answer.text()]
+
+
+@pytest.mark.parametrize("way", [embed, fetch])
+async def test_embeddings_and_the_web_block_nothing(tmp_path, openai_server, pages, way):
+    """Neither on a loop where blocking calls are forbidden, nor while the file is locked."""
+    url = openai_server.url if way is embed else pages.root
+    cache = SQLiteCache(tmp_path / "answers.db", record_web=True)
+    set_llm_cache(cache)
+    first = await way(url, "warm up")
+    with blockbuster_ctx("jupyter_llmcache"):
+        await way(url, "hello")
+    with mode("replay"), blockbuster_ctx("jupyter_llmcache"):
+        assert await way(url, "warm up") == first
+    with locked(tmp_path / "answers.db", 10), lag() as late:
+        await asyncio.sleep(0.02)
+        late.clear()
+        for text in ("hello", "new"):
+            began = time.perf_counter()
+            await way(url, text)
+            assert time.perf_counter() - began < MAX_LATE_S
+    assert max(late) < MAX_LAG_S
+    assert all(call.stored or call.pending for call in calls() if call.kind == "miss")
+    assert [call.warning for call in calls() if call.warning] == []
+    assert cache.store.flush(5) == 0
+    cache.close()
 
 
 @pytest.mark.parametrize("way", WAYS)

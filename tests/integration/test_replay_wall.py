@@ -39,23 +39,12 @@ from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode, modes
 from jupyter_llmcache.errors import NotSentError, ReplayMissError
 from jupyter_llmcache.seam import offline, sockets
 from jupyter_llmcache.seam.web_request import Asked, asks_model, is_here
-from tests.servers.pages import PagesServer, resolving
 
 #: No retry may cost more, in seconds.
 AT_ONCE_S = 1.0
 
 
-@pytest.fixture
-def pages() -> Iterator[PagesServer]:
-    with PagesServer() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch) -> Iterator[list[str]]:
-    """Names that end in .test stand for other machines, and lead to this one."""
-    with resolving(monkeypatch, ".test") as asked:
-        yield asked
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture

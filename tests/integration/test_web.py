@@ -24,22 +24,12 @@ from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
 from jupyter_llmcache.seam import clients, web
 from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
-from tests.servers.pages import PAUSE_S, PagesServer, resolving
+from tests.servers.pages import PAUSE_S
 
 Fetch = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture
-def pages() -> Iterator[PagesServer]:
-    with PagesServer() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch) -> Iterator[list[str]]:
-    """Names that end in .test stand for other machines, and lead to this one."""
-    with resolving(monkeypatch, ".test") as asked:
-        yield asked
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture

@@ -606,6 +606,7 @@ def test_a_key_that_is_there_stays(tmp_path, monkeypatch):
 def test_tracing_is_quiet(monkeypatch, replaying):
     """A lesson that turns LangSmith's tracing on neither waits nor complains in replay."""
     from langchain_core.runnables import RunnableLambda
+    from langchain_core.tracers.langchain import wait_for_all_tracers
     from langsmith import Client, utils
 
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
@@ -614,6 +615,7 @@ def test_tracing_is_quiet(monkeypatch, replaying):
     client = Client(api_key="no-key", api_url="https://api.smith.langchain.com")
     client.create_run("r", {"a": 1}, "chain")
     RunnableLambda(lambda x: x).invoke(1)
+    wait_for_all_tracers()  # else they would report after replay
     client.flush()
     client.close()
     utils.get_env_var.cache_clear()

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from langchain_core.embeddings import Embeddings
 
 from .. import modes
-from ..request.clients import Client, is_client
+from ..request.clients import client_in
 from .embed_call import Batch, is_busy
 from .place import Place
 
@@ -184,8 +184,8 @@ def asks_somebody(model: Any) -> bool:
     """Whether ``model`` has a field for an address or a credential, or a client that has one."""
     state = getattr(model, "__dict__", {})
     fields = getattr(type(model), "model_fields", None) or state
-    clients = (each for each in state.values() if is_client(each))
-    return _has_words(tuple(fields)) or any(Client(each).address for each in clients)
+    clients = (client_in(name, value) for name, value in state.items())
+    return _has_words(tuple(fields)) or any(each and each.address for each in clients)
 
 
 @functools.lru_cache(maxsize=256)

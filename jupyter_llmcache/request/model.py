@@ -165,14 +165,11 @@ def _reading(model: Any) -> Iterator[None]:
         _inside.reset(token)
 
 
-_NONE: Mapping[str, Any] = {}
-
-
 def _held(model: Any) -> tuple[Mapping[str, Any], ...]:
     """Return all places where an object, a pydantic one or a plain one, keeps what it is."""
     private = getattr(model, "__pydantic_private__", None)
     extra = getattr(model, "__pydantic_extra__", None)
-    return (model.__dict__, private or _NONE, extra or _NONE)
+    return (model.__dict__, private or {}, extra or {})
 
 
 @lru_cache(maxsize=256)

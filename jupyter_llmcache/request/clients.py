@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from inspect import get_annotations
-from operator import itemgetter
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -19,7 +18,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from .hidden import header_name, headers_shown
-from .own_code import is_installed, is_own
+from .own_code import functions_in, is_installed, is_own
 
 #: Where clients keep the address they send to.
 _ADDRESSES = (
@@ -45,24 +44,8 @@ _CREDENTIALS = frozenset(
     {"_api_key_provider", "_azure_ad_token_provider", "api_key", "azure_ad_token_provider"}
 )
 
-#: What of a client's attributes is read.
-_READ = (
-    "_auth",
-    "_base_url",
-    "_client",
-    "_cookies",
-    "_custom_headers",
-    "_custom_query",
-    "_event_hooks",
-    "_headers",
-    "_middleware",
-    "_mounts",
-    "_params",
-    "_transport",
-)
 
-#: An object, how many things it holds, how it is read, and what was read.
-Watched = tuple[Any, int, Callable[[Any], Any], Any]
+_READ_ELSEWHERE = (*_CREDENTIALS, *_BELOW, "_auth", "_transport")
 
 
 class Client:
@@ -73,7 +56,7 @@ class Client:
         headers: What it sends with every request, credentials among them.
         query: Likewise.
         own: What the user put into it, by name: hooks, transports, methods.
-        watched: What tells whether all this still holds.
+        watched: All dicts and lists that this was read of.
     """
 
     def __init__(self, client: Any) -> None:
@@ -81,13 +64,17 @@ class Client:
         self.headers: dict[Any, Any] = {}
         self.query: dict[Any, Any] = {}
         self.own: dict[str, Any] = {}
-        self.watched: dict[int, Watched] = {}
+        self.watched: list[Any] = []
         for each in _chain(client):
             self._read(each)
+        cls = type(client)
+        if not is_own(cls):
+            self.watched.append(vars(cls))
+            self.own |= {n: f for n, v in vars(cls).items() for f in functions_in(v) if is_own(f)}
 
     def _read(self, client: Any) -> None:
         fields = getattr(client, "__dict__", {})
-        self._watch(fields, (*_READ, *(n for n, v in fields.items() if callable(v))))
+        self.watched.append(fields)
         if self.address is None:
             self.address = _first(client, _ADDRESSES)
         if "_event_hooks" in fields and "_transport" in fields:
@@ -100,19 +87,18 @@ class Client:
         if is_own(type(client)):
             self._note("class", [type(client), _beside_library(client)])
         for name, value in fields.items():
-            if name not in (*_CREDENTIALS, *_BELOW) and _is_users(value):
+            if name not in _READ_ELSEWHERE and _is_users(value):
                 self._note(name, value)
 
     def _read_http(self, fields: Mapping[str, Any]) -> None:
         raw = getattr(fields.get("_headers"), "_list", None)
         if raw is not None:
-            self._keep(raw)
+            self.watched.append(raw)
         sent = {header_name(name): value for name, value in (fields.get("_headers") or {}).items()}
         self.headers = sent | {header_name(name): value for name, value in self.headers.items()}
         self.query = {**dict(fields.get("_params") or {}), **self.query}
         hooks = fields["_event_hooks"]
-        for each in hooks.values():
-            self._keep(each)
+        self.watched += hooks.values()
         self._note("hooks", [hook for each in hooks.values() for hook in each] or None)
         self._note("auth", _own_part(fields.get("_auth")))
         transports = [fields["_transport"], *(fields.get("_mounts") or {}).values()]
@@ -127,18 +113,8 @@ class Client:
         held = fields.get(name)
         if not isinstance(held, Mapping):
             return {}
-        self._keep(held)
+        self.watched.append(held)
         return dict(held)
-
-    def _watch(self, fields: Mapping[str, Any], names: Iterable[str]) -> None:
-        known = dict.fromkeys(name for name in names if name in fields)
-        read = itemgetter(*known) if known else len
-        self.watched[id(fields)] = fields, len(fields), read, read(fields)
-
-    def _keep(self, held: Any) -> None:
-        """Watch what can be changed in place."""
-        read = dict if isinstance(held, dict) else list
-        self.watched[id(held)] = held, len(held), read, read(held)
 
     def _note(self, name: str, value: Any) -> None:
         if value is not None:

@@ -16,7 +16,7 @@ from ..errors import NotDescribableError
 from ..provider_row import MODEL_FIELDS
 from ..text import kebab
 from .canonical import BYTES_TAG, IndescribableError, dump
-from .clients import Client, Watched, client_in, look_up, sent_headers
+from .clients import Client, client_in, look_up, sent_headers
 from .hidden import address_shown, headers_shown, query_shown
 from .messages import LONG_CHARS, long_digest
 from .own_code import has_cache_key, is_own, lacks_cache_key, provider_classes, put_over
@@ -101,43 +101,47 @@ class _Known:
         number = id(model)
         cls: type = type(model)
         self._ref = weakref.ref(model, lambda _: _memory.pop(number, None))
-        self._held = [(list(each), tuple(each.values())) for each in _held(model)]
+        self._held = [dict(each) for each in _held(model)]
+        names = [
+            n for n, value in self._held[0].items() if not isinstance(value, (str, type(None)))
+        ]
+        self._read = operator.itemgetter("name", *names)  # a class without any is read all the same
+        self._exactly = self._read(self._held[0])
         self.state = state = _State(model, plan_of(cls))
         self._containers = [v for v in state.values.values() if isinstance(v, _CONTAINERS)]
         self._raw = _marshalled(self._containers)
-        watched = {n: w for each in state.clients for n, w in each.watched.items()}
-        self._watched = [*map(_watched_class, _telling(cls)), *watched.values()]
-        self._descriptions: dict[bytes, Description] = {}
+        watched = {id(held): held for each in state.clients for held in each.watched}
+        self._live = [*map(vars, _telling(cls)), *watched.values()]
+        self._was = [held.copy() for held in self._live]
+        self._descriptions: dict[bytes | int, Description] = {}
         still = all(isinstance(value, _STILL) for value in state.values.values())
         still = still and not state.plan.provider.parts
         self.is_lasting = still and self._raw is not None and not has_cache_key(cls)
 
     def holds(self, model: Any) -> bool:
         """Whether the model, its classes and its clients still are what they were."""
-        if self._ref() is not model:
-            return False
         # Past all that is only there to read well: this runs before every answer from the cache.
-        for now, (names, values) in zip(_held(model), self._held, strict=True):
-            if now and not (list(now) == names and all(map(operator.is_, now.values(), values))):
-                return False
-            if len(now) != len(names):
-                return False
-        if self._containers and self._raw != _marshalled(self._containers):
-            return False
-        for held, size, read, was in self._watched:
-            if len(held) != size or read(held) != was:
-                return False
-        return True
+        # Most values are the very same; numbers may be equal and not the same, as 1 and True.
+        return (
+            self._ref() is model
+            and [*_held(model)] == self._held
+            and all(map(operator.is_, self._read(model.__dict__), self._exactly))
+            and self._live == self._was
+            and (not self._containers or self._raw == _marshalled(self._containers))
+        )
 
     def describe(
         self, model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
     ) -> Description:
         """Return the description of one call."""
-        never = self.state.plan.never
-        given = {name: value for name, value in kwargs.items() if name not in never}
-        if stop is not None:
-            given["stop"] = stop
-        raw = _marshalled([schema, given]) if self.is_lasting else None
+        raw: bytes | int | None = schema if self.is_lasting else None
+        given: dict[str, Any] = {}
+        if kwargs or stop is not None:
+            never = self.state.plan.never
+            given = {name: value for name, value in kwargs.items() if name not in never}
+            if stop is not None:
+                given["stop"] = stop
+            raw = _marshalled([schema, given]) if self.is_lasting else None
         if raw is not None and (found := self._descriptions.get(raw)) is not None:
             return found
         with _reading(model):
@@ -176,13 +180,6 @@ def _held(model: Any) -> tuple[Mapping[str, Any], ...]:
 def _telling(cls: type) -> tuple[type, ...]:
     """Return the classes whose methods may be put over by others, or are a user's."""
     return (*provider_classes(cls), *(base for base in cls.__mro__ if is_own(base)))
-
-
-def _watched_class(cls: type) -> Watched:
-    fields = vars(cls)
-    names = [n for n, value in fields.items() if callable(value) or hasattr(value, "__get__")]
-    read = operator.itemgetter(*names, "__module__")
-    return fields, len(fields), read, read(fields)
 
 
 def _marshalled(values: Any) -> bytes | None:

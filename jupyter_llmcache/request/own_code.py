@@ -170,7 +170,7 @@ def put_over(cls: type) -> Iterator[tuple[str, Any]]:
     """Yield the user's own functions that stand in library classes, by class and name."""
     for base in provider_classes(cls):
         for name, value in vars(base).items():
-            for function in _functions_in(value):
+            for function in functions_in(value):
                 if is_own(function):
                     yield f"{base.__name__}.{name}", function
 
@@ -188,7 +188,8 @@ def provider_classes(cls: type) -> tuple[type, ...]:
     )
 
 
-def _functions_in(value: Any) -> Iterator[Any]:
+def functions_in(value: Any) -> Iterator[Any]:
+    """Yield the functions that an entry of a class holds."""
     if isinstance(value, (classmethod, staticmethod)):
         value = value.__func__
     parts = (value.fget, value.fset) if isinstance(value, property) else (value,)
@@ -253,7 +254,7 @@ class Sources:
         if not is_own(cls):
             return f"{cls.__module__}.{cls.__qualname__}"
         parts = {
-            name: [self.describe(each) for each in _functions_in(value)] or self.describe(value)
+            name: [self.describe(each) for each in functions_in(value)] or self.describe(value)
             for name, value in vars(cls).items()
             if not name.startswith("__") or isinstance(value, FunctionType)
         }

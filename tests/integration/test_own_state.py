@@ -219,18 +219,6 @@ class Tenant(httpx2.Auth):
         yield request
 
 
-class Routed(httpx2.HTTPTransport):
-    """Sends a header of its own."""
-
-    def __init__(self, route: str) -> None:
-        super().__init__()
-        self.route = route
-
-    def handle_request(self, request):
-        request.headers["X-Route"] = self.route
-        return super().handle_request(request)
-
-
 def with_http(fields, **options):
     return ChatOpenAI(**fields, http_client=httpx2.Client(**options))
 
@@ -283,12 +271,6 @@ def test_what_a_client_sends_along_counts(kind, fields, server):
     kinds, sent = asked(server, plain, make(fields, "red"), make(fields, "blue"))
     assert (kinds, sent) == (["miss"] * 3, 3)
     assert asked(server, make(fields, "red"), make(fields, "blue"), plain) == (["hit"] * 3, 0)
-
-
-def test_a_transport_of_ones_own_counts_or_is_not_cached(fields, server):
-    """Its pool of connections has no description, and so nothing is kept."""
-    kinds, sent = asked(server, *(with_http(fields, transport=Routed(w)) for w in "ab"))
-    assert (kinds, sent) == (["miss", "miss"], 2)
 
 
 def test_a_method_put_over_a_library_class_counts(fields, server, monkeypatch):

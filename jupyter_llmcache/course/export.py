@@ -61,17 +61,7 @@ def export_lines(
     keys: Collection[bytes] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write entries to a new file of JSON lines and return how many.
-
-    Args:
-        store: Where the entries are.
-        path: The file; an old one is replaced when the new one is complete.
-        keys: Which entries; None: all.
-        on_progress: Called with the number of entries written so far.
-
-    Raises:
-        StoreError: The file cannot be written, or an entry is damaged.
-    """
+    """Write entries to a new file of JSON lines; all else is as in ``export_database``."""
     count = 0
     with _new_file(path, store) as new, new.open("wb") as file:
         file.write(_line(HEADER))

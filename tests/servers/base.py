@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.servers.local import HTTPServer, LocalServer
 
 #: How long a request can be held, in seconds; longer and the test hangs.
 HOLD_LIMIT_S = 30.0
@@ -40,12 +42,11 @@ class HangUpError(Exception):
     """The connection is to be closed in the middle of things."""
 
 
-class RecordingServer:
+class RecordingServer(LocalServer):
     """Serves ``answer`` in a thread of its own.
 
     Attributes:
         requests: Every POST that arrived, in order.
-        connections: How many TCP connections were opened.
         most_at_once: The largest number of requests that were being answered at one time.
         delay_s: Seconds before an answer's first byte.
         tokens_per_s: Pace of a stream; None sends all at once.
@@ -56,8 +57,8 @@ class RecordingServer:
     """
 
     def __init__(self, port: int = 0) -> None:
+        super().__init__(_Handler, port)
         self.requests: list[Seen] = []
-        self.connections = 0
         self.most_at_once = 0
         self.delay_s = 0.0
         self.tokens_per_s: float | None = None
@@ -70,35 +71,11 @@ class RecordingServer:
         self._failing: Failure | None = None
         self._at_once = 0
         self._lock = threading.Lock()
-        self._http = _HTTPServer(("127.0.0.1", port), _Handler)
-        self._http.owner = self
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def stop(self) -> None:
-        """Close the port; later connections are refused."""
+        """Let go of what is held, and close the port."""
         self.pass_on.set()
-        if self._thread.is_alive():
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()
-        self._http.close_connections()
-
-    @property
-    def port(self) -> int:
-        return self._http.server_address[1]
-
-    @property
-    def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        super().stop()
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -157,36 +134,10 @@ class RecordingServer:
             yield event
 
 
-class _HTTPServer(ThreadingHTTPServer):
-    owner: RecordingServer
-    request_queue_size = 256
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._open: set[Any] = set()
-
-    def get_request(self) -> Any:
-        request = super().get_request()
-        self.owner.connections += 1
-        self._open.add(request[0])
-        return request
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def close_connections(self) -> None:
-        for connection in list(self._open):
-            self.shutdown_request(connection)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of this server."""
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _HTTPServer
+    server: HTTPServer
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))

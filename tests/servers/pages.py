@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.servers.local import HTTPServer, LocalServer
 
 #: A body that is longer than what is kept, in bytes.
 BIG_BYTES = 10_500_000
@@ -19,7 +20,7 @@ BIG_BYTES = 10_500_000
 PAUSE_S = 0.15
 
 
-class PagesServer:
+class PagesServer(LocalServer):
     """Serves ``/anything`` as a page with the number of the request in it.
 
     ``/json``, ``/redirect``, ``/gzip``, ``/deflate``, ``/br``, ``/zstd``, ``/sse``, ``/done``,
@@ -29,60 +30,24 @@ class PagesServer:
     Attributes:
         seen: Method, path and body of each request, in order.
         headers: The headers of each request, in order.
-        connections: How many TCP connections were opened.
         connects: What ``CONNECT`` asked for.
     """
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.seen: list[tuple[str, str, bytes]] = []
         self.headers: list[dict[str, str]] = []
-        self.connections = 0
         self.connects: list[str] = []
-        self._http = _Server(("127.0.0.1", 0), _Handler)
-        self._http.owner = self
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
-
-    @property
-    def port(self) -> int:
-        return self._http.server_address[1]
-
-    @property
-    def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def url(self, path: str, host: str = "pages.test") -> str:
         """An address of another machine, which a test's resolver leads here."""
         return f"http://{host}:{self.port}{path}"
 
 
-class _Server(ThreadingHTTPServer):
-    owner: PagesServer
-    request_queue_size = 128
-
-    def get_request(self) -> Any:
-        request = super().get_request()
-        self.owner.connections += 1
-        return request
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of this server."""
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: HTTPServer
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -37,7 +37,7 @@ def answer(name):
 @pytest.fixture(scope="module")
 def snippets(folder: Path, tripwire: Tripwire) -> dict[str, str]:
     """The snippets, which call ``tripwire``, also as a file for the notebooks."""
-    texts = hostile.snippets(tripwire.url)
+    texts = hostile.snippets(tripwire.root)
     (folder / "snippets.json").write_text(json.dumps(texts))
     return texts
 

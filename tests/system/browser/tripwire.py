@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from tests.servers.local import HTTPServer, LocalServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -15,44 +16,32 @@ if TYPE_CHECKING:
 DOM_SCAN = (Path(__file__).parent / "scan.js").read_text()
 
 
-class Tripwire:
+class Tripwire(LocalServer):
     """A real server on 127.0.0.1.
 
     Attributes:
-        url: Its address.
         paths: What was asked for, in order.
     """
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.paths: list[str] = []
-        owner = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                owner.paths.append(self.path)
-                self.send_response(200)
-                self.send_header("Access-Control-Allow-Origin", "*")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
 
-            def do_POST(self) -> None:
-                self.do_GET()
+class _Handler(BaseHTTPRequestHandler):
+    server: HTTPServer
 
-            def log_message(self, *args: object) -> None:
-                pass
+    def do_GET(self) -> None:
+        self.server.owner.paths.append(self.path)
+        self.send_response(200)
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+    do_POST = do_GET  # noqa: N815  # http.server's name
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 class Watch:

@@ -101,20 +101,24 @@ class RedisStore(Store):
             StoreError: The server is away, or refuses.
             DamagedEntryError: The entry is not what was stored, or is not signed.
         """
-        return self.get_many((key,)).get(key)
+        entry = self._at_hand(key)
+        if entry is None:
+            name = self._name("e", key)
+            value = self._link.ask(lambda server: server.get(name))
+            if value is None:
+                return None
+            entry = self._fetched(key, value)
+        return entry if self._serves(entry) else None
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
         """Return what there is for ``keys`` in one round trip. Raises as ``get``."""
         found = {key: entry for key in keys if (entry := self._at_hand(key)) is not None}
         missing = [key for key in dict.fromkeys(keys) if key not in found]
-        if missing:
-            found |= self._fetch(missing)
-        now = self._clock()
-        good = {k: e for k, e in found.items() if e.created_at > self.bounds.oldest_good(now)}
-        with self._lock:
-            for key, entry in good.items():
-                self._pending.add(key, now, entry.provider_s)
-        return good
+        values = self._pipe([("GET", self._name("e", key)) for key in missing])
+        for key, value in zip(missing, values, strict=True):
+            if value is not None:
+                found[key] = self._fetched(key, value)
+        return {key: entry for key, entry in found.items() if self._serves(entry)}
 
     def put_many(self, entries: Collection[Entry]) -> bool:
         """Store ``entries`` in one step; in a cluster each of them in one step.
@@ -268,22 +272,23 @@ class RedisStore(Store):
                 return entry
         return self._behind.get(key)
 
-    def _fetch(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
-        names = [self._name("e", key) for key in keys]
-        if len(names) == 1:  # a pipeline of one costs twice as much
-            values = [self._link.ask(lambda server: server.get(names[0]))]
-        else:
-            values = self._pipe([("GET", name) for name in names])
-        until = time.monotonic() + _HOT_S
-        found = {}
-        for key, value in zip(keys, values, strict=True):
-            if value is not None:
-                found[key] = entry = self._values.unpack(key, value, texts=False)
-                with self._lock:
-                    self._hot[key] = until, entry
-                    while len(self._hot) > _HOT_ENTRIES:
-                        self._hot.popitem(last=False)
-        return found
+    def _fetched(self, key: bytes, value: bytes) -> Entry:
+        """Return the entry of ``value``, which is kept at hand for a moment."""
+        entry = self._values.unpack(key, value, texts=False)
+        with self._lock:
+            self._hot[key] = time.monotonic() + _HOT_S, entry
+            while len(self._hot) > _HOT_ENTRIES:
+                self._hot.popitem(last=False)
+        return entry
+
+    def _serves(self, entry: Entry) -> bool:
+        """Count a hit, unless the entry is too old."""
+        now = self._clock()
+        if entry.created_at <= self.bounds.oldest_good(now):
+            return False
+        with self._lock:
+            self._pending.add(entry.key, now, entry.provider_s)
+        return True
 
     def _whole(self, keys: Sequence[bytes], *, texts: bool) -> Iterator[Entry]:
         for some in _slices(keys, _SLICE):

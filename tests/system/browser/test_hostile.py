@@ -24,14 +24,37 @@ _LAB_OUTPUTS = ".jp-OutputArea-output.jp-RenderedHTML, .jp-OutputArea-output.jp-
 _PAGE_OUTPUTS = ".jp-RenderedHTMLCommon"
 _LIBRARIES = ("https://cdnjs.cloudflare.com/", "https://cdn.jsdelivr.net/")
 
+#: Each snippet stands there half grown, and then as it is cached, byte for byte as it was fresh.
 _SETUP = """
 import json
 from pathlib import Path
-from jupyter_llmcache.commands.answer import Answer
+from IPython.utils.capture import capture_output
+%load_ext jupyter_llmcache
+%llm_cache memory
+from jupyter_llmcache.draw.answer import GrowingAnswer, publish
+from tests.system.browser.models import SlowModel
 snippets = json.loads(Path("snippets.json").read_text())
-def answer(name):
-    return Answer(snippets[name], None, False, 0.8, 0.1, None, None, None, "fake:hostile", ())
+class Sayer(SlowModel):
+    def _stream(self, messages, *args, **kwargs):
+        said = SlowModel(answer=snippets[messages[-1].text], first_s=0, tokens_per_s=1e9)
+        yield from said._stream(messages)
+sayer = Sayer()
+said = []
+def caught(name):
+    with capture_output() as told:
+        line = get_ipython().run_cell_magic("llm", "-m sayer", name).line
+    said.append(line.split()[0])
+    return [output.data for output in told.outputs]
+def say(*names):
+    for name in names:
+        growing = GrowingAnswer().bundles(snippets[name][:len(snippets[name]) // 2])
+        fresh, (*cached, line) = caught(name), caught(name)
+        assert fresh[-len(cached) - 1:-1] == cached
+        for bundle in (*growing, *cached, line):
+            publish(bundle)
 """
+_TOLD = "print(said.count('fresh'), said.count('cached'))"
+_A_CELL = 10
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +82,10 @@ def saved_notebook(
     browser: Browser, lab: Lab, folder: Path, snippets: dict[str, str], tripwire: Tripwire
 ) -> Path:
     """A notebook that drew every snippet without harm, saved with its outputs."""
-    write_notebook(folder / "all.ipynb", [_SETUP, *(f"answer({name!r})" for name in snippets)])
+    names = list(snippets)
+    parts = [names[first : first + _A_CELL] for first in range(0, len(names), _A_CELL)]
+    cells = [_SETUP, *(f"say(*{part!r})" for part in parts), _TOLD]
+    write_notebook(folder / "all.ipynb", cells)
     context = browser.new_context()
     watch = Watch(context, [lab.url])
     notebook = NotebookPage(context.new_page())
@@ -68,16 +94,18 @@ def saved_notebook(
     notebook.page.wait_for_timeout(1500)
     drawn = notebook.page.locator(_LAB_OUTPUTS).count()
     problems = watch.look_at(notebook.page, _LAB_OUTPUTS)
+    told = notebook.outputs(len(cells) - 1)
     notebook.save()
     context.close()
-    assert drawn == 2 * len(snippets)
+    assert told == [f"{len(snippets)} {len(snippets)}"]
+    assert drawn >= 3 * len(snippets)
     assert problems == []
     assert tripwire.paths == []
     return folder / "all.ipynb"
 
 
 def test_no_answer_acts_when_it_is_drawn(saved_notebook: Path) -> None:
-    """Every snippet, shown as an answer in a running notebook, stays text."""
+    """Every snippet, as it grows, fresh and cached in a running notebook, stays text."""
     assert "PWNED" in saved_notebook.read_text()
 
 
@@ -109,7 +137,7 @@ def test_no_answer_acts_when_somebody_elses_notebook_is_opened(
         problems = watch.look_at(notebook.page, _LAB_OUTPUTS)
         context.close()
     assert not trusted
-    assert drawn > 2 * len(hostile.SNIPPETS) - 5
+    assert drawn > 3 * len(hostile.SNIPPETS) - 5
     assert problems == []
     assert tripwire.paths == []
 

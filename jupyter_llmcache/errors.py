@@ -17,7 +17,7 @@ class _OneLine(BaseException):
         self.what = what
         self.remedy = remedy
         self._drawn = False
-        super().__init__(f"{what}. {remedy}".strip() if remedy else what)
+        super().__init__(f"{what.rstrip('.')}. {remedy}".strip() if remedy else what)
 
     def _render_traceback_(self) -> list[str]:
         """What IPython draws: one line the first time, everything when asked again by ``%tb``."""

@@ -195,9 +195,13 @@ class Report(Printed):
 
 
 def _drawn_rows(rows: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    drawn = ((*_drawn_by(name), value) for name, value in rows)
-    told = ((name, _drawn(value, draw, _VALUE_CHARS)) for name, draw, value in drawn)
-    return [(name, value) for name, value in told if value]
+    told = []
+    for name, value in rows:
+        # A text has no unit, and its name may be a model's own parameter.
+        drawn_as, draw = (name, None) if isinstance(value, str) else _drawn_by(name)
+        if text := _drawn(value, draw, _VALUE_CHARS):
+            told.append((drawn_as, text))
+    return told
 
 
 def _row_lines(rows: Iterable[tuple[str, Any]]) -> list[str]:

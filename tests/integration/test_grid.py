@@ -404,6 +404,8 @@ def test_what_is_attached_is_shown_small(notebook):
     drawn = notebook.run("%llm -m a --attach picture what is it?").outputs[-1].html
     assert '<img src="data:image/png;base64,' in drawn
     assert "image/png · 28 bytes" in drawn
+    shown = notebook.run("%llm_cache show last").seen
+    assert "message 1 (human)\nwhat is it?\n[image: image/png]\n" in shown
     flags = "--attach large --attach https://x.invalid/a.png"
     drawn = notebook.run(f"%llm -m a {flags} what is it?").outputs[-1].html
     assert "<img" not in drawn

@@ -55,6 +55,12 @@ def say(*names):
 """
 _TOLD = "print(said.count('fresh'), said.count('cached'))"
 _A_CELL = 10
+_ALL_SAID = """() => {
+    const cells = jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.outputs);
+    const failed = cells.some(outputs =>
+        Array.from({length: outputs.length}, (_, i) => outputs.get(i).type).includes('error'));
+    return failed || cells[cells.length - 1].length > 0;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +97,14 @@ def saved_notebook(
     notebook = NotebookPage(context.new_page())
     watch.acts.clear()
     notebook.go(lab, "all.ipynb").run_all()
+    notebook.page.wait_for_function(_ALL_SAID, timeout=200_000)
     notebook.page.wait_for_timeout(1500)
     drawn = notebook.page.locator(_LAB_OUTPUTS).count()
     problems = watch.look_at(notebook.page, _LAB_OUTPUTS)
-    told = notebook.outputs(len(cells) - 1)
+    told = [notebook.outputs(number)[-1:] for number in range(1, len(cells))]
     notebook.save()
     context.close()
-    assert told == [f"{len(snippets)} {len(snippets)}"]
+    assert told[-1] == [f"{len(snippets)} {len(snippets)}"], told
     assert drawn >= 3 * len(snippets)
     assert problems == []
     assert tripwire.paths == []

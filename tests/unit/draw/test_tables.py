@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-from jupyter_llmcache.draw.table import MAX_DRAWN_ROWS, Table
+from jupyter_llmcache.draw.table import MAX_DRAWN_ROWS, Report, Table
 
 _TABLE = Table(
     ("key", "title", "size_bytes", "wall_s", "hits"),
@@ -50,3 +50,9 @@ def test_a_long_table_counts_what_it_does_not_draw() -> None:
 def test_an_empty_table_is_a_table() -> None:
     """No rows are drawn as headings alone."""
     assert str(Table(("key", "hits"), [])) == "key  hits"
+
+
+def test_a_texts_name_stands_as_it_is() -> None:
+    """A number's name tells its unit; a model's parameter is named as it is typed."""
+    report = Report("t", [("tokens_per_s", "20"), ("wall_s", 0.5)])
+    assert str(report) == "t\ntokens_per_s  20\nwall          500 ms"

@@ -22,6 +22,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import answer as answers
+from jupyter_llmcache.answer.verdict import verdict
 from jupyter_llmcache.stores.sqlite_rows import unpack_answer
 from jupyter_llmcache.stores.sqlite_write import pack_answer
 
@@ -74,11 +75,11 @@ def ways_of(generations: list[ChatGeneration]) -> dict[str, Callable[[], Any]]:
     written = dumps(generations[0])
 
     def store() -> bytes:
-        answers.verdict(generations, max_tokens_given=False)
+        verdict(generations, max_tokens_given=False)
         return pack_answer(answers.encode(generations, versions=_VERSIONS))
 
     return {
-        "verdict": lambda: answers.verdict(generations, max_tokens_given=False),
+        "verdict": lambda: verdict(generations, max_tokens_given=False),
         "store": store,
         "recall": lambda: answers.decode(unpack_answer(packed)),
         "LangChain dumps": lambda: dumps(generations[0]),

@@ -8,15 +8,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import astuple, dataclass, field, replace
+from copy import copy
 from decimal import Decimal
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
 #: What may be an id with its number behind it.
-_NUMBERED_ID = re.compile(r"[\w.:-]+-\d+")
+_NUMBERED_ID = r"[\w.:-]+-\d+"
 
 Kind = Literal["hit", "miss", "bypass", "error"]
 Asked = Literal["model", "embedding", "web"]
@@ -80,18 +81,21 @@ class Call(NamedTuple):
     pending: bool = False
 
 
-@dataclass(slots=True)
-class Totals:
+class Totals(SimpleNamespace):
     """Counts of a stretch of calls; ``wall_s`` and ``saved_s`` in seconds."""
 
-    calls: int = 0
-    hits: int = 0
-    misses: int = 0
-    bypasses: int = 0
-    errors: int = 0
-    stored: int = 0
-    wall_s: float = 0.0
-    saved_s: float = 0.0
+    # A dataclass would take longer to make than all else that is imported here.
+    calls: int
+    hits: int
+    misses: int
+    bypasses: int
+    errors: int
+    stored: int
+    wall_s: float
+    saved_s: float
+
+    def __init__(self, **counts: float) -> None:
+        super().__init__(**dict.fromkeys(Totals.__annotations__, 0) | counts)
 
     def add(self, call: Call) -> None:
         """Count one call."""
@@ -106,8 +110,7 @@ class Totals:
 
     def minus(self, earlier: Totals) -> Totals:
         """Return what was counted since ``earlier``."""
-        pairs = zip(astuple(self), astuple(earlier), strict=True)
-        return Totals(*(now - then for now, then in pairs))
+        return Totals(**{name: now - getattr(earlier, name) for name, now in vars(self).items()})
 
     @classmethod
     def of(cls, calls: Sequence[Call]) -> Totals:
@@ -118,7 +121,6 @@ class Totals:
         return totals
 
 
-@dataclass(slots=True)
 class Ledger:
     """All calls of the process, in the order in which they ended. Safe in threads.
 
@@ -129,16 +131,17 @@ class Ledger:
         is_stable: Hand answers out under the ids they were recorded with, however often.
     """
 
-    totals: Totals = field(default_factory=Totals)
-    cell: int | None = None
-    cell_text: str = ""
-    is_stable: bool = False
-    _told: set[int] = field(default_factory=set)
-    _handed: dict[str, int] = field(default_factory=dict)
-    _by_id: dict[str, Call] = field(default_factory=dict)
-    _recorded_ids: dict[str, str] = field(default_factory=dict)
-    _events: deque[Call] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.cell: int | None = None
+        self.cell_text = ""
+        self.is_stable = False
+        self._told: set[int] = set()
+        self._handed: dict[str, int] = {}
+        self._by_id: dict[str, Call] = {}
+        self._recorded_ids: dict[str, str] = {}
+        self._events: deque[Call] = deque(maxlen=MAX_EVENTS)
+        self._lock = threading.Lock()
 
     def record(self, call: Call, message_ids: Sequence[str] = ()) -> None:
         """Append ``call``, and tell whoever collects calls in this context.
@@ -175,7 +178,7 @@ class Ledger:
         known = self._recorded_ids
         if not known or "-" not in text:
             return text
-        return _NUMBERED_ID.sub(lambda match: known.get(match[0], match[0]), text)
+        return re.sub(_NUMBERED_ID, lambda match: known.get(match[0], match[0]), text)
 
     def call_of(self, message_id: str | None) -> Call | None:
         """Return the newest call that brought a message of this id."""
@@ -187,7 +190,7 @@ class Ledger:
 
     def counts(self) -> Totals:
         """Return the totals of all calls as they are now."""
-        return replace(self.totals)
+        return copy(self.totals)
 
     def last(self) -> Call | None:
         """Return the newest call, or None before the first."""
@@ -250,6 +253,18 @@ def call_of(message: Any) -> Call | None:
         message: An ``AIMessage`` of this process, a copy of it, or the sum of a stream's chunks.
     """
     return LEDGER.call_of(getattr(message, "id", None))
+
+
+def usage_of(generations: Sequence[Any]) -> dict[str, Any] | None:
+    """Return the ``usage_metadata`` of LangChain's generations; None where there is none.
+
+    Providers that give several generations tell the usage of all of them in each.
+    """
+    for generation in generations:
+        usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+        if usage:
+            return dict(usage)
+    return None
 
 
 # --- what calls cost, where the ``prices`` extra (genai-prices) is installed ---

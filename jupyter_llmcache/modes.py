@@ -12,9 +12,9 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from .errors import LLMCacheError
 
@@ -63,6 +63,46 @@ def sample(number: int) -> Iterator[None]:
 def current_sample() -> int:
     """Return which sample a call made here and now asks for."""
     return _sample.get()
+
+
+#: Set by ``--keep``: store the answer whatever the verdict on it is.
+is_keeping: ContextVar[bool] = ContextVar("llmcache_is_keeping", default=False)
+#: Set while a hit's stream comes in one piece.
+is_whole: ContextVar[bool] = ContextVar("llmcache_is_whole", default=False)
+#: Set while a model call is only described.
+is_previewing: ContextVar[bool] = ContextVar("llmcache_is_previewing", default=False)
+
+
+def keeping() -> AbstractContextManager[None]:
+    """Store answers inside the block even if they are empty, filtered or unfinished."""
+    return _setting(is_keeping)
+
+
+def in_one_piece() -> AbstractContextManager[None]:
+    """Stream hits in one piece inside the block: its reader waits for the whole of them."""
+    return _setting(is_whole)
+
+
+def previewing() -> AbstractContextManager[None]:
+    """Stop the first model call of the block, before cache and provider, by ``Previewed``."""
+    return _setting(is_previewing)
+
+
+@contextmanager
+def _setting(flag: ContextVar[bool]) -> Iterator[None]:
+    token = flag.set(True)
+    try:
+        yield
+    finally:
+        flag.reset(token)
+
+
+class Previewed(BaseException):  # no error, and no chain's retry may catch it
+    """Raised instead of the first model call inside ``previewing``; carries it out of a chain."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+        super().__init__("previewed")
 
 
 def parse_mode(text: str, source: str = "mode") -> Mode:

@@ -26,11 +26,11 @@ _STEERING = (
 )
 #: The flags of England, Scotland and Wales are a black flag and tags.
 _FLAG = "\U0001f3f4[\U000e0061-\U000e007a]{3,6}\U000e007f"
-_CONTROL = re.compile(f"{_FLAG}|[{_STEERING}]")
-_UNSETTLED = re.compile("(?:\r|\U0001f3f4[\U000e0061-\U000e007a]{0,6})\\Z")
+_CONTROL = f"{_FLAG}|[{_STEERING}]"
+_UNSETTLED = "(?:\r|\U0001f3f4[\U000e0061-\U000e007a]{0,6})\\Z"
 #: Beyond this an answer is cut where it is drawn, in characters; ``answer.text`` has it all.
 MAX_DRAWN_CHARS = 1_000_000
-_WHITE_SPACE = re.compile(r"\s+")
+_WHITE_SPACE = r"\s+"
 #: Control pictures: U+2400 shows U+0000, and so on up to U+001F.
 _PICTURES = 0x2400
 _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
@@ -56,12 +56,12 @@ def visible(text: str) -> str:
     Tabs and line ends stay; ``\r\n`` becomes ``\n``. C0 characters become control pictures
     (``␛``), all others their code point (``⟨U+202E⟩``).
     """
-    return _CONTROL.sub(_show, text.replace("\r\n", "\n"))
+    return re.sub(_CONTROL, _show, text.replace("\r\n", "\n"))
 
 
 def settled(text: str) -> str:
     """Return the beginning of a growing ``text`` whose ``visible`` form no later part changes."""
-    return _UNSETTLED.sub("", text)
+    return re.sub(_UNSETTLED, "", text)
 
 
 def cut(text: str) -> str:
@@ -74,7 +74,7 @@ def cut(text: str) -> str:
 
 def one_line(text: object, limit: int = 120) -> str:
     """Return ``text`` made visible, on one line, cut in the middle after ``limit`` characters."""
-    line = _WHITE_SPACE.sub(" ", visible(str(text))).strip()
+    line = re.sub(_WHITE_SPACE, " ", visible(str(text))).strip()
     if len(line) <= limit:
         return line
     head = (limit - 1) * 2 // 3
@@ -96,7 +96,7 @@ def _show(match: re.Match[str]) -> str:
 
 _BYTE_UNITS = ("kB", "MB", "GB", "TB")
 _UNKNOWN = "?"
-_CONSONANT_Y = re.compile("(?<![aeiou])y$")
+_CONSONANT_Y = "(?<![aeiou])y$"
 
 
 def format_seconds(seconds: float) -> str:
@@ -141,7 +141,7 @@ def format_count(count: int, noun: str = "") -> str:
         return f"{count:,}"
     if count == 1:
         return f"1 {noun}"
-    return f"{count:,} {_CONSONANT_Y.sub('ie', noun)}s"
+    return f"{count:,} {re.sub(_CONSONANT_Y, 'ie', noun)}s"
 
 
 def format_usd(amount: Decimal | None) -> str:
@@ -246,7 +246,7 @@ _BYTES: Mapping[str, float] = {
     "gib": 2**30,
     "tib": 2**40,
 }
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
+_QUANTITY = r"(?i)(\d+(?:\.\d+)?)\s*([a-z]+)"
 
 
 def parse_duration_s(text: str) -> float:
@@ -292,7 +292,7 @@ def parse_number(text: str) -> float:
 
 
 def _parse(text: str, units: Mapping[str, float], what: str, examples: str) -> float:
-    match = _QUANTITY.fullmatch(text.strip())
+    match = re.fullmatch(_QUANTITY, text.strip())
     factor = units.get(match[2].lower()) if match else None
     if match is None or factor is None or not float(match[1]):
         raise LLMCacheError(f"{text!r} is not a {what}", f"Write one such as {examples}")

@@ -1,4 +1,9 @@
-"""Answers as the store keeps them, and which of them are good enough to be kept."""
+"""Answers as the store keeps them; ``verdict`` says which of them are good enough to be kept."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cache
 
 from .codec import (
     MAX_ANSWER_BYTES,
@@ -11,23 +16,36 @@ from .codec import (
     recorded_versions,
     unpack,
 )
-from .pieces import Piece, pack, pieces_of
-from .verdict import Verdict, usage_of, verdict
 
 __all__ = [
     "MAX_ANSWER_BYTES",
     "PARSED",
     "NotStorableError",
-    "Piece",
-    "Verdict",
     "damaged",
     "decode",
     "encode",
     "load",
-    "pack",
-    "pieces_of",
     "recorded_versions",
     "unpack",
-    "usage_of",
-    "verdict",
 ]
+
+_OWN_DISTRIBUTIONS = ("jupyter_llmcache", "langchain-core")
+
+
+@cache
+def recording_versions(package: str | None) -> dict[str, str]:
+    """Return distribution names and versions of what records now, for ``show`` and ``explain``.
+
+    Args:
+        package: The top-level package of the model's class, as ``langchain_openai``; None where no
+            model was seen.
+    """
+    from importlib import metadata  # only who records needs it
+
+    versions = {}
+    # The package of a class of ours is here already.
+    others = {package.replace("_", "-")} if package and package not in _OWN_DISTRIBUTIONS else ()
+    for name in (*_OWN_DISTRIBUTIONS, *others):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions

@@ -49,7 +49,7 @@ _NO_EXTRAS = frozenset({*AIMessageChunk.model_fields, "content_blocks"})
 _USAGE_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 #: Half a surrogate pair as JSON escapes it.
-_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_HALF = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 
 
 class NotStorableError(Exception):
@@ -396,5 +396,5 @@ def _parse(text: bytes) -> Any:
         return from_json(text)  # takes half as long as Python's own, and bounds the depth
     except ValueError:
         # Half a surrogate pair, which only Python's own parser takes.
-        from_json(_HALF.sub(rb"\\u0020", text))
+        from_json(re.sub(_HALF, rb"\\u0020", text))
         return json.loads(text)

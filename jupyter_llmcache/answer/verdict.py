@@ -1,4 +1,4 @@
-"""What a provider says of its answer: how it ended, if it is good to keep, its usage."""
+"""What a provider says of its answer: how it ended, and if it is good to keep."""
 
 from __future__ import annotations
 
@@ -45,18 +45,6 @@ class Verdict(NamedTuple):
 
     reason: str | None
     note: str | None
-
-
-def usage_of(generations: Sequence[Generation]) -> dict[str, Any] | None:
-    """Return LangChain's ``usage_metadata`` of an answer; None where the provider told none.
-
-    Providers that give several generations tell the usage of all of them in each.
-    """
-    for generation in generations:
-        usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
-        if usage:
-            return dict(usage)
-    return None
 
 
 def verdict(generations: Sequence[Generation], *, max_tokens_given: bool) -> Verdict:

@@ -26,12 +26,10 @@ from ..draw.answer import Format, draws_html
 from ..draw.stream import StreamDisplay, note_streamed
 from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import LEDGER, Call, Totals, collecting
-from ..modes import Mode, sample
+from ..modes import Mode, Previewed, in_one_piece, keeping, previewing, sample
 from ..seam import patch as streams
-from ..seam.asking import Previewed, in_one_piece, keeping, previewing
 from ..seam.cache import mode
 from ..seam.call import OpenCall
-from ..seam.place import Place
 from ..text import format_seconds
 from .answer import Answer, PromptPreview
 from .faults import explain_provider_error
@@ -193,7 +191,7 @@ def first_call(question: Question) -> OpenCall:
 def _circumstances(question: Question) -> Iterator[None]:
     """Everything that holds for this question alone; errors come out as one clear line."""
     with ExitStack() as stack:
-        stack.enter_context(streams.watching(Place()))
+        stack.enter_context(streams.seeing_all())
         stack.enter_context(in_one_piece())
         if question.sample:
             stack.enter_context(sample(question.sample))

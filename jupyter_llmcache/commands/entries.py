@@ -13,7 +13,7 @@ from ..draw.answer import Format
 from ..draw.table import SEPARATOR, Report, Section, Table
 from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
-from ..ledger import Ledger, price_usd
+from ..ledger import Ledger, price_usd, usage_of
 from ..stores.base import KEY_BYTES, SortOrder, Store, sort_value
 from ..text import (
     did_you_mean,
@@ -278,7 +278,7 @@ def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
 
     record = read(store, find_key(store, ledger, args.key))
     generations = answer.decode(record.answer)
-    usage = answer.usage_of(generations)
+    usage = usage_of(generations)
     versions = answer.recorded_versions(record.answer)
     request = json_or_text(record.request)
     rows = [

@@ -18,7 +18,7 @@ from .entries import KEY, KEY_DIGITS, LAST, find_key, model_of, read
 from .parser import subcommand
 
 if TYPE_CHECKING:
-    from ..seam.nearest import Near, Wanted
+    from ..seam.nearest import Near
 
 NOT_COMPARED = (
     "timeouts, retries, names, tags, callbacks, streaming, credentials, organisation, message ids, "
@@ -32,14 +32,13 @@ _WENT = {"miss": "fresh", "error": "a failure", "bypass": "not cached: the cache
 )
 def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
     """Return why the last call went as it did, or what is nearest to an entry."""
-    from ..seam.asking import recent_request
-    from ..seam.nearest import RecordedRequest
+    from ..seam.place import recent_request
 
     call = ledger.last()
     if args.key.lower() != LAST or call is None:
         record = read(store, find_key(store, ledger, args.key))
         title = f"entry {record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}'"
-        return _with_nearest(store, RecordedRequest.of(record), title, {"key": record.key.hex()})
+        return _with_nearest(store, record, title, {"key": record.key.hex()})
     data = {"kind": call.kind, "key": call.key, "stored": call.stored, "reason": call.reason}
     what = f"the last call to {call.model} was"
     if call.key is None:
@@ -49,12 +48,12 @@ def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
         return _cached(store, call, what, data)
     key = bytes.fromhex(call.key)
     kept = store.read(key)
-    request = RecordedRequest.of(kept) if kept else recent_request(key)
+    wanted = kept or recent_request(key)
     title = f"{what} {_WENT[call.kind]}"
-    if request is None:
+    if wanted is None:
         title += "; its request was not kept, so that nothing can be compared with it"
         return Report(title, data=data)
-    return _with_nearest(store, request, title, data)
+    return _with_nearest(store, wanted, title, data)
 
 
 def _cached(store: Store, call: Call, what: str, data: Mapping[str, Any]) -> Report:
@@ -80,11 +79,11 @@ def _compared(record: Entry) -> Iterator[str]:
     yield format_count(len(prompt), "message") if isinstance(prompt, list) else "the prompt's text"
 
 
-def _with_nearest(store: Store, request: Wanted, title: str, data: Mapping[str, Any]) -> Report:
+def _with_nearest(store: Store, wanted: Entry, title: str, data: Mapping[str, Any]) -> Report:
     """Return the title with what differs from the most similar entry, and that entry."""
     from ..seam.nearest import differences_line, nearest
 
-    found = nearest(store, request, 1)
+    found = nearest(store, wanted, 1)
     data = {**data, "nearest": [_near_data(near) for near in found]}
     if not found:
         return Report(f"{title}; no entry is like it", data=data)

@@ -136,11 +136,11 @@ class Session:
         if self.cache is not None:
             from langchain_core.globals import get_llm_cache, set_llm_cache
 
-            from ..seam import patch
+            from ..seam.cache import turn_on
 
             if get_llm_cache() is self.cache:
                 set_llm_cache(_open_or_none(self._replaced))
-            patch.turn_on(None)
+            turn_on(None)
             self.cache.close()
             self.cache = self._replaced = None
         return self.status()
@@ -148,13 +148,13 @@ class Session:
     def _turn_on(self, cache: ObservedCache) -> CacheStatus:
         from langchain_core.globals import get_llm_cache, set_llm_cache
 
-        from ..seam import patch
+        from ..seam.cache import turn_on
 
         before = get_llm_cache()
         if before is not self.cache:
             self._replaced = before
         set_llm_cache(cache)
-        patch.turn_on(cache)
+        turn_on(cache)
         if self.cache is not None and self.cache is not cache:
             self.cache.close()
         self.cache = cache

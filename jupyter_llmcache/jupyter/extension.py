@@ -225,9 +225,9 @@ def _configurables(shell: InteractiveShell) -> list[Any]:
 # IPython's own transformers, which know where a string ends, but before the one that sees help.
 # ``%llm?`` and ``%%llm?`` stay help.
 
-_CELL_MAGIC = re.compile(r"[ \t]*%%(?P<name>\w+)(?:[ \t]+(?P<flags>.*))?\s*\Z")
+_CELL_MAGIC = r"[ \t]*%%(?P<name>\w+)(?:[ \t]+(?P<flags>.*))?\s*\Z"
 #: Also a line such as ``%time %llm why?``, which IPython makes a ``%llm`` line later.
-_LINE_MAGIC = re.compile(r"%llm(?=\s)|%\w+ (?:.*\s)?%llm\s")
+_LINE_MAGIC = r"%llm(?=\s)|%\w+ (?:.*\s)?%llm\s"
 
 
 def install_raw_text(shell: InteractiveShell) -> Callable[[], None]:
@@ -257,7 +257,11 @@ def _cell_as_typed(lines: list[str]) -> list[str]:
     ``%%llm`` may stand under other cell magics, as under ``%%time``, which hand their body on.
     """
     blank = next((place for place, line in enumerate(lines) if not line.isspace()), len(lines))
-    magics = [match for match in takewhile(bool, map(_CELL_MAGIC.match, lines[blank:])) if match]
+    magics = [
+        match
+        for match in takewhile(bool, (re.match(_CELL_MAGIC, line) for line in lines[blank:]))
+        if match
+    ]
     if not any(match["name"] == "llm" for match in magics):
         return lines
     name, flags, body = magics[0]["name"], magics[0]["flags"] or "", "".join(lines[blank + 1 :])
@@ -282,7 +286,7 @@ class _Ours:
 
     def transform(self, lines: list[str]) -> list[str]:
         self.start_col = self._column
-        if not _LINE_MAGIC.match(lines[self.start_line], self.start_col):
+        if not re.match(_LINE_MAGIC, lines[self.start_line][self.start_col :]):
             raise SyntaxError  # IPython asks the next one
         transformed: list[str] = super().transform(lines)  # type: ignore[misc]
         return transformed

@@ -4,16 +4,36 @@ Two requests share a key exactly when the provider would see the same. What a pr
 or what cannot change its answer, is left out by name; what cannot be described is refused.
 """
 
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from json.encoder import encode_basestring
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from .. import modes
 from ..errors import NotDescribableError
-from .key import (
-    KEY_BYTES,
-    KEY_SCHEMA,
-    Request,
-    describe,
-    describe_strings,
-    endpoints_like,
+from ..ledger import LEDGER
+from ..provider_row import NAMES, TOKEN_LIMITS
+from ..providers import provider_of
+from ..text import json_or_text
+from .canonical import (
+    LONG_CHARS,
+    TAG,
+    IndescribableError,
+    dump,
+    escape_surrogates,
+    long_digest,
+    text_digest,
 )
-from .model import is_known, model_label
+from .clients import asks_responses
+from .messages import describe_message, title_of
+from .model import Description, assemble, describe_model, is_known, model_label
 
 __all__ = [
     "KEY_BYTES",
@@ -26,3 +46,229 @@ __all__ = [
     "is_known",
     "model_label",
 ]
+
+#: Changes with every change of what a key is made of.
+KEY_SCHEMA = 1
+
+KEY_BYTES = 16
+
+#: Classes without further fields that a provider is sent.
+_PLAIN_CLASSES = frozenset({AIMessage, HumanMessage, SystemMessage})
+
+#: LangChain's number of a run, which it gives to answers and which may stand in printed ones.
+_RUN_ID = r"\b(?:lc_)?run-{1,2}[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d+){0,2}"
+
+_NAMED_MODEL = (
+    r"""["'](?:model|model_name|model_id|deployment_name|azure_deployment|repo_id|model_path)["']"""
+    r"""\s*[:,]\s*["']([^"']+)["']"""
+)
+
+
+class Request:
+    """One question to one model. Nothing of it changes once it is made.
+
+    Attributes:
+        key: 16 bytes that two requests share exactly when they may share an answer.
+        model: ``provider:name``, as in ``openai:gpt-x``.
+        description: The model and its parameters as canonical JSON, without secrets.
+        content: The messages as plain JSON values, or the text of a text model.
+        made_of: The live model, prompt, stop and kwargs, for who needs LangChain's own strings;
+            empty where the request was not made of a model.
+    """
+
+    def __init__(
+        self, key: bytes, model: str, description: str, content: Any, made_of: tuple[Any, ...] = ()
+    ) -> None:
+        self.key = key
+        self.model = model
+        self.description = description
+        self.content = content
+        self.made_of = made_of
+
+    @cached_property
+    def prompt(self) -> str:
+        """The messages, or the text, as canonical JSON; long data of images as digests."""
+        return dump(self.content)
+
+    @property
+    def title(self) -> str:
+        """The beginning of the last human message on one line, at most 120 characters."""
+        return title_of(self.content)
+
+    @cached_property
+    def limits_tokens(self) -> bool:
+        """Whether the request itself bounds the length of its answer."""
+        return not TOKEN_LIMITS.isdisjoint(json.loads(self.description)["parameters"])
+
+    def with_endpoint(self, endpoint: str | None) -> Request:
+        """Return the same request to another address."""
+        described = _readdressed(self.model, self.description, endpoint)
+        key = _key(described.keyed, self.content)
+        return Request(key, self.model, described.text, self.content, self.made_of)
+
+    def with_texts(self, texts: Iterable[str]) -> list[Request]:
+        """Return the same request with each of ``texts`` in the place of its own."""
+        endpoint = json.loads(self.description)["endpoint"]
+        keyed = _readdressed(self.model, self.description, endpoint).keyed
+        return [Request(_key(keyed, text), self.model, self.description, text) for text in texts]
+
+
+def describe(
+    model: Any,
+    prompt: str | Sequence[BaseMessage],
+    stop: Sequence[str] | None,
+    kwargs: Mapping[str, Any],
+) -> Request:
+    """Return the request that ``model`` as it is now would send.
+
+    Args:
+        model: A live chat model or text model.
+        prompt: The messages, or the text for a text model.
+        stop: Stop sequences of this call.
+        kwargs: The call's other arguments, as a model's ``_generate`` gets them.
+
+    Raises:
+        NotDescribableError: Something that may change the answer has no canonical form.
+    """
+    described = describe_model(model, stop, kwargs, KEY_SCHEMA)
+    if number := modes.current_sample():
+        described = _sampled(described.label, described.text, number)
+    label, description, keyed = described
+    try:
+        content = prompt if isinstance(prompt, str) else _messages(model, prompt, kwargs)
+        made_of = (model, prompt, stop, kwargs)
+        return Request(_key(keyed, content), label, description, content, made_of)
+    except IndescribableError as error:
+        raise NotDescribableError(f"{error} in the messages") from error
+    except RecursionError as error:
+        raise NotDescribableError("the messages are nested too deeply") from error
+
+
+def _messages(
+    model: Any, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    cls: type = type(model)
+    provider = provider_of(cls)
+    ids = provider.server_ids
+    held = [ids[name] for name in ids if kwargs.get(name) or getattr(model, name, None)]
+    unsent = provider.unsent
+    if provider.chat_only and any(message.name for message in messages):
+        unsent = unsent | NAMES if asks_responses(model, kwargs) else unsent
+    if held:
+        return [describe_message(message, unsent, held) for message in messages]
+    return [_plain(message) or describe_message(message, unsent) for message in messages]
+
+
+def _plain(message: BaseMessage) -> dict[str, Any] | None:
+    """Return what ``describe_message`` says of a message that is nothing but its text.
+
+    Most are, and to see this is quick. None: it is more.
+    """
+    fields = message.__dict__
+    if (
+        type(message) not in _PLAIN_CLASSES
+        or message.__pydantic_extra__
+        or type(fields["content"]) is not str
+        or not fields["content"]
+        or fields.get("name")
+        or fields.get("additional_kwargs")
+        or fields.get("tool_calls")
+        or fields.get("invalid_tool_calls")
+    ):
+        return None
+    return {"content": fields["content"], "type": fields["type"]}
+
+
+def describe_strings(prompt: str, llm_string: str) -> Request:
+    """Return the request behind LangChain's two strings, in a namespace of its own.
+
+    Raises:
+        NotDescribableError: ``llm_string`` names no model, so that two models would share a key.
+    """
+    named = re.search(_NAMED_MODEL, llm_string)
+    if named is None:
+        raise NotDescribableError("LangChain's string names no model")
+    # The string may hold credentials, so that only its digest is kept.
+    fields = {
+        "schema": KEY_SCHEMA,
+        "class": None,
+        "provider": "langchain",
+        "model": named[1],
+        "endpoint": None,
+        "parameters": {"llm_string": text_digest(llm_string)},
+    }
+    described = _reassemble(f"langchain:{named[1]}", fields)
+    return Request(_key(described.keyed, prompt), described.label, described.text, prompt)
+
+
+def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | None]:
+    """Return the endpoints in ``descriptions`` of the same provider and model as ``request``."""
+    wanted = json.loads(request.description)
+    others = (other for other in map(json_or_text, descriptions) if isinstance(other, dict))
+    same = (
+        other.get("endpoint")
+        for other in others
+        if all(other.get(name) == wanted[name] for name in ("provider", "model"))
+    )
+    return {endpoint for endpoint in same if endpoint is None or isinstance(endpoint, str)}
+
+
+@lru_cache(maxsize=64)  # the entries of a course have few descriptions
+def _readdressed(label: str, description: str, endpoint: str | None) -> Description:
+    return _reassemble(label, json.loads(description) | {"endpoint": endpoint})
+
+
+@lru_cache(maxsize=64)
+def _sampled(label: str, description: str, number: int) -> Description:
+    """Return the description of an independent sample: the same request, another entry."""
+    fields = json.loads(description)
+    fields["parameters"]["sample"] = number
+    return _reassemble(label, fields)
+
+
+def _reassemble(label: str, fields: dict[str, Any]) -> Description:
+    parameters = {name: dump(value) for name, value in fields.pop("parameters").items()}
+    return assemble(label, dump(fields)[1:-1], parameters)
+
+
+def _key(keyed_description: str, content: Any) -> bytes:
+    # No JSON text holds a line break, so that the two parts cannot be cut in another way.
+    text = f"{keyed_description}\n{_keyed_text(content)}"
+    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
+
+
+def _keyed_text(content: Any) -> str:
+    """Return what enters the key for messages or a text: JSON with long strings as digests."""
+    if type(content) is list:
+        return f"[{','.join(map(_keyed_message, content))}]"
+    return dump(_keyed(content))
+
+
+def _keyed_message(message: Mapping[str, Any]) -> str:
+    content, kind = message.get("content"), message.get("type")
+    if len(message) == 2 and type(content) is type(kind) is str and len(content) <= LONG_CHARS:
+        # The same as below; most messages are of this form.
+        return f'{{"content":{dump_text(_without_run_ids(content))},"type":{dump_text(kind)}}}'
+    return dump(_keyed(message))
+
+
+def _keyed(value: Any) -> Any:
+    if isinstance(value, str):
+        text = _without_run_ids(value)
+        return {TAG + "text": long_digest(text)} if len(text) > LONG_CHARS else text
+    if isinstance(value, list):
+        return [_keyed(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _keyed(item) for name, item in value.items()}
+    return value
+
+
+def _without_run_ids(text: str) -> str:
+    text = re.sub(_RUN_ID, "run-", text) if "run-" in text else text
+    return LEDGER.with_recorded_ids(text)
+
+
+def dump_text(text: str) -> str:
+    """Return the same as ``dump`` of a text, without asking what it is."""
+    quoted = encode_basestring(text)
+    return quoted if quoted.isascii() else escape_surrogates(quoted)

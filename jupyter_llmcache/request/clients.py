@@ -17,7 +17,7 @@ from typing import Any
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
-from .hidden import header_name, headers_shown
+from .canonical import header_name, headers_shown
 from .own_code import functions_in, is_installed, is_own
 
 #: Where clients keep the address they send to.
@@ -203,3 +203,11 @@ def _property(value: Any, name: str) -> Any:
         return getattr(value, name, None)
     except Exception:  # noqa: BLE001  # a client's property may do anything
         return None
+
+
+def asks_responses(model: Any, values: Mapping[str, Any]) -> bool:
+    """Whether a model asks by OpenAI's Responses API, and not by chat completions."""
+    try:
+        return bool(model._use_responses_api(dict(values)))  # noqa: SLF001  # langchain-openai's own rule, which changes with its releases
+    except Exception:  # noqa: BLE001  # a class that does not tell: then it counts
+        return True

@@ -6,28 +6,14 @@ must look alike here, or a conversation that is run again would miss on its seco
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
-from ..ledger import LEDGER
-from .canonical import TAG, Canon, IndescribableError, dump, dump_text
-from .hidden import scrubbed
-
-#: Longer strings, in characters, enter the key as a digest, which is faster than escaping them.
-LONG_CHARS = 1000
-
-#: Digests of texts up to this many characters are remembered.
-_REMEMBERED_CHARS = 250_000
-
-#: How many digests are remembered.
-_MAX_REMEMBERED = 64
-
-_remembered: dict[tuple[int, str, str], tuple[str, str]] = {}
+from .canonical import LONG_CHARS, TAG, Canon, IndescribableError, long_digest, scrubbed
 
 #: Fields of messages that a provider is never sent, or that are read one by one here.
 _UNSENT_FIELDS = frozenset(
@@ -66,47 +52,33 @@ _CALL_FIELDS = frozenset({"call_id", "id", "name", "status", "type", *_ARGUMENTS
 #: What tells the provider from where to keep what it read, in a block or as one.
 _CACHE_MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
 
-#: LangChain's number of a run, which it gives to answers and which may stand in printed ones.
-_RUN_ID = re.compile(r"\b(?:lc_)?run-{1,2}[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d+){0,2}")
-
-#: The number that it gives to a block that has none.
-_BLOCK_ID = re.compile(r"lc_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-#: Classes without further fields that a provider is sent.
-_PLAIN_CLASSES = frozenset({AIMessage, HumanMessage, SystemMessage})
+#: LangChain's number of a block that has none.
+_BLOCK_ID = r"lc_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 _canon = Canon()
 
 
-def describe_messages(
-    messages: Sequence[BaseMessage],
+def describe_message(
+    message: BaseMessage,
     unsent: frozenset[str] = frozenset(),
     server_ids: Sequence[str] = (),
-) -> list[dict[str, Any]]:
-    """Return plain JSON values that two sequences share exactly when a provider sees the same.
+) -> dict[str, Any]:
+    """Return plain JSON values that two messages share exactly when a provider sees the same.
 
     Args:
-        messages: What is asked.
+        message: One of those that are asked.
         unsent: What of messages the provider is not sent, by type and field.
         server_ids: Entries of an answer's metadata by which the provider goes on from what it
             holds.
 
     Raises:
-        IndescribableError: A message holds something that has no canonical form.
+        IndescribableError: It holds something that has no canonical form.
     """
-    return [_describe(message, unsent, server_ids) for message in messages]
-
-
-def _describe(
-    message: BaseMessage, unsent: frozenset[str], server_ids: Sequence[str]
-) -> dict[str, Any]:
     fields = message.__dict__
     if server_ids and isinstance(message, AIMessage):
         held = {name: message.response_metadata.get(name) for name in server_ids}
-        rest = _describe(message, unsent, ())
+        rest = describe_message(message, unsent)
         return {**rest, "server": _canon.plain(held)} if any(held.values()) else rest
-    if type(message) in _PLAIN_CLASSES and not message.__pydantic_extra__ and _is_plain(fields):
-        return {"content": fields["content"], "type": fields["type"]}
     is_answer = isinstance(message, AIMessage)
     calls = _tool_calls(fields) if is_answer else []
     kind = message.type.removesuffix("MessageChunk").lower()
@@ -124,18 +96,6 @@ def _describe(
         if name not in described:
             described[name] = _canon.plain(value)
     return {name: value for name, value in sorted(described.items()) if not _is_empty(value)}
-
-
-def _is_plain(fields: Mapping[str, Any]) -> bool:
-    """Whether a message is nothing but its text. Most are, and to see this is quick."""
-    return not (
-        type(fields["content"]) is not str
-        or not fields["content"]
-        or fields.get("name")
-        or fields.get("additional_kwargs")
-        or fields.get("tool_calls")
-        or fields.get("invalid_tool_calls")
-    )
 
 
 def _is_empty(value: Any) -> bool:
@@ -195,7 +155,7 @@ def _block(block: Any, calls: list[dict[str, Any]] | None) -> dict[str, Any]:
         for name, value in block.items()
         if not _is_empty(value) and name not in _CACHE_MARKS
     }
-    if _BLOCK_ID.fullmatch(str(fields.get("id"))):
+    if re.fullmatch(_BLOCK_ID, str(fields.get("id"))):
         del fields["id"]
     if calls is not None:
         if kind in _CALL_BLOCKS and _says_again(fields, calls):
@@ -252,59 +212,6 @@ def _shorten_blobs(value: Any) -> Any:
 
 def _is_data(text: str) -> bool:
     return text.isascii() and " " not in text
-
-
-def keyed_text(content: Any) -> str:
-    """Return what enters the key for messages or a text: JSON with long strings as digests."""
-    if type(content) is list:
-        return f"[{','.join(map(_keyed_message, content))}]"
-    return dump(_keyed(content))
-
-
-def _keyed_message(message: Mapping[str, Any]) -> str:
-    content, kind = message.get("content"), message.get("type")
-    if len(message) == 2 and type(content) is type(kind) is str and len(content) <= LONG_CHARS:
-        # The same as below; most messages are of this form.
-        return f'{{"content":{dump_text(_without_run_ids(content))},"type":{dump_text(kind)}}}'
-    return dump(_keyed(message))
-
-
-def _keyed(value: Any) -> Any:
-    if isinstance(value, str):
-        text = _without_run_ids(value)
-        return {TAG + "text": long_digest(text)} if len(text) > LONG_CHARS else text
-    if isinstance(value, list):
-        return [_keyed(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _keyed(item) for name, item in value.items()}
-    return value
-
-
-def _without_run_ids(text: str) -> str:
-    text = _RUN_ID.sub("run-", text) if "run-" in text else text
-    return LEDGER.with_recorded_ids(text)
-
-
-def long_digest(text: str) -> str:
-    """Return the hexadecimal digits that stand for a long text."""
-    if len(text) > _REMEMBERED_CHARS:
-        return _digest(text)
-    # The turns of a chat repeat the same long texts. To compare two texts is far quicker than to
-    # hash one, so that a text is found by its length and ends and then compared.
-    place = (len(text), text[:32], text[-32:])
-    known = _remembered.get(place)
-    if known is not None and known[0] == text:
-        return known[1]
-    if len(_remembered) >= _MAX_REMEMBERED:
-        _remembered.clear()
-    found = _digest(text)
-    _remembered[place] = (text, found)
-    return found
-
-
-def _digest(text: str) -> str:
-    """SHA-256 is quickest, for processors compute it."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def title_of(content: Any, max_chars: int = 120) -> str:

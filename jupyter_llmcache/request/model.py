@@ -15,13 +15,19 @@ from typing import Any, NamedTuple
 from ..errors import NotDescribableError
 from ..provider_row import MODEL_FIELDS
 from ..text import kebab
-from .canonical import BYTES_TAG, IndescribableError, dump
-from .clients import Client, client_in, look_up, sent_headers
-from .hidden import address_shown, headers_shown, query_shown
-from .messages import LONG_CHARS, long_digest
+from .canonical import (
+    BYTES_TAG,
+    LONG_CHARS,
+    IndescribableError,
+    address_shown,
+    dump,
+    headers_shown,
+    long_digest,
+    query_shown,
+)
+from .clients import Client, asks_responses, client_in, look_up, sent_headers
 from .own_code import has_cache_key, is_own, lacks_cache_key, provider_classes, put_over
-from .plan import Plan, merge, plan_of, take_name
-from .values import Values
+from .parameters import Plan, Values, merge, plan_of, take_name
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
 #: Arguments of a call whose texts people wrote for a model or an API, and no secret stands in
@@ -316,14 +322,6 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
                 parameters[field] = text
     top = f'"schema":{schema},{plan.top}{_quoted(name)},"endpoint":{_quoted(state.endpoint)}'
     return assemble(_label(plan, name), top + state.more, parameters)
-
-
-def asks_responses(model: Any, values: Mapping[str, Any]) -> bool:
-    """Whether a model asks by OpenAI's Responses API, and not by chat completions."""
-    try:
-        return bool(model._use_responses_api(dict(values)))  # noqa: SLF001  # langchain-openai's own rule, which changes with its releases
-    except Exception:  # noqa: BLE001  # a class that does not tell: then it counts
-        return True
 
 
 def assemble(label: str, top: str, parameters: Mapping[str, str]) -> Description:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.outputs import Generation
@@ -20,18 +20,15 @@ from langchain_core.outputs import Generation
 from .. import answer as answers
 from .. import modes, stores
 from .. import request as keys
-from ..entry import Entry
 from ..errors import NotDescribableError, ReplayMissError, StoreError
-from ..stores.base import Claim, Store
-from ..stores.memory import MemoryStore
-from ..stores.sqlite import SQLiteStore
+from ..stores.base import Store
 from . import patch
-from .place import RECORD_FIRST, Found, Place, entry_of, recording_versions
+from .place import RECORD_FIRST, Place, entry_of, turn_on
 from .serving import Web
 
-logger = logging.getLogger(__name__)
+__all__ = ["MemoryCache", "ObservedCache", "SQLiteCache", "cache_class", "mode", "turn_on"]
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class ObservedCache(BaseCache, Place):
@@ -42,9 +39,10 @@ class ObservedCache(BaseCache, Place):
         record_web: Whether what else is fetched by HTTP is kept there too.
     """
 
+    store: Store
+
     def __init__(self, store: Store, *, record_web: bool = False) -> None:
-        Place.__init__(self, None)
-        self.store = store
+        Place.__init__(self, None, store=store)
         self._web = Web(store, records=record_web)
         if record_web:
             from . import clients  # only who records the web or replays needs that
@@ -56,64 +54,6 @@ class ObservedCache(BaseCache, Place):
             offline.join(store)
         self.closed = False
         patch.install(self)
-
-    @property
-    def read_only(self) -> bool:  # type: ignore[override]  # the store knows
-        """Whether nothing can be stored."""
-        return self.store.read_only
-
-    @property
-    def location(self) -> str:  # type: ignore[override]  # as above
-        """What a person calls the place where answers are kept."""
-        return self.store.location
-
-    def find(self, request: keys.Request) -> Found | None:
-        """Return what is kept for ``request``, or None.
-
-        Raises:
-            StoreError: The store or the entry is at fault.
-        """
-        entry = self.store.get(request.key)
-        if entry is not None:
-            return Found(entry, answers.decode(entry.answer))
-        if not self.store.has_langchain_rows:
-            return None
-        from .langchain_rows import find_rows  # only a file that LangChain wrote needs this room
-
-        generations = find_rows(self.store, request)
-        return None if generations is None else Found(None, generations)
-
-    def holds(self, request: keys.Request) -> bool:
-        """Return whether an entry answers ``request``, without counting a hit."""
-        return self.store.read(request.key) is not None
-
-    def keep(self, request: keys.Request, entry: Entry) -> bool:  # noqa: ARG002  # a foreign cache asks it for LangChain's strings
-        """Store ``entry``; False where it still waits to be committed.
-
-        Raises:
-            StoreError: The store is at fault.
-        """
-        return self.store.put(entry)
-
-    def claim(self, request: keys.Request) -> Claim | None:
-        """Ask for the right to pay for ``request``, where other machines share the store."""
-        return self.store.claim(request.key)
-
-    def recorded_requests(self) -> Iterable[str]:
-        """Return the request texts of all entries; see ``Entry.request``."""
-        return self.store.requests()
-
-    def unrecorded(self, request: keys.Request) -> tuple[str, str]:
-        """Return in few words, and in all, what differs from the nearest recorded request."""
-        from . import nearest  # only a replay miss needs this room
-
-        return nearest.unrecorded(self.store, request)
-
-    async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
-        """Run what may touch a file in a thread; see ``Place.run``."""
-        if self.store.backend == MemoryStore.backend and keys.is_known(model):
-            return function(*args)
-        return await super().run(function, *args)
 
     def close(self) -> None:
         """Give the store back; the object serves nothing any more."""
@@ -152,10 +92,12 @@ class ObservedCache(BaseCache, Place):
         """Store the generations for these two strings, unless they are no good answer."""
         if modes.current_mode() in ("bypass", "replay") or self.read_only:
             return
+        from ..answer.verdict import verdict
+
         try:
             request = keys.describe_strings(prompt, llm_string)
-            if answers.verdict(return_val, max_tokens_given=False).reason is None:
-                answer = answers.encode(return_val, versions=recording_versions(None))
+            if verdict(return_val, max_tokens_given=False).reason is None:
+                answer = answers.encode(return_val, versions=answers.recording_versions(None))
                 self.store.put(entry_of(request, answer, time.time(), None))
         except NotDescribableError:
             return
@@ -195,6 +137,8 @@ class MemoryCache(ObservedCache):
         ttl_s: float | None = None,
         record_web: bool = False,
     ) -> None:
+        from ..stores.memory import MemoryStore
+
         super().__init__(MemoryStore(max_entries=max_entries, ttl_s=ttl_s), record_web=record_web)
 
 
@@ -223,6 +167,8 @@ class SQLiteCache(ObservedCache):
         max_size_bytes: int | None = None,
         record_web: bool = False,
     ) -> None:
+        from ..stores.sqlite import SQLiteStore
+
         store = SQLiteStore(
             database_path,
             read_only=read_only,

@@ -20,10 +20,9 @@ from .. import answer as answers
 from .. import modes
 from .. import request as keys
 from ..errors import NotDescribableError, ReplayMissError, StoreError
-from ..ledger import LEDGER, Call, Kind
+from ..ledger import LEDGER, Call, Kind, usage_of
 from ..stores.base import Claim
 from . import serving, structured
-from .asking import Previewed, is_keeping, is_previewing, remember
 from .flight import MAX_WAIT_S, Flight
 from .place import (
     CHOOSE_FIRST,
@@ -35,7 +34,7 @@ from .place import (
     entry_of,
     id_of,
     is_canned,
-    recording_versions,
+    recent,
 )
 
 #: A stream's reader may take this long for a piece before the pause is not the provider's time.
@@ -61,7 +60,7 @@ class OpenCall:
     #: Makes an answer that was paid for, though the caller's own class refused it; to be settled.
     refused: Callable[[], Sequence[Generation]] | None = None
     #: In what pieces a stream brought the answer that is to be settled.
-    pieces: Callable[[], Sequence[answers.Piece]] = tuple
+    pieces: Callable[[], Sequence[Any]] = tuple
     _searched = False
     _flight: Flight | None = None
     _shares = False
@@ -87,7 +86,7 @@ class OpenCall:
         if self._refusal and self.mode != "replay":
             self.mode = "bypass"
         if self.mode == "bypass":
-            self._reason = None if place.keeps_elsewhere else self._refusal or "mode bypass"
+            self._reason = None if place.elsewhere else self._refusal or "mode bypass"
         elif self._refusal is None:
             self._describe()
         known = self.request
@@ -109,9 +108,9 @@ class OpenCall:
 
     def find(self) -> Found | None:
         """Look once for the answer; see ``recall`` for all that a miss takes."""
-        if is_previewing.get():
+        if modes.is_previewing.get():
             self.is_preview = True
-            raise Previewed(self)
+            raise modes.Previewed(self)
         if not self._searched:
             self._searched = True
             self._landings = self.place.flights.landings
@@ -125,9 +124,8 @@ class OpenCall:
             return
         try:
             self.found = self.place.find(request)
-            if self.found is None and replays:
-                other = self.place.readdressed(request)
-                self.found = None if other is None else self.place.find(other)
+            if self.found is None and replays and (other := self.place.readdressed(request)):
+                self.found = self.place.find(other)
         except StoreError as error:
             self._warning = str(error)
 
@@ -225,8 +223,10 @@ class OpenCall:
             self._lookup_s = time.perf_counter() - self.began - self._waited_s
         if self.found is None:
             return None
-        self._usage = answers.usage_of(self.found.generations)
-        return structured.read(self.found.generations, self.asked.kwargs)
+        self._usage = usage_of(self.found.generations)
+        if "response_format" in self.asked.kwargs:
+            structured.read(self.found.generations, self.asked.kwargs)
+        return self.found.generations
 
     def _replay_miss(self) -> ReplayMissError:
         """Make the error of a request that nothing recorded answers; the call tells of it."""
@@ -304,7 +304,7 @@ class OpenCall:
         """
         try:
             generations = answer()
-            self._usage = answers.usage_of(generations)
+            self._usage = usage_of(generations)
             self.ids = [id_ for each in generations if (id_ := id_of(each)) is not None]
             for each in self.ids:
                 LEDGER.hand_out(each)
@@ -318,28 +318,28 @@ class OpenCall:
     def _see_refused(self, error: ValidationError, said: Callable[[], str]) -> None:
         """Note an answer that was paid for, though the caller's own class refused it."""
         try:
-            generations = structured.refused(error, self.asked.kwargs, said())
+            if generations := structured.refused(error, self.asked.kwargs, said()):
+                self.refused = lambda: generations
         except Exception as fault:  # noqa: BLE001  # as in settle
             self._warning = str(fault)
-            return
-        if generations:
-            self.refused = lambda: generations
 
     def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
-        verdict = answers.verdict(generations, max_tokens_given=request.limits_tokens)
+        from ..answer.pieces import pack
+        from ..answer.verdict import verdict as judge  # a hit needs neither
+
+        verdict = judge(generations, max_tokens_given=request.limits_tokens)
         self._note = verdict.note
-        if verdict.reason is not None and not is_keeping.get():
-            self._reason = verdict.reason
-            return
-        versions = recording_versions(type(self.asked.model).__module__.partition(".")[0])
-        answer = answers.encode(generations, versions, answers.pack(self.pieces(), generations[0]))
+        if verdict.reason is not None and not modes.is_keeping.get():
+            raise answers.NotStorableError(verdict.reason)
+        package = type(self.asked.model).__module__.partition(".")[0]
+        versions = answers.recording_versions(package)
+        answer = answers.encode(generations, versions, pack(self.pieces(), generations[0]))
         entry = entry_of(request, answer, time.time(), self._provider_s)
         if self._flight is not None:
             # Followers need not wait for the store; newcomers still find the flight.
             self._flight.land(entry)
         if self.place.read_only:
-            self._reason = f"{self.place.location} is read-only"
-            return
+            raise answers.NotStorableError(f"{self.place.location} is read-only")
         self._stored = self.place.keep(request, entry)
         self._pending = not self._stored
 
@@ -352,7 +352,7 @@ class OpenCall:
             self._claim.free()
             self._claim = None
         if self.request is not None and self.found is None and not self._stored:
-            remember(self.request)  # no entry will tell of it
+            recent.append(self.request)  # no entry will tell of it
 
     # --- what it was ---
 
@@ -364,7 +364,6 @@ class OpenCall:
             wall_s: How long its caller waited, in seconds.
         """
         entry = self.found.entry if self.found else None
-        elsewhere = self.place.keeps_elsewhere
         return Call(
             cell=cell,
             kind=self._kind(),
@@ -375,7 +374,8 @@ class OpenCall:
             provider_s=self._provider_s,
             saved_s=entry.provider_s if entry else None,
             usage=self._usage,
-            stored=self._stored or (elsewhere and not (self._failed or self._left)),
+            stored=self._stored
+            or (self.place.elsewhere is not None and not (self._failed or self._left)),
             reason=self._reason,
             recorded_at=entry.created_at if entry else None,
             location=self.place.location,
@@ -391,4 +391,4 @@ class OpenCall:
             return "error"
         if self.found is not None:
             return "hit"
-        return "bypass" if self.mode == "bypass" and not self.place.keeps_elsewhere else "miss"
+        return "bypass" if self.mode == "bypass" and self.place.elsewhere is None else "miss"

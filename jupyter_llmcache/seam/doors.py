@@ -9,7 +9,7 @@ import importlib.util
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 Method = Callable[..., Any]
 #: What makes a door's method: gets the original and the module.
 Wrap = Callable[[Method, ModuleType], Method]
+_HOOK = "__init_subclass__"
 
 
 class Door(NamedTuple):
@@ -28,52 +29,87 @@ class Door(NamedTuple):
     wrap: Wrap
 
 
+class _Put(NamedTuple):
+    """One method of ours, where it stands, and what stood there.
+
+    ``own`` is what the place itself held; None where it had the method from a class above it.
+    """
+
+    place: Any
+    original: Method
+    own: Any
+    ours: Method
+
+
 class Doors(importlib.abc.MetaPathFinder):
     """Doors that are put in while somebody needs them, also into modules imported meanwhile."""
 
     def __init__(self, doors: Sequence[Door]) -> None:
         self._doors = doors
         self._modules = {door.module for door in doors}
-        self._owners: weakref.WeakSet[object] = weakref.WeakSet()
-        self._put: list[tuple[Any, str, Method, Method]] = []
+        self.owners: weakref.WeakSet[object] = weakref.WeakSet()
+        self._put: dict[Door, _Put] = {}
         self._lock = threading.RLock()
         self._finding: ContextVar[str | None] = ContextVar("llmcache_finding", default=None)
 
     def install(self, owner: object) -> None:
-        """Put the doors in for as long as ``owner`` lives or until ``uninstall``."""
+        """Put the doors in for as long as ``owner`` lives or until ``uninstall``.
+
+        Where other code has put the original back meanwhile, ours is put in again.
+        """
         with self._lock:
-            self._owners.add(owner)
-            if self not in sys.meta_path:
+            self.owners.add(owner)
+            if self not in sys.meta_path and self._modules - sys.modules.keys():
                 sys.meta_path.insert(0, self)
-                for name in self._modules & sys.modules.keys():
-                    self._enter(sys.modules[name])
+            for name in self._modules & sys.modules.keys():
+                self._enter(sys.modules[name])
 
     def uninstall(self, owner: object) -> None:
         """Take the doors out once no owner is left; what other code put over them stays."""
         with self._lock:
-            self._owners.discard(owner)
-            if self._owners or self not in sys.meta_path:
+            self.owners.discard(owner)
+            if self.owners:
                 return
-            sys.meta_path.remove(self)
-            for place, name, original, ours in reversed(self._put):
-                if vars(place).get(name) is ours:
-                    delattr(place, name)
-                    if getattr(place, name, None) is not original:  # it was its own, not inherited
-                        setattr(place, name, original)
-            self._put.clear()
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            for door, (place, original, own, ours) in list(self._put.items()):
+                now = getattr(place, door.name, None)
+                if now is ours and own is not None:
+                    setattr(place, door.name, own)
+                elif now is ours:
+                    delattr(place, door.name)
+                if now in (ours, original):
+                    del self._put[door]
+
+    def lost(self) -> list[str]:
+        """Return the methods, as ``Class.method``, where other code has put the original back."""
+        with self._lock:
+            return [
+                f"{door.owner}.{door.name}"
+                for door, put in self._put.items()
+                if self.owners and getattr(put.place, door.name, None) is put.original
+            ]
 
     def _enter(self, module: ModuleType) -> None:
         for door in self._doors:
             place = getattr(module, door.owner, None) if door.owner else module
             original = getattr(place, door.name, None)
-            if door.module != module.__name__ or original is None:
+            if door.module != module.__name__ or original is None or self._stands(door, original):
                 continue
+            own = vars(place).get(door.name)
             ours = functools.wraps(original)(door.wrap(original, module))
             try:
                 setattr(place, door.name, ours)
             except TypeError:  # a class written in C that takes nothing
                 continue
-            self._put.append((place, door.name, original, ours))
+            self._put[door] = _Put(place, original, own, ours)
+
+    def _stands(self, door: Door, method: object) -> bool:
+        """Whether ``method`` is ours or wraps it, as far as wrappers tell what they wrap."""
+        put = self._put.get(door)
+        while put is not None and method is not None and method is not put.ours:
+            method = getattr(method, "__wrapped__", None)
+        return put is not None and method is not None
 
     def find_spec(
         self,
@@ -97,11 +133,81 @@ class Doors(importlib.abc.MetaPathFinder):
         def exec_module(module: ModuleType) -> None:
             execute(module)
             with self._lock:
-                if self._owners:
+                if self.owners:
                     self._enter(module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+
+class Below:
+    """Methods of ours in every class below some, also in those that are made meanwhile.
+
+    Args:
+        names: The names of the methods.
+        wrap: Returns ours for a method and its name; None: it stays as it is.
+    """
+
+    def __init__(
+        self, names: Collection[str], wrap: Callable[[Method, str], Method | None]
+    ) -> None:
+        self._names, self._wrap = names, wrap
+        self._hooks: dict[type, tuple[Any, Any]] = {}
+        self._originals: weakref.WeakKeyDictionary[Any, Method] = weakref.WeakKeyDictionary()
+        self._lock = threading.RLock()
+
+    def put(self, base: type) -> None:
+        """Wrap the methods of all classes below ``base``, now and when they are made."""
+        with self._lock:
+            for cls in _below(base):
+                self._enter(cls)
+            if base not in self._hooks:
+                original = vars(base).get(_HOOK)
+                ours = classmethod(functools.partial(self._see_new, base, original))
+                self._hooks[base] = original, ours
+                setattr(base, _HOOK, ours)
+
+    def take(self) -> None:
+        """Put every original back, unless other code stands over ours."""
+        with self._lock:
+            for base, (original, ours) in self._hooks.items():
+                if vars(base).get(_HOOK) is not ours:
+                    continue
+                if original is None:
+                    delattr(base, _HOOK)
+                else:
+                    setattr(base, _HOOK, original)
+            for cls, name in ((c, n) for b in self._hooks for c in _below(b) for n in self._names):
+                method = vars(cls).get(name)
+                original = self._originals.get(method) if callable(method) else None
+                if original is not None:
+                    setattr(cls, name, original)
+            self._hooks.clear()
+
+    def _see_new(self, base: Any, original: Any, cls: Any, /, **kwargs: Any) -> None:
+        if original is None:
+            super(base, cls).__init_subclass__(**kwargs)
+        else:
+            original.__get__(None, cls)(**kwargs)
+        with self._lock:
+            if base in self._hooks:
+                self._enter(cls)
+
+    def _enter(self, cls: type) -> None:
+        for name in self._names:
+            method = vars(cls).get(name)
+            if callable(method) and method not in self._originals:
+                ours = self._wrap(method, name)
+                if ours is not None:
+                    self._originals[ours] = method
+                    setattr(cls, name, ours)
+
+
+def _below(base: type[Any]) -> Iterator[type[Any]]:
+    below: list[type[Any]] = base.__subclasses__()
+    for cls in below:
+        yield cls
+        yield from _below(cls)
 
 
 # --- what doors read of clients' arguments ---

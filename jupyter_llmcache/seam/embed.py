@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
 from .. import modes
 from ..request.clients import client_in
-from .embed_call import Batch, is_busy
+from .doors import Below, Method
 from .place import Place
 
-Method = Callable[..., Any]
+if TYPE_CHECKING:
+    from .embed_call import Batch
 
 #: A method that asks one of these of the same object is no door: they are.
 _HANDS_ON_TO = {
@@ -46,12 +45,7 @@ _REACHES_OUT = frozenset(
     }
 )
 
-_originals: WeakKeyDictionary[Any, Method] = WeakKeyDictionary()
-_lock = threading.RLock()
 _serving: Callable[[], Place | None]
-
-
-# --- the wrapping, and back ---
 
 
 def put(serving: Callable[[], Place | None]) -> None:
@@ -62,49 +56,22 @@ def put(serving: Callable[[], Place | None]) -> None:
     """
     global _serving  # noqa: PLW0603  # one process has one global LangChain cache
     _serving = serving
-    with _lock:
-        for cls in _classes(Embeddings):
-            _wrap_class(cls)
-        if "__init_subclass__" not in vars(Embeddings):
-            setattr(Embeddings, "__init_subclass__", classmethod(_wrap_new))  # noqa: B010  # mypy forbids the plain assignment
+    _DOORS.put(Embeddings)
 
 
 def take() -> None:
     """Put every original back, unless other code stands over ours."""
-    with _lock:
-        hook = vars(Embeddings).get("__init_subclass__")
-        if getattr(hook, "__func__", None) is _wrap_new:
-            del Embeddings.__init_subclass__
-        for cls in _classes(Embeddings):
-            for name in _HANDS_ON_TO:
-                method = vars(cls).get(name)
-                original = None if method is None else _originals.get(method)
-                if original is not None:
-                    setattr(cls, name, original)
+    _DOORS.take()
 
 
-def _classes(cls: type[Any]) -> Iterator[type[Any]]:
-    below: list[type[Any]] = cls.__subclasses__()
-    for each in below:
-        yield each
-        yield from _classes(each)
+def _wrapped(method: Method, name: str) -> Method | None:
+    if getattr(method, "__isabstractmethod__", False) or _hands_on(method, _HANDS_ON_TO[name]):
+        return None
+    make = _async_door if name.startswith("a") else _door
+    return functools.wraps(method)(make(method, "query" in name))
 
 
-def _wrap_new(cls: type[Any], /, **kwargs: Any) -> None:
-    super(Embeddings, cls).__init_subclass__(**kwargs)
-    _wrap_class(cls)
-
-
-def _wrap_class(cls: type[Any]) -> None:
-    for name, hands_on in _HANDS_ON_TO.items():
-        method = vars(cls).get(name)
-        if not callable(method) or method in _originals:
-            continue
-        if getattr(method, "__isabstractmethod__", False) or _hands_on(method, hands_on):
-            continue
-        ours = _async_door(method) if name.startswith("a") else _door(method)
-        _originals[ours] = method
-        setattr(cls, name, ours)
+_DOORS = Below(_HANDS_ON_TO, _wrapped)
 
 
 def _hands_on(method: Method, to: frozenset[str]) -> bool:
@@ -114,12 +81,9 @@ def _hands_on(method: Method, to: frozenset[str]) -> bool:
     return bool(asked) and asked <= to and "super" not in names
 
 
-def _door(method: Method) -> Method:
-    asks_one = "query" in method.__name__
-
-    @functools.wraps(method)
+def _door(method: Method, asks_one: bool) -> Method:
     def embed(self: Any, texts: Any, *args: Any, **kwargs: Any) -> Any:
-        batch = _open(self, method, texts, args, kwargs)
+        batch = _open(self, method, texts, args, kwargs, asks_one)
         if batch is None:
             return method(self, texts, *args, **kwargs)
         with batch:
@@ -132,12 +96,9 @@ def _door(method: Method) -> Method:
     return embed
 
 
-def _async_door(method: Method) -> Method:
-    asks_one = "query" in method.__name__
-
-    @functools.wraps(method)
+def _async_door(method: Method, asks_one: bool) -> Method:
     async def embed(self: Any, texts: Any, *args: Any, **kwargs: Any) -> Any:
-        batch = _open(self, method, texts, args, kwargs)
+        batch = _open(self, method, texts, args, kwargs, asks_one)
         if batch is None:
             return await method(self, texts, *args, **kwargs)
         with batch:
@@ -156,9 +117,16 @@ def _async_door(method: Method) -> Method:
 
 
 def _open(
-    model: Any, method: Method, texts: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    model: Any,
+    method: Method,
+    texts: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    asks_one: bool,
 ) -> Batch | None:
     """Return a watch over one call, or None where it is none of our business."""
+    from .embed_call import Batch, is_busy  # few notebooks embed
+
     which = modes.embedded()
     if is_busy(model) or which == "off" or _holds_another(model):
         return None
@@ -167,7 +135,6 @@ def _open(
     place = _serving()
     if place is None:
         return None
-    asks_one = "query" in method.__name__
     arguments = dict(zip(_parameters(method), args, strict=False)) | kwargs
     if asks_one:
         arguments["asked_as"] = "query"

@@ -15,9 +15,8 @@ from ..answer.vector import decode, encode
 from ..entry import Entry
 from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
-from ..stores.base import Store
 from ..text import format_count, one_line
-from .asking import telling_embedding
+from .batches import telling_embedding
 from .place import CHOOSE_FIRST, RECORD_FIRST, Place
 from .serving import kept_elsewhere
 
@@ -47,7 +46,7 @@ class Batch:
         self._began = time.perf_counter()
         self._cell = LEDGER.cell
         self.place, self._model, self._texts = place, model, texts
-        self._store: Store | None = getattr(place, "store", None)
+        self._store = place.store
         self._mode = modes.current_mode()
         self._requests: list[keys.Request] = []
         self._held: dict[bytes, Entry] = {}
@@ -132,10 +131,8 @@ class Batch:
 
     def _find_elsewhere(self) -> None:
         """Look under the only address that the file knows for this model."""
-        first = self._requests[0]
-        endpoints = keys.endpoints_like(first, self.place.recorded_requests())
-        if len(endpoints) == 1:
-            self._requests = first.with_endpoint(endpoints.pop()).with_texts(self._texts)
+        if (first := self.place.readdressed(self._requests[0])) is not None:
+            self._requests = first.with_texts(self._texts)
             self._missing = {request.key: request for request in self._requests}
             self._find()
 

@@ -20,6 +20,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from .. import answer as answers
 from .. import modes
 from .. import request as keys
+from ..answer.verdict import verdict
 from ..entry import Entry
 from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
 from ..stores.base import Store
@@ -235,7 +236,7 @@ def _names_model(prompt: str, llm_string: str) -> bool:
 def _may_store(prompt: str, llm_string: str, generations: Sequence[Generation]) -> bool:
     if modes.current_mode() in ("bypass", "replay") or not _names_model(prompt, llm_string):
         return False
-    return answers.verdict(generations, max_tokens_given=False).reason is None
+    return verdict(generations, max_tokens_given=False).reason is None
 
 
 def _without_ids(generations: Iterable[Generation]) -> list[Generation]:

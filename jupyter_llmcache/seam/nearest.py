@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from ..entry import Entry
 from ..errors import StoreError
-from ..request import Request
 from ..request.compare import Difference, description_differences, differences
 from ..request.likeness import shared_part
 from ..stores.base import Store
@@ -42,24 +41,6 @@ _NEAR_COST = 4.0
 _LINE_DIFFERENCES = 3
 #: Hexadecimal digits that name an entry in a line.
 _KEY_DIGITS = 8
-
-
-class RecordedRequest(NamedTuple):
-    """An entry's request, to search for others like it."""
-
-    key: bytes
-    description: str
-    prompt: str
-    title: str
-
-    @classmethod
-    def of(cls, entry: Entry) -> RecordedRequest:
-        """Return the request of ``entry``."""
-        return cls(entry.key, entry.request, entry.prompt, entry.title)
-
-
-#: What a search can be for.
-Wanted = Request | RecordedRequest
 
 
 class Near(NamedTuple):
@@ -91,13 +72,13 @@ class Unrecorded(NamedTuple):
     whole: str
 
 
-def unrecorded(store: Store, request: Wanted) -> Unrecorded:
-    """Return what differs between ``request``, which nothing answers, and what is recorded.
+def unrecorded(store: Store, wanted: Entry) -> Unrecorded:
+    """Return what differs between ``wanted``, which nothing answers, and what is recorded.
 
     Never raises: whoever asks has a worse error to tell.
     """
     try:
-        near = nearest(store, request, 1)
+        near = nearest(store, wanted, 1)
         is_empty = not near and store.count() == 0
     except Exception:  # noqa: BLE001  # this is a courtesy inside another error
         return Unrecorded("what is recorded cannot be read", "what is recorded cannot be read")
@@ -125,20 +106,20 @@ def differences_line(found: Sequence[Difference]) -> str:
     return "; ".join(parts)
 
 
-def nearest(store: Store, request: Wanted, n: int = 3) -> list[Near]:
-    """Return the at most ``n`` entries whose requests are like ``request``, the nearest first.
+def nearest(store: Store, wanted: Entry, n: int = 3) -> list[Near]:
+    """Return the at most ``n`` entries whose requests are like ``wanted``, the nearest first.
 
-    The entry of ``request`` itself is left out, and so is what is not like it.
+    The entry of ``wanted`` itself is left out, and so is what is not like it.
 
     Raises:
         StoreError: The store is at fault. A damaged entry is passed over.
     """
-    titled = store.titled_like(_pieces(request.title), _MAX_TITLES, _MAX_TITLE_TIES)
-    titled = [entry for entry in titled if entry.key != request.key]
-    costs = _description_costs(request.description, {entry.request for entry in titled})
-    promising = _promising(titled, request.title, costs)
-    records = _most_alike(list(_read(store, promising)), request, costs)
-    found = [near for record in records if (near := _near(record, request)).cost <= _NEAR_COST]
+    titled = store.titled_like(_pieces(wanted.title), _MAX_TITLES, _MAX_TITLE_TIES)
+    titled = [entry for entry in titled if entry.key != wanted.key]
+    costs = _description_costs(wanted.request, {entry.request for entry in titled})
+    promising = _promising(titled, wanted.title, costs)
+    records = _most_alike(list(_read(store, promising)), wanted, costs)
+    found = [near for record in records if (near := _near(record, wanted)).cost <= _NEAR_COST]
     return heapq.nsmallest(n, found, key=lambda near: (near.cost, near.record.key))
 
 
@@ -149,8 +130,8 @@ def _pieces(title: str) -> list[str]:
     return [title[round(step * index) :][:length] for index in range(_PIECES)]
 
 
-def _near(record: Entry, request: Wanted) -> Near:
-    found = differences(record.request, record.prompt, request.description, request.prompt)
+def _near(record: Entry, wanted: Entry) -> Near:
+    found = differences(record.request, record.prompt, wanted.request, wanted.prompt)
     return Near(record, tuple(found))
 
 
@@ -198,11 +179,11 @@ def _read(store: Store, entries: Sequence[Entry]) -> Iterator[Entry]:
                 return
 
 
-def _most_alike(records: Sequence[Entry], request: Wanted, costs: dict[str, float]) -> list[Entry]:
+def _most_alike(records: Sequence[Entry], wanted: Entry, costs: dict[str, float]) -> list[Entry]:
     far = max(costs.values(), default=0.0) + 1
 
     def cost(record: Entry) -> float:
-        alike = shared_part(record.prompt, request.prompt)
+        alike = shared_part(record.prompt, wanted.prompt)
         return costs.get(record.request, far) + _TITLE_COST * (1 - alike)
 
     return heapq.nsmallest(_MAX_COMPARED, records, key=cost)

@@ -1,7 +1,13 @@
-"""What holds while replay is in force: closed doors, a wall, and keys where lessons want some."""
+"""What holds while replay is in force: closed doors, a wall, and keys where lessons want some.
+
+Code may call a model's ``_generate`` or ``_stream`` itself, or write a ``generate`` that does; such
+a call goes past the doors where answers are found, and is refused. And what retries a failed call
+must not wait for an answer that will not come.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -9,13 +15,16 @@ import threading
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .. import modes
-from ..errors import StoreError
+from ..errors import ReplayMissError, StoreError
+from ..ledger import LEDGER
 from ..provider_row import PLACEHOLDER_KEY
 from ..request.own_code import is_installed
 from . import clients, serving, sockets
+from .doors import Below, Door, Doors, Method
 from .web_request import key_variables_in
 
 if TYPE_CHECKING:
@@ -139,3 +148,53 @@ def _cannot_do_without() -> bool:
     if way == "__contains__" or module.partition(".")[0] == _US:
         return False
     return not way or is_installed(module)
+
+
+# --- LangChain's back doors ---
+
+
+def close_models() -> None:
+    """Refuse in replay what calls a provider's method itself, of classes to come too."""
+    from langchain_core.language_models import BaseChatModel, BaseLLM
+
+    _RETRIES.install(_PROCESS)
+    for base in (BaseChatModel, BaseLLM):
+        _MODELS.put(base)
+
+
+def reopen_models() -> None:
+    """Give every class its own methods back, but where other code has put one over ours."""
+    _RETRIES.uninstall(_PROCESS)
+    _MODELS.take()
+
+
+def _closed(original: Method, name: str) -> Method:
+    @functools.wraps(original)
+    def closed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if modes.current_mode() != "replay":
+            return original(self, *args, **kwargs)
+        from .call import OpenCall
+        from .place import Asked, Place
+
+        reason = f"code calls {name} itself"
+        call = OpenCall(Place(reason), Asked(self, args[0] if args else "", None, {}))
+        try:
+            return call.recall()
+        finally:
+            LEDGER.record(call.event(LEDGER.cell, 0.0))
+
+    return closed
+
+
+def _wrap_predicate(original: Method, _: ModuleType) -> Method:
+    def is_worth_a_retry(self: Any, state: Any) -> Any:
+        if state.outcome is not None and isinstance(state.outcome.exception(), ReplayMissError):
+            return False
+        return original(self, state)
+
+    return is_worth_a_retry
+
+
+#: What every integration writes to ask its provider.
+_MODELS = Below(("_generate", "_agenerate", "_stream", "_astream"), _closed)
+_RETRIES = Doors([Door("tenacity", "retry_if_exception", "__call__", _wrap_predicate)])

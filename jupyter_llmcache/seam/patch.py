@@ -2,118 +2,84 @@
 
 While a cache of ours lives, the public methods of LangChain's two model classes run on a *shadow*
 of the model (see ``proxy``), so that everything LangChain does around a provider (callbacks,
-tokens, ids, events) is done alike for a hit and a miss. Where nobody listens, a hit is answered
-without it. ``uninstall`` by the last owner puts the original methods back.
+tokens, ids, events) is done alike for a hit and a miss. ``uninstall`` by the last owner puts the
+original methods back.
+
+Where nobody listens, a hit is answered without all that: where LangChain's own
+``CallbackManager.configure`` finds no handler and the model's class leaves LangChain's methods as
+they are. What the caller gets is the same.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import threading
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.caches import BaseCache
-from langchain_core.globals import get_llm_cache
-from langchain_core.language_models import (
-    BaseChatModel,
-    BaseLanguageModel,
-    BaseLLM,
-    chat_models,
-)
-from langchain_core.runnables import Runnable
+from langchain_core.callbacks import CallbackManager
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult, RunInfo
+from langchain_core.runnables.config import ensure_config
 
 from .. import modes
-from . import closed, embed
-from .asking import wrap_abatch, wrap_batch
+from ..ledger import LEDGER
+from . import embed, place
+from .batches import wrap_abatch, wrap_batch
 from .call import OpenCall
-from .place import Place
-from .proxy import aclosing_if_it_can, closing_if_it_can, is_shadow, shadow_of
-from .quick import Plan, answered, chunks_of, looked_for, unheard, unheard_stream
-from .watch import Watch
+from .doors import Door, Doors, Method
+from .place import (
+    SHADOW_MARK,
+    Asked,
+    Plan,
+    aclosing_if_it_can,
+    closing_if_it_can,
+    hand_out,
+)
 
-Method = Callable[..., Any]
+if TYPE_CHECKING:
+    from .watch import Watch
 
-_owners: weakref.WeakSet[object] = weakref.WeakSet()
+#: What LangChain's ``generate`` takes for itself, and no provider sees.
+_AROUND = ("callbacks", "tags", "metadata", "run_name", "run_id")
+_FORMATS = ("ls_structured_output_format", "structured_output_format")
+
 _lock = threading.RLock()
 #: Public methods of LangChain that came to an end without asking the provider's door.
 _strangers: set[str] = set()
 
 
-class _Seam:
-    """One public method of one of LangChain's classes, and ours in its place."""
-
-    def __init__(self, cls: type, name: str, wrap: Callable[[Method], Method]) -> None:
-        self.cls, self.name = cls, name
-        self._wrap = wrap
-        self._original: Method | None = None
-        self._ours: Method | None = None
-
-    def put(self) -> None:
-        """Put our method in, unless it is in already; an older LangChain may not know the name."""
-        current = self._current
-        if current is None or self._is_below(current):
-            return
-        self._original = current
-        self._ours = functools.wraps(current)(self._wrap(current))
-        setattr(self.cls, self.name, self._ours)
-
-    def take(self) -> None:
-        """Put the original back.
-
-        A method that other code has put over ours stays; ours below it does nothing any more.
-        """
-        if self._ours is not None and self._current is self._ours:
-            setattr(self.cls, self.name, self._original)
-            self._original = self._ours = None
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether other code has put the original back."""
-        return self._ours is not None and self._current is self._original
-
-    @property
-    def _current(self) -> Method | None:
-        return self.cls.__dict__.get(self.name)
-
-    def _is_below(self, method: object) -> bool:
-        """Whether ``method`` is ours or wraps it, as far as wrappers tell what they wrap."""
-        while method is not None and method is not self._ours:
-            method = getattr(method, "__wrapped__", None)
-        return method is not None
-
-
 def install(owner: object) -> None:
     """Lead models' calls to the cache for as long as ``owner`` lives or until ``uninstall``."""
     with _lock:
-        _owners.add(owner)
-        embed.put(_serving)
-        for seam in _SEAMS:
-            seam.put()
+        _DOORS.install(owner)
+        embed.put(place.serving)
         if modes.current_mode() == "replay":
-            closed.close()
+            from . import offline
+
+            offline.close_models()
 
 
 def uninstall(owner: object) -> None:
     """Give LangChain its own methods back once no owner is left."""
     with _lock:
-        _owners.discard(owner)
+        _DOORS.uninstall(owner)
         if not _owners:
             embed.take()
-            closed.reopen()
-            for seam in _SEAMS:
-                seam.take()
+            if offline := sys.modules.get(f"{__package__}.offline"):
+                offline.reopen_models()
 
 
 def problem() -> str | None:
     """Return in one line why not all calls of models reach the cache; None when they do."""
-    with _lock:
-        lost = [f"{seam.cls.__name__}.{seam.name}" for seam in _SEAMS if seam.is_lost]
-    if _owners and lost:
+    if lost := _DOORS.lost():
         return f"other code has put its own {', '.join(lost)} in; turn the cache on again"
     if _owners and _strangers:
         return (
@@ -123,96 +89,132 @@ def problem() -> str | None:
     return None
 
 
-# --- which cache answers a call ---
-
-#: The cache that a person has turned on, asked also where the notebook sets another one of its own.
-_on: Place | None = None
-#: Whether it was told that the notebook turned the cache off by ``set_llm_cache(None)``.
-_told_off = False
-#: Watches calls that no cache answers, inside ``watching``.
-_bystander: ContextVar[Place | None] = ContextVar("llmcache_bystander", default=None)
-
-
-def turn_on(place: Place | None) -> None:
-    """Ask ``place`` before every provider, also where the notebook sets another; None: no more."""
-    global _on, _told_off
-    _on, _told_off = place, False
-
-
-def _serving() -> Place | None:
-    """Return the place that answers calls that no LangChain cache sees."""
-    cache: object = get_llm_cache()
-    if isinstance(cache, Place):
-        return cache
-    if modes.current_mode() == "replay":
-        return _on or Place()
-    return _on if cache is not None else None
+class _Owner:
+    """Who needs the methods for a block."""
 
 
 @contextlib.contextmanager
-def watching(bystander: Place) -> Iterator[None]:
-    """Let ``bystander`` see the calls of the block that would go past every cache."""
-    install(bystander)
-    token = _bystander.set(bystander)
+def seeing_all() -> Iterator[None]:
+    """See also the calls of the block that would go past every cache."""
+    owner = _Owner()
+    with _lock:
+        (_owners.add if _owners else install)(owner)  # the methods may be in their place
+    token = place.sees_all.set(True)
     try:
         yield
     finally:
-        _bystander.reset(token)
-        uninstall(bystander)
+        place.sees_all.reset(token)
+        with _lock:
+            _owners.discard(owner)
+            if not _owners:
+                uninstall(owner)
+
+
+# --- the short way of a hit ---
+
+
+def _unheard(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    """Return the request of a ``generate`` that nobody listens to; None: go the long way."""
+    if plan.other is not None or not _may_hit(plan) or not _is_plain(model.__class__):
+        return None
+    if len(args) != 1 or len(args[0]) != 1:
+        return None
+    if not _are_texts(args[0][0]) or _is_heard(model, kwargs.get("callbacks")):
+        return None
+    options = {name: kwargs[name] for name in kwargs if name not in _AROUND + _FORMATS}
+    stop = options.pop("stop", None)
+    return Asked(model, args[0][0], stop, options)
+
+
+def _unheard_stream(
+    model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
+) -> Asked | None:
+    """Like ``_unheard``, of a ``stream`` or an ``astream``."""
+    if len(args) not in (1, 2) or not _may_hit(plan) or not _is_plain(model.__class__):
+        return None
+    options = {name: kwargs[name] for name in kwargs if name not in ("config", *_FORMATS)}
+    stop = options.pop("stop", None)
+    if (options.get("n", getattr(model, "n", None)) or 1) != 1:
+        return None
+    if not model._should_stream(async_api=is_async, **{**options, "stream": True}):  # noqa: SLF001  # as LangChain's stream asks
+        return None
+    config = ensure_config(args[1] if len(args) > 1 else kwargs.get("config"))
+    if _is_heard(model, config.get("callbacks")):
+        return None
+    messages = model._convert_input(args[0]).to_messages()  # noqa: SLF001  # as above
+    if not _are_texts(messages):
+        return None
+    return Asked(model, messages, stop, options)
+
+
+def _looked_for(plan: Plan, asked: Asked) -> OpenCall:
+    """Return the open call of a request, its answer looked for. It may touch files."""
+    call = OpenCall(plan.place, asked, plan.reason)
+    call.find()
+    return call
+
+
+def _answered(call: OpenCall) -> LLMResult:
+    """Return the result of a call whose answer was found, and tell of the hit."""
+    try:
+        generations: Any = call.recall()
+        call.ids = hand_out(generations)
+        return LLMResult.model_construct(
+            generations=[generations],
+            llm_output=call.asked.model._combine_llm_outputs([None]),  # type: ignore[attr-defined]  # noqa: SLF001  # as LangChain's generate does
+            run=[RunInfo.model_construct(run_id=uuid.uuid4())],
+        )
+    finally:
+        _tell(call)
+
+
+def _chunks_of(call: OpenCall) -> Iterator[Any]:
+    """Yield the messages of a stream whose answer was found, and tell of the hit."""
+    from .replay import chat_chunks
+
+    try:
+        generations: Any = (call.recall() or [])[:1]
+        call.ids = hand_out(generations)
+        for chunk in chat_chunks(generations[0]):
+            yield chunk.message
+    finally:
+        _tell(call)
+
+
+def _tell(call: OpenCall) -> None:
+    LEDGER.record(call.event(LEDGER.cell, time.perf_counter() - call.began), call.ids)
+
+
+def _may_hit(plan: Plan) -> bool:
+    return plan.reason is None and modes.current_mode() in ("auto", "replay")
+
+
+@functools.lru_cache(maxsize=256)
+def _is_plain(cls: type) -> bool:
+    """Whether a class leaves LangChain's own ways to a provider as they are."""
+    return issubclass(cls, BaseChatModel) and all(
+        getattr(cls, name, None) is getattr(BaseChatModel, name, None)
+        for name in ("_generate_with_cache", "_agenerate_with_cache")
+    )
+
+
+def _are_texts(messages: Sequence[BaseMessage]) -> bool:
+    """Whether LangChain would hand these very messages to the provider: it rewrites only blocks."""
+    return all(type(message.content) is str for message in messages)
+
+
+def _is_heard(model: Any, callbacks: Any) -> bool:
+    return bool(CallbackManager.configure(callbacks, model.callbacks, model.verbose).handlers)
+
+
+# --- the methods as we put them; each runs the original on the shadow ---
 
 
 def _plan(model: BaseLanguageModel[Any], *, streams: bool = False) -> Plan | None:
     """Return who answers a public call of ``model``; None where it is none of our business."""
-    if not _owners or is_shadow(model):
+    if not _owners or SHADOW_MARK in model.__dict__:
         return None
-    own: BaseCache | bool | None = model.cache
-    cache: object = own if isinstance(own, BaseCache) else get_llm_cache()
-    if own is False:
-        place = cache if isinstance(cache, Place) else _on or _bystander.get()
-        return Plan(place, "the model has cache=False") if place else _nowhere()
-    if isinstance(cache, Place):
-        return Plan(cache)
-    if isinstance(cache, BaseCache):
-        return _behind(type(cache).__name__, streams=streams)
-    if own is True:
-        return _nowhere()  # LangChain says that there is no cache
-    if _on is not None:
-        return _turned_off(_on)
-    bystander = _bystander.get()
-    return Plan(bystander) if bystander else _nowhere()
-
-
-def _behind(other: str, *, streams: bool) -> Plan:
-    """The notebook's own cache is asked by LangChain itself, then ours, then the provider."""
-    if streams:  # LangChain asks no cache
-        return Plan(_on or Place(f"{other} keeps no streams"))
-    if modes.current_mode() in ("refresh", "bypass"):
-        return Plan(_on or Place(f"mode {modes.current_mode()}"))
-    return Plan(_on or _Elsewhere(other), other=other)
-
-
-class _Elsewhere(Place):
-    """Watches the calls that a cache of the notebook's own keeps, while none of ours is on."""
-
-    keeps_elsewhere = True
-
-    def __init__(self, location: str) -> None:
-        super().__init__()
-        self.location = location
-
-
-def _turned_off(place: Place) -> Plan:
-    global _told_off  # noqa: PLW0603  # said once, not at every call
-    if modes.current_mode() == "replay":
-        return Plan(place)
-    reason = "the cache is off" if _told_off else "set_llm_cache(None) turned the cache off"
-    _told_off = True
-    return Plan(place, reason)
-
-
-def _nowhere() -> Plan | None:
-    """No cache of ours would answer; in replay the call must not go on all the same."""
-    return Plan(Place()) if modes.current_mode() == "replay" else None
+    return place.plan(model, streams=streams)
 
 
 def _watch(
@@ -225,13 +227,15 @@ def _watch(
     Raises:
         ReplayMissError: It cannot be copied, and in replay it may not go that way.
     """
-    watch = Watch(model, plan.place, plan.reason, opened, plan.other)
+    from . import proxy, watch
+
+    watched = watch.Watch(model, plan.place, plan.reason, opened, plan.other)
     try:
-        return watch, shadow_of(watch)
-    except Exception:
+        return watched, proxy.shadow_of(watched)
+    except Exception:  # a class may forbid copies, or fail at them, in any way
         if modes.current_mode() != "replay":
             return None
-        with watch, watch.request("", None, {}, "the model cannot be copied") as call:
+        with watched, watched.request("", None, {}, "the model cannot be copied") as call:
             call.recall()
         raise
 
@@ -249,20 +253,17 @@ def _finish(watch: Watch, name: str, result: Any, prompts: int) -> None:
             watch.answered_elsewhere(generations[0])
 
 
-# --- the methods as we put them; each runs the original on the shadow ---
-
-
-def _wrap_generate(original: Method) -> Method:
-    is_own = _is_langchains(original)
+def _wrap_generate(original: Method, module: ModuleType) -> Method:
+    is_own = _is_langchains(original, module)
 
     def generate(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Any:
         plan = _plan(self)
         if plan is None:
             return original(self, *args, **kwargs)
-        asked = unheard(self, plan, args, kwargs) if is_own else None
-        call = looked_for(plan, asked) if asked else None
+        asked = _unheard(self, plan, args, kwargs) if is_own else None
+        call = _looked_for(plan, asked) if asked else None
         if call is not None and call.found is not None:
-            return answered(call)
+            return _answered(call)
         watched = _watch(self, plan, call)
         if watched is None:
             return original(self, *args, **kwargs)
@@ -275,17 +276,17 @@ def _wrap_generate(original: Method) -> Method:
     return generate
 
 
-def _wrap_agenerate(original: Method) -> Method:
-    is_own = _is_langchains(original)
+def _wrap_agenerate(original: Method, module: ModuleType) -> Method:
+    is_own = _is_langchains(original, module)
 
     async def agenerate(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Any:
         plan = _plan(self)
         if plan is None:
             return await original(self, *args, **kwargs)
-        asked = unheard(self, plan, args, kwargs) if is_own else None
-        call = await plan.place.run(looked_for, plan, asked, model=self) if asked else None
+        asked = _unheard(self, plan, args, kwargs) if is_own else None
+        call = await plan.place.run(_looked_for, plan, asked, model=self) if asked else None
         if call is not None and call.found is not None:
-            return answered(call)
+            return _answered(call)
         watched = _watch(self, plan, call)
         if watched is None:
             return await original(self, *args, **kwargs)
@@ -298,9 +299,9 @@ def _wrap_agenerate(original: Method) -> Method:
     return agenerate
 
 
-def _is_langchains(method: Method) -> bool:
+def _is_langchains(method: Method, module: ModuleType) -> bool:
     """Whether ``method`` is LangChain's own and not one that other code has put over it."""
-    return getattr(method, "__globals__", None) is vars(chat_models)
+    return getattr(method, "__globals__", None) is vars(module)
 
 
 def _prompts_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
@@ -308,15 +309,15 @@ def _prompts_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     return len(prompts)
 
 
-def _wrap_stream(original: Method) -> Method:
-    is_own = _is_langchains(original)
+def _wrap_stream(original: Method, module: ModuleType) -> Method:
+    is_own = _is_langchains(original, module)
 
     def stream(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
         plan = _plan(self, streams=True)
-        asked = unheard_stream(self, plan, args, kwargs) if plan and is_own else None
-        call = looked_for(plan, asked) if plan and asked else None
+        asked = _unheard_stream(self, plan, args, kwargs) if plan and is_own else None
+        call = _looked_for(plan, asked) if plan and asked else None
         if call is not None and call.found is not None and not call.found.pieces:
-            yield from chunks_of(call)
+            yield from _chunks_of(call)
             return
         watched = None if plan is None else _watch(self, plan, call)
         if watched is None:
@@ -331,17 +332,17 @@ def _wrap_stream(original: Method) -> Method:
     return stream
 
 
-def _wrap_astream(original: Method) -> Method:
-    is_own = _is_langchains(original)
+def _wrap_astream(original: Method, module: ModuleType) -> Method:
+    is_own = _is_langchains(original, module)
 
     async def astream(
         self: BaseLanguageModel[Any], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if plan and is_own and (asked := unheard_stream(self, plan, args, kwargs, is_async=True)):
-            call = await plan.place.run(looked_for, plan, asked, model=self)
+        if plan and is_own and (asked := _unheard_stream(self, plan, args, kwargs, is_async=True)):
+            call = await plan.place.run(_looked_for, plan, asked, model=self)
         if call is not None and call.found is not None and not call.found.pieces:
-            for chunk in chunks_of(call):
+            for chunk in _chunks_of(call):
                 yield chunk
             return
         watched = None if plan is None else _watch(self, plan, call)
@@ -360,7 +361,7 @@ def _wrap_astream(original: Method) -> Method:
     return astream
 
 
-def _wrap_events(original: Method) -> Method:
+def _wrap_events(original: Method, _: ModuleType) -> Method:
     """The newest event protocol runs on after its method has returned, so its calls tell of
     themselves; the older versions go through ``stream`` and ``astream``.
     """
@@ -377,17 +378,22 @@ def _wrap_events(original: Method) -> Method:
     return events
 
 
-_SEAMS = (
-    _Seam(BaseChatModel, "generate", _wrap_generate),
-    _Seam(BaseChatModel, "agenerate", _wrap_agenerate),
-    _Seam(BaseChatModel, "stream", _wrap_stream),
-    _Seam(BaseChatModel, "astream", _wrap_astream),
-    _Seam(BaseChatModel, "stream_events", _wrap_events),
-    _Seam(BaseChatModel, "astream_events", _wrap_events),
-    _Seam(BaseLLM, "generate", _wrap_generate),
-    _Seam(BaseLLM, "agenerate", _wrap_agenerate),
-    _Seam(BaseLLM, "stream", _wrap_stream),
-    _Seam(BaseLLM, "astream", _wrap_astream),
-    *(_Seam(cls, "batch", wrap_batch) for cls in (Runnable, BaseLLM)),
-    *(_Seam(cls, "abatch", wrap_abatch) for cls in (Runnable, BaseLLM)),
+_CHAT = {
+    "generate": _wrap_generate,
+    "agenerate": _wrap_agenerate,
+    "stream": _wrap_stream,
+    "astream": _wrap_astream,
+    "stream_events": _wrap_events,
+    "astream_events": _wrap_events,
+}
+_BATCH = {"batch": wrap_batch, "abatch": wrap_abatch}
+_MODELS = "langchain_core.language_models"
+_DOORS = Doors(
+    [
+        *(Door(f"{_MODELS}.chat_models", "BaseChatModel", name, _CHAT[name]) for name in _CHAT),
+        *(Door(f"{_MODELS}.llms", "BaseLLM", name, _CHAT[name]) for name in list(_CHAT)[:4]),
+        *(Door(f"{_MODELS}.llms", "BaseLLM", name, _BATCH[name]) for name in _BATCH),
+        *(Door("langchain_core.runnables.base", "Runnable", n, _BATCH[n]) for n in _BATCH),
+    ]
 )
+_owners = _DOORS.owners

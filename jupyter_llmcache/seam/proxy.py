@@ -13,15 +13,7 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    AsyncExitStack,
-    ExitStack,
-    aclosing,
-    closing,
-    nullcontext,
-)
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
@@ -30,28 +22,13 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMRe
 from pydantic import BaseModel
 
 from .call import OpenCall
+from .place import SHADOW_MARK, aclosing_if_it_can, closing_if_it_can, run_message_id
 from .replay import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
-from .watch import Watch, run_message_id
+from .watch import Watch
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_SHADOW_MARK = "_llmcache_shadow"
 _MANY = "a stream of several choices at once"
-
-
-def is_shadow(model: BaseLanguageModel[Any]) -> bool:
-    """Whether ``model`` is a shadow, whose calls are watched already."""
-    return _SHADOW_MARK in model.__dict__
-
-
-def closing_if_it_can(chunks: Any) -> AbstractContextManager[Any]:
-    """Close ``chunks`` on leaving: a generator; a provider may also return a mere iterator."""
-    return closing(chunks) if hasattr(chunks, "close") else nullcontext(chunks)
-
-
-def aclosing_if_it_can(chunks: Any) -> AbstractAsyncContextManager[Any]:
-    """Like ``closing_if_it_can``, for an async iterator."""
-    return aclosing(chunks) if hasattr(chunks, "aclose") else nullcontext(chunks)
 
 
 def shadow_of(watch: Watch) -> BaseLanguageModel[Any]:
@@ -69,7 +46,7 @@ def shadow_of(watch: Watch) -> BaseLanguageModel[Any]:
     # Past pydantic on purpose: these are no fields, and the class must keep its own methods.
     shadow.__dict__.update(
         {
-            _SHADOW_MARK: True,
+            SHADOW_MARK: True,
             "rate_limiter": None,
             "_generate": door.generate,
             "_agenerate": door.agenerate,

@@ -17,7 +17,7 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 
-from .. import answer as answers
+from ..answer.pieces import Piece
 from .place import id_of
 
 #: The parts of a message that are lists or dicts.
@@ -74,7 +74,7 @@ def chat_chunks(
 
 
 def chunks_in_pieces(
-    generation: Generation, pieces: Iterable[answers.Piece]
+    generation: Generation, pieces: Iterable[Piece]
 ) -> Iterator[ChatGenerationChunk | GenerationChunk]:
     """Yield ``generation`` in the pieces in which it came."""
     id_ = id_of(generation)
@@ -156,7 +156,7 @@ class Kept(NamedTuple):
 
     kind: type[Any]
     message_kind: type[Any] | None
-    piece: answers.Piece
+    piece: Piece
 
     def make(self) -> Any:
         """Return the chunk as it was."""
@@ -171,7 +171,7 @@ def keep(chunk: ChatGenerationChunk | GenerationChunk) -> Kept:
     """Keep a chunk as it is now; LangChain and the caller may change it."""
     info = copy.deepcopy(chunk.generation_info) if chunk.generation_info else None
     if isinstance(chunk, GenerationChunk):
-        return Kept(type(chunk), None, answers.Piece(chunk.text, {}, info))
+        return Kept(type(chunk), None, Piece(chunk.text, {}, info))
     message = chunk.message
     fields = {**message.__dict__, **(message.model_extra or {})}
     for name in _CONTAINERS:
@@ -179,7 +179,7 @@ def keep(chunk: ChatGenerationChunk | GenerationChunk) -> Kept:
         if value and not isinstance(value, str):
             fields[name] = copy.deepcopy(value)
     content = fields.pop("content")
-    return Kept(type(chunk), type(message), answers.Piece(content, fields, info))
+    return Kept(type(chunk), type(message), Piece(content, fields, info))
 
 
 def _calls(message: AIMessage) -> Iterator[tuple[str | None, str | None, str | None]]:
@@ -242,7 +242,7 @@ class Parts:
             self._named(whole(functools.reduce(lambda left, right: left + right, others, first)))
         ]
 
-    def pieces(self) -> list[answers.Piece]:
+    def pieces(self) -> list[Piece]:
         """Return the chunks as they are kept beside their answer."""
         return [kept.piece for kept in self._chunks]
 

@@ -45,8 +45,8 @@ def refused(error: ValidationError, kwargs: Mapping[str, Any], streamed: str) ->
     return []
 
 
-def read(generations: Sequence[Generation], kwargs: Mapping[str, Any]) -> list[Generation]:
-    """Return a recalled answer as the class that asks now reads it.
+def read(generations: Sequence[Generation], kwargs: Mapping[str, Any]) -> None:
+    """Put into a recalled answer the object that the class that asks now reads out of it.
 
     Raises:
         ValidationError: The class refuses it, as it did when it was recorded.
@@ -56,7 +56,6 @@ def read(generations: Sequence[Generation], kwargs: Mapping[str, Any]) -> list[G
         for generation in generations:
             if isinstance(generation, ChatGeneration):
                 _read_into(generation, schema)
-    return list(generations)
 
 
 def _read_into(generation: ChatGeneration, schema: type) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,13 +14,12 @@ from typing import Any, Self, TypeVar
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import Generation, LLMResult
-from langchain_core.utils.utils import LC_ID_PREFIX
 
-from .. import answer as answers
 from .. import request as keys
-from ..ledger import LEDGER, Call
+from ..answer.pieces import Piece
+from ..ledger import LEDGER, Call, usage_of
 from .call import OpenCall
-from .place import Asked, Place, id_of
+from .place import Asked, Place, hand_out, id_of
 from .replay import standard
 
 T = TypeVar("T")
@@ -87,7 +85,7 @@ class Watch:
     def answered_elsewhere(self, generation: Any) -> None:
         """Tell of a hit of the other cache, which LangChain found before it came to the door."""
         label = keys.model_label(self.model, {})
-        usage = answers.usage_of([generation])
+        usage = usage_of([generation])
         wall_s = time.perf_counter() - self._began
         call = Call(self._cell, "hit", label, None, wall_s, usage=usage, location=self.other_cache)
         LEDGER.record(call, [id_] if (id_ := id_of(generation)) else ())
@@ -186,7 +184,7 @@ class Watch:
         )
         return generation.model_copy(update={"message": message})
 
-    def told_of(self, pieces: Sequence[answers.Piece]) -> Sequence[answers.Piece]:
+    def told_of(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
         """Return the pieces of a hit as callbacks are told of them, with a usage of nothing."""
         if self._detached:
             return pieces
@@ -242,19 +240,3 @@ class _Visit:
         self._call.close()
         if not self._call.is_preview:
             self._watch.end(self._call, time.perf_counter() - self._began)
-
-
-def hand_out(generations: Sequence[Generation], run_id: object = None) -> list[str]:
-    """Give the messages of a hit the ids under which they are handed out, and return these."""
-    ids = []
-    for number, generation in enumerate(generations):
-        message = getattr(generation, "message", None)
-        if message is not None:
-            message.id = LEDGER.hand_out(message.id or run_message_id(run_id, number))
-            ids.append(message.id)
-    return ids
-
-
-def run_message_id(run_id: object, number: int) -> str:
-    """Return the id that LangChain gives a message whose provider gave it none."""
-    return f"{LC_ID_PREFIX}-{run_id or uuid.uuid4()}-{number}"

@@ -11,7 +11,7 @@ from typing import TypeVar, Unpack
 
 from ..entry import Entry
 from ..errors import StoreError
-from . import sqlite_copy, sqlite_query, sqlite_rows, sqlite_schema, sqlite_write
+from . import sqlite_query, sqlite_rows, sqlite_schema, sqlite_write
 from .base import BusyError, LifeTotals, Payload, Store, Verification, Which
 from .sqlite_file import SQLiteFile
 from .sqlite_open import DamagedFileError
@@ -262,7 +262,13 @@ class SQLiteStore(Store):
                 texts that are not. Of a file whose structure is broken, save what can be read into
                 a new one in its place, and keep the broken one beside it.
         """
-        faults = self._faults()
+        from . import sqlite_copy
+
+        try:
+            with self._file.opened() as connection:
+                faults = tuple(sqlite_copy.faults_of(connection)) if connection else ()
+        except DamagedFileError as error:
+            faults = (error.what,)
         if faults:
             kept_at = str(self._file.rescue()) if repair else None
             entries = self.count() if repair else 0
@@ -361,13 +367,6 @@ class SQLiteStore(Store):
     def _after_fork(self) -> None:
         self._hits.reset()
         self._behind.reset()
-
-    def _faults(self) -> tuple[str, ...]:
-        try:
-            with self._file.opened() as connection:
-                return tuple(sqlite_copy.faults_of(connection)) if connection else ()
-        except DamagedFileError as error:
-            return (error.what,)
 
     def _give_back(self) -> None:
         """Cut free pages off the file."""

@@ -18,7 +18,6 @@ from typing import Literal
 from urllib.parse import quote
 
 from ..errors import StoreError
-from . import sqlite_query
 from .base import BusyError
 
 #: How long reads may go on in a file that was deleted or replaced.
@@ -165,15 +164,15 @@ def network_type(path: Path) -> str | None:
 
 def mounted_type(table: str, path: Path) -> str | None:
     """Return the type of the innermost mount of ``table`` (as in /proc/mounts) above ``path``."""
-    best, best_depth = None, 0
+    best, best_length = None, 0
     for line in table.splitlines():
         _, target, kind, *_ = line.split(" ")
         for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
             target = target.replace(code, character)
-        mount = Path(target)
+        mount = target.rstrip("/") + "/"
         # A later mount on the same place hides the earlier one.
-        if path.is_relative_to(mount) and len(mount.parts) >= best_depth:
-            best, best_depth = kind, len(mount.parts)
+        if f"{path}/".startswith(mount) and len(mount) >= best_length:
+            best, best_length = kind, len(mount)
     return best
 
 
@@ -229,7 +228,6 @@ def connect(
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     if sys.version_info >= (3, 12):
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
-    sqlite_query.register(connection)
     return connection
 
 

@@ -31,11 +31,6 @@ _WITH_PENDING = "llmcache_entries AS e LEFT JOIN temp.pending_hits AS p ON p.id 
 _LINE = "key, kind, request_id, title, created_at, provider_s, size_bytes"
 
 
-def register(connection: sqlite3.Connection) -> None:
-    """Give ``connection`` what the questions need; nothing of it is in the file."""
-    connection.create_function("llmcache_contains", 2, _contains, deterministic=True)
-
-
 def select(connection: sqlite3.Connection, pending: PendingHits, which: Which) -> list[Entry]:
     """Return entries without answers and prompts; see ``Which``."""
     _show(connection, pending)
@@ -103,6 +98,7 @@ def life_totals(connection: sqlite3.Connection) -> LifeTotals:
 
 def _where(connection: sqlite3.Connection, which: Which) -> tuple[str, list[object]]:
     """Return an SQL condition and its values."""
+    connection.create_function("llmcache_contains", 2, _contains, deterministic=True)
     conditions: list[str] = ["1"]
     values: list[object] = []
     if (kind := which.get("kind")) is not None:

@@ -14,7 +14,7 @@ from langchain_core.rate_limiters import BaseRateLimiter
 
 from jupyter_llmcache import MemoryCache, calls, mode, modes
 from jupyter_llmcache.errors import ReplayMissError
-from jupyter_llmcache.seam import patch
+from jupyter_llmcache.seam.place import turn_on
 from tests.integration.matrix import desks
 from tests.integration.matrix.models import AsyncDeskChat, DeskChat
 
@@ -24,9 +24,9 @@ def ours():
     """A cache of ours that a person has turned on."""
     cache = MemoryCache()
     set_llm_cache(cache)
-    patch.turn_on(cache)
+    turn_on(cache)
     yield cache
-    patch.turn_on(None)
+    turn_on(None)
     cache.close()
 
 

@@ -19,7 +19,7 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.request.compare import differences
-from jupyter_llmcache.seam.nearest import RecordedRequest, nearest, unrecorded
+from jupyter_llmcache.seam.nearest import nearest, unrecorded
 from jupyter_llmcache.seam.place import entry_of
 from jupyter_llmcache.stores.base import Store
 from jupyter_llmcache.stores.memory import MemoryStore
@@ -392,7 +392,7 @@ def made_up(index: int, chance: random.Random, *, one_title: bool = False) -> En
     return Entry(key, b"{}", float(index), 0.5, **texts)
 
 
-def changed(target: Entry, change: str) -> RecordedRequest:
+def changed(target: Entry, change: str) -> Entry:
     description, prompt = json.loads(target.request), json.loads(target.prompt)
     title = target.title
     if change == "temperature":
@@ -403,11 +403,14 @@ def changed(target: Entry, change: str) -> RecordedRequest:
         prompt[0]["content"] = prompt[0]["content"].replace(" ", " really ", 1)
     elif change == "question":
         title = prompt[1]["content"] = prompt[1]["content"].replace(" ", "  ", 3)
-    return RecordedRequest(
+    return Entry(
         b"another request!",
-        json.dumps(description, separators=(",", ":")),
-        json.dumps(prompt),
-        title,
+        b"",
+        0.0,
+        None,
+        request=json.dumps(description, separators=(",", ":")),
+        prompt=json.dumps(prompt),
+        title=title,
     )
 
 
@@ -443,7 +446,7 @@ def test_the_line_names_key_title_and_difference(store):
     """The line for a replay miss names the nearest entry's key and prompt, and what differs."""
     one, other = settings({"temperature": 0}, {"temperature": 0.7})
     store.put(record(one))
-    assert unrecorded(store, other) == (
+    assert unrecorded(store, entry_of(other)) == (
         "temperature differs",
         f"the nearest recorded one is {one.key.hex()[:8]} 'hi': temperature 0 -> 0.7",
     )
@@ -452,7 +455,7 @@ def test_the_line_names_key_title_and_difference(store):
 def test_the_line_says_that_nothing_is_recorded(store):
     """Of an empty store the line says that it is empty."""
     _, other = settings({}, {})
-    assert unrecorded(store, other) == (
+    assert unrecorded(store, entry_of(other)) == (
         "nothing is recorded yet",
         f"{store.location} holds no entry yet",
     )
@@ -462,15 +465,15 @@ def test_what_is_not_near_is_not_told_of(store):
     """An entry that has nothing in common with the request explains nothing."""
     one, other = chat([user("Why is the sky blue?")], [user("Sort 3, 1, 2 downwards")])
     store.put(record(one))
-    assert nearest(store, other) == []
-    assert unrecorded(store, other).whole == "nothing like it is recorded"
+    assert nearest(store, entry_of(other)) == []
+    assert unrecorded(store, entry_of(other)).whole == "nothing like it is recorded"
 
 
 def test_the_line_counts_what_does_not_fit(store):
     """Of many differences the line tells the first three and counts the others."""
     one, other = settings({}, {"temperature": 0, "top_p": 0.1, "seed": 1, "max_tokens": 3})
     store.put(record(one))
-    short, line = unrecorded(store, other)
+    short, line = unrecorded(store, entry_of(other))
     assert line.count("unset -> ") == 3
     assert line.endswith("; and 1 more")
     assert short.endswith(" differs and 3 more")
@@ -480,7 +483,7 @@ def test_the_line_shows_no_control_characters(store):
     """Escape sequences in a prompt are made visible, and the line stays one line."""
     one, other = chat([user("a\x1b]0;owned\x07\nb")], [user("a\x1b]0;other\x07\nb")])
     store.put(record(one))
-    short, line = unrecorded(store, other)
+    short, line = unrecorded(store, entry_of(other))
     assert line.isprintable()
     assert short.isprintable()
 
@@ -492,7 +495,7 @@ def test_a_fault_of_the_store_costs_no_second_error(tmp_path):
     store.put(record(one))
     store.close()
     Path(tmp_path / "a.db").write_bytes(b"no database at all " * 1000)
-    assert unrecorded(store, other).short == "what is recorded cannot be read"
+    assert unrecorded(store, entry_of(other)).short == "what is recorded cannot be read"
 
 
 def test_a_damaged_entry_is_passed_over(tmp_path):
@@ -508,5 +511,5 @@ def test_a_damaged_entry_is_passed_over(tmp_path):
         connection.execute("UPDATE llmcache_entries SET checksum = x'00' WHERE key = ?", (one.key,))
     connection.close()
     again = SQLiteStore(tmp_path / "a.db")
-    assert [near.record.key for near in nearest(again, other, 3)] == [third.key]
+    assert [near.record.key for near in nearest(again, entry_of(other), 3)] == [third.key]
     again.close()

@@ -10,11 +10,11 @@ from jupyter_llmcache import SQLiteCache, calls
 
 PACKAGE = str(Path(jupyter_llmcache.__file__).parent)
 #: A reader follows a hit through no more files than this.
-MAX_MODULES = 23
+MAX_MODULES = 12
 
 
 def test_a_hit_enters_few_modules(tmp_path, chat_openai):
-    """A plain ``invoke`` that is a hit goes through two dozen of our files at most."""
+    """A plain ``invoke`` that is a hit goes through a dozen of our files at most."""
     llm = chat_openai(cache=SQLiteCache(tmp_path / "answers.db"))
     llm.invoke("hello")
     llm.invoke("hello")

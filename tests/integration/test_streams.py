@@ -25,7 +25,6 @@ from jupyter_llmcache import call_of, calls
 from jupyter_llmcache.errors import ReplayMissError
 from jupyter_llmcache.seam import patch as streams
 from jupyter_llmcache.seam.cache import MemoryCache, mode
-from jupyter_llmcache.seam.place import Place
 from tests.environments import environment, run
 from tests.integration.matrix import desks
 from tests.integration.matrix.entry_points import HAS_EVENTS_V3
@@ -282,7 +281,7 @@ def test_a_model_with_cache_true_uses_the_global_one(cache):
     llm.invoke("hello")
     assert len(desk.asked) == 1
     set_llm_cache(None)
-    with streams.watching(Place()), pytest.raises(ValueError, match="no cache found"):
+    with streams.seeing_all(), pytest.raises(ValueError, match="no cache found"):
         llm.invoke("hello")
 
 
@@ -331,7 +330,7 @@ def test_a_miss_streams_live(cache, chat_openai, openai_server):
     openai_server.reply = lambda _: "one two three four five six seven eight nine ten"
     began = time.monotonic()
     arrivals = [time.monotonic() - began for _ in chat_openai().stream("hello")]
-    assert arrivals[2] < arrivals[-1] / 2
+    assert arrivals[-1] - arrivals[2] > 0.2  # seconds; all at once would be none
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ def test_totals_can_be_told_from_an_earlier_count(first, second):
 def test_old_events_are_dropped_and_totals_stay_right(monkeypatch):
     """A ledger that is full forgets its oldest events and still counts them."""
     monkeypatch.setattr(ledger, "MAX_EVENTS", 3)
-    book = ledger.Ledger(_events=ledger.deque(maxlen=3))
+    book = ledger.Ledger()
+    book._events = ledger.deque(maxlen=3)
     events = [call(cell=number) for number in range(5)]
     for event in events:
         book.record(event)

@@ -1,24 +1,22 @@
 """The one table of providers: a row is all that a new provider needs."""
 
-from importlib import import_module
-
 import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import providers
-from jupyter_llmcache.answer import verdict
+from jupyter_llmcache.answer import verdict as verdicts
+from jupyter_llmcache.answer.verdict import verdict
 from jupyter_llmcache.commands import models
 from jupyter_llmcache.commands.models import choose, split_connection
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.ledger import price_name
 from jupyter_llmcache.provider_row import Provider
-from jupyter_llmcache.request import plan
+from jupyter_llmcache.request import parameters
 from jupyter_llmcache.settings import LLMCache
 
-verdicts = import_module("jupyter_llmcache.answer.verdict")
-CACHED = (providers.provider_of, plan.provider_name, verdicts._end, models._connection_names)
+CACHED = (providers.provider_of, parameters.provider_name, verdicts._end, models._connection_names)
 
 
 class ChatNimbus(FakeListChatModel):
@@ -61,7 +59,7 @@ def row(monkeypatch):
 
 def test_a_row_names_the_class_and_its_price():
     """The label begins with the row's name; prices are looked up under the other one."""
-    assert plan.provider_name(ChatNimbus) == "nimbus"
+    assert parameters.provider_name(ChatNimbus) == "nimbus"
     assert price_name("nimbus") == "nimbus-ai"
 
 

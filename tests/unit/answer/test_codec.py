@@ -26,7 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jupyter_llmcache import answer as entry
 from jupyter_llmcache import call_of
+from jupyter_llmcache.answer.pieces import Piece, pack, pieces_of
 from jupyter_llmcache.errors import DamagedEntryError
+from jupyter_llmcache.ledger import usage_of
 
 VERSIONS = {"jupyter_llmcache": "0.1.0", "langchain-core": "1.8.3"}
 USAGE = {
@@ -288,8 +290,8 @@ def test_versions_and_usage_can_be_told():
     """An answer tells who recorded it and what it used."""
     answer = encode(Generation(text="a"))
     assert entry.recorded_versions(answer) == VERSIONS
-    assert entry.usage_of([chat("a"), chat("b", usage_metadata=USAGE)]) == USAGE
-    assert entry.usage_of([Generation(text="a")]) is None
+    assert usage_of([chat("a"), chat("b", usage_metadata=USAGE)]) == USAGE
+    assert usage_of([Generation(text="a")]) is None
 
 
 # --- structured output ---
@@ -361,15 +363,15 @@ def test_structured_output_is_recalled(chat_openai, openai_server, responses):
 
 
 def in_pieces(packed: Any, whole: Generation) -> list[Any] | None:
-    return entry.pieces_of(entry.encode([whole], VERSIONS, packed), whole)
+    return pieces_of(entry.encode([whole], VERSIONS, packed), whole)
 
 
 def test_pieces_come_back():
     """The pieces of a stream are kept beside its answer, and come back as they were."""
     said = {"response_metadata": {"model_provider": "openai"}}
-    pieces = [entry.Piece(text, said, None) for text in ("", "hel", "lo")]
-    pieces.append(entry.Piece("", {"usage_metadata": USAGE}, {"finish_reason": "stop"}))
-    packed = entry.pack(pieces, chat())
+    pieces = [Piece(text, said, None) for text in ("", "hel", "lo")]
+    pieces.append(Piece("", {"usage_metadata": USAGE}, {"finish_reason": "stop"}))
+    packed = pack(pieces, chat())
     assert packed is not None
     assert packed[1:3] == [3, 2]
     assert in_pieces(packed, chat()) == pieces
@@ -379,17 +381,17 @@ def test_pieces_come_back():
 @pytest.mark.parametrize(
     "pieces",
     [
-        [entry.Piece("hello", {}, None)],
-        [entry.Piece("hel", {}, None), entry.Piece("p", {}, None)],
-        [entry.Piece("hel", {"extra": 1}, None), entry.Piece("lo", {}, None)],
-        [entry.Piece("hel", {"additional_kwargs": {"a": date(2024, 5, 1)}}, None)] * 2,
-        [entry.Piece(["hello"], {}, None), entry.Piece("", {}, None)],
+        [Piece("hello", {}, None)],
+        [Piece("hel", {}, None), Piece("p", {}, None)],
+        [Piece("hel", {"extra": 1}, None), Piece("lo", {}, None)],
+        [Piece("hel", {"additional_kwargs": {"a": date(2024, 5, 1)}}, None)] * 2,
+        [Piece(["hello"], {}, None), Piece("", {}, None)],
         [],
     ],
 )
 def test_pieces_that_do_not_make_the_answer_are_not_kept(pieces):
     """What is one piece, says something unknown, or adds up to something else has no pieces."""
-    assert entry.pack(pieces, chat()) is None
+    assert pack(pieces, chat()) is None
 
 
 @pytest.mark.parametrize(

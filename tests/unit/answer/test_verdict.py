@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_ollama import ChatOllama
 
 from jupyter_llmcache import MemoryCache, calls
-from jupyter_llmcache.answer import Verdict, verdict
+from jupyter_llmcache.answer.verdict import Verdict, verdict
 from tests.servers.openai import Reply
 
 GOOD = Verdict(None, None)

@@ -19,9 +19,8 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
-from jupyter_llmcache.request.canonical import Canon, IndescribableError, dump
-from jupyter_llmcache.request.messages import long_digest
-from jupyter_llmcache.request.values import Values
+from jupyter_llmcache.request.canonical import Canon, IndescribableError, dump, long_digest
+from jupyter_llmcache.request.parameters import Values
 
 VALUES = Values(lambda model: None)
 MOMENT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

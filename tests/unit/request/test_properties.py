@@ -16,8 +16,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from jupyter_llmcache.request import describe
-from jupyter_llmcache.request.canonical import dump, dump_text
+from jupyter_llmcache.request import describe, dump_text
+from jupyter_llmcache.request.canonical import dump
 from tests.unit.request.sides import openai_model
 
 MODEL = openai_model("http://127.0.0.1:9")

@@ -16,12 +16,11 @@ from langchain_core.language_models import (
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import Field
 
+from jupyter_llmcache import request
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.errors import NotDescribableError
 from jupyter_llmcache.request import describe, describe_strings
-from jupyter_llmcache.request import key as request
-from jupyter_llmcache.request.canonical import text_digest
-from jupyter_llmcache.request.hidden import address_shown
+from jupyter_llmcache.request.canonical import address_shown, text_digest
 from tests.unit.request import sides
 from tests.unit.request.sides import (
     TAKES_KEY_FUNCTIONS,

@@ -297,7 +297,7 @@ def _draw_table_open(tokens: Sequence[Token], index: int, *_: object) -> str:
     style = f"overflow-x:auto;{SCROLLS}" if many else "overflow-x:auto"
     return (
         f'<div style="{style}" tabindex="0" role="group" aria-label="table">'
-        '<table dir="auto" style="margin:0 0 1em">\n'
+        '<table dir="auto" style="margin:0 0 1em;overflow-wrap:break-word">\n'
     )
 
 

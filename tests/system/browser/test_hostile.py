@@ -44,12 +44,15 @@ def caught(name):
     with capture_output() as told:
         line = get_ipython().run_cell_magic("llm", "-m sayer", name).line
     said.append(line.split()[0])
-    return [output.data for output in told.outputs]
+    stands = {}
+    for number, output in enumerate(told.outputs):
+        stands[output.transient.get("display_id", number)] = output.data
+    return list(stands.values())
 def say(*names):
     for name in names:
         growing = GrowingAnswer().bundles(snippets[name][:len(snippets[name]) // 2])
         fresh, (*cached, line) = caught(name), caught(name)
-        assert fresh[-len(cached) - 1:-1] == cached
+        assert fresh[:-1] == cached
         for bundle in (*growing, *cached, line):
             publish(bundle)
 """

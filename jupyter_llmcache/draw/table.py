@@ -38,7 +38,6 @@ _VALUE_CHARS = 300
 
 #: A shorter text of a table is not broken into lines.
 _UNBROKEN_CHARS = 30
-_CAPTION = "caption-side:top;text-align:left;font-weight:600"
 _CELL = "vertical-align:top;padding:1px 12px 1px 0"
 _NAME = f"{_CELL};text-align:left;white-space:nowrap"
 _VALUE = f"{_CELL};text-align:left;overflow-wrap:anywhere"
@@ -148,12 +147,14 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
             for row in self.drawn_rows()
         )
         title = escape(one_line(self.title, _VALUE_CHARS))
-        caption = f'<caption style="{_CAPTION}">{title}</caption>' if title else ""
+        # Outside the frame, so that a narrow page breaks it and does not cut it.
+        above = f'<div style="{LINE_STYLE};font-weight:600">{title}</div>' if title else ""
         many = f";{SCROLLS}" if len(self.rows) > MAX_OPEN_ROWS else ""
         rest = f'<div style="{LINE_STYLE}">{escape(self.footnote())}</div>'
         return (
-            f'<div class="{IGNORE_MATH}"><div style="overflow-x:auto{many}" tabindex="0" '
-            f'role="group" aria-label="table"><table style="{LINE_STYLE};margin:2px 0">{caption}'
+            f'<div class="{IGNORE_MATH}">{above}<div style="overflow-x:auto{many}" tabindex="0" '
+            f'role="group" aria-label="{title or "table"}">'
+            f'<table style="{LINE_STYLE};margin:2px 0">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
             f"{rest if self.footnote() else ''}</div>"
         )

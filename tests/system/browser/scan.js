@@ -5,7 +5,7 @@
   const problems = [];
   const tags = new Set(
     ('a blockquote br code dd details div dl dt em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong ' +
-      'summary table caption tbody td th thead tr ul').split(' '),
+      'summary table tbody td th thead tr ul').split(' '),
   );
   const attributes = new Set(
     'aria-label class dir href open rel role scope start style tabindex target'.split(' '),

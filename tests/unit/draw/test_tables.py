@@ -32,9 +32,9 @@ def test_a_table_prints_in_columns() -> None:
 
 
 def test_a_table_draws_itself() -> None:
-    """The HTML has a caption, headings of columns, and cells with nothing that acts."""
+    """The HTML has a title outside its frame, headings of columns, and nothing that acts."""
     html = _TABLE._repr_html_()
-    assert "<caption" in html
+    assert '>Entries</div><div style="overflow-x:auto' in html
     assert 'scope="col"' in html
     assert "\x1b" not in html
     assert "<b>" not in Table(("a",), [("<b>x</b>",)])._repr_html_()

@@ -186,6 +186,8 @@ def _follows_environment(formula: str, place: int, groups: list[str], *, begins:
 
 # --- front ends that set no TeX in HTML ---
 
+#: MathJax, as JupyterLab sets it up, writes no numbers beside these.
+_NUMBERED = re.compile(r"\\(begin|end)\{(align|equation|gather|multline)\}")
 #: What the environment of a kernel holds in Google Colab and in VS Code.
 _WITHOUT_MATHJAX = ("COLAB_RELEASE_TAG", "VSCODE_PID")
 
@@ -204,7 +206,7 @@ def mathml(formula: str) -> str | None:
     opening, body, _ = _split(formula)
     try:
         return _converter().convert_with_local_state(
-            body, displaystyle=opening in ("$$", r"\[", "")
+            _NUMBERED.sub(r"\\\1{\2*}", body), displaystyle=opening in ("$$", r"\[", "")
         )
     except Exception:  # noqa: BLE001  # what it cannot set stands as it was typed
         return None

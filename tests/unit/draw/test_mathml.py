@@ -75,3 +75,11 @@ def test_what_nests_deeply_does_not_reach_the_setter() -> None:
     deep = "$" + "{" * (MAX_DEPTH + 1) + "x" + "}" * (MAX_DEPTH + 1) + "$"
     assert harmless(deep) is None
     assert "<math" not in answer_html(deep, "markdown")
+
+
+@pytest.mark.parametrize("name", ["align", "equation", "gather", "multline"])
+def test_no_formula_is_numbered(name: str) -> None:
+    """The same answer has no numbers in one front end that it has not in another."""
+    html = answer_html(rf"\begin{{{name}}}a = b\end{{{name}}}", "markdown")
+    assert "<math" in html
+    assert "(1)" not in read(html).text

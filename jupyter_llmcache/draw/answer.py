@@ -24,7 +24,8 @@ Format = str
 #: One output, by media type.
 Bundle = dict[str, str]
 
-#: An output ends with the block in which it reaches one of these.
+#: An output ends with the block in which it reaches so many characters, and before the one with
+#: which it would have more formulas.
 PART_CHARS, PART_FORMULAS = 4_000, 8
 #: What begins behind so many characters unfolds by a click.
 FOLDED_CHARS, FOLD_LABEL_CHARS = 12_000, 50
@@ -153,11 +154,12 @@ def _parts(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[tuple[list
     part: list[_Block] = []
     first_line = formulas = chars = 0
     for block in _blocks(tokens):
-        if chars >= PART_CHARS or formulas >= PART_FORMULAS:
+        more = block.formulas()
+        if part and (chars >= PART_CHARS or formulas + more > PART_FORMULAS):
             yield _joined(part, first_line), "".join(lines[first_line : block.first_line])
             part, first_line, formulas = [], block.first_line, 0
         part.append(block)
-        formulas += block.formulas()
+        formulas += more
         chars = sum(map(len, lines[first_line : block.last_line]))
     yield _joined(part, first_line), "".join(lines[first_line:])
 

@@ -142,7 +142,8 @@ def test_a_growing_text_is_drawn_like_the_whole() -> None:
 
 def test_a_long_answer_is_several_outputs() -> None:
     """Each ends with a block, holds no more formulas than a page sets at once, and none is lost."""
-    text = "\n\n".join(f"Paragraph {number} with $x_{{{number}}}$ in it." for number in range(100))
+    text = "\n\n".join(f"Paragraph {number} with $x_{{{number}}}$ in it." for number in range(85))
+    text += "\n\n" + "\n\n".join("$a$ $b$ $c$ $d$ $e$" for _ in range(3))
     bundles = answer_bundles(text, "markdown")
     formulas = [read(bundle["text/html"]).formulas for bundle in bundles]
     assert sum(map(len, formulas)) == 100

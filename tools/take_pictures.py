@@ -1,12 +1,15 @@
-"""Take the README's pictures of a notebook in a real JupyterLab, light and dark.
+"""Take the pictures of README and docs in a real JupyterLab, light and dark.
 
 OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=... python tools/take_pictures.py MODEL
+python tools/take_pictures.py    those of docs/course.md and docs/experiments.md, which need no model
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -16,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests.system.browser import lab as labs  # noqa: E402  # the folder above is not installed
 
-CELLS = (
+#: The first cell of each is not in the picture.
+README = (
     'from langchain_openai import ChatOpenAI\nllm = ChatOpenAI(model="{model}", temperature=0)',
     "%load_ext jupyter_llmcache\n%llm_cache sqlite .langchain.db",
     "%%llm\nWhat is photosynthesis? Answer in one sentence.",
@@ -25,7 +29,34 @@ CELLS = (
 answers = llm.batch([f"What is {word}? Answer in one sentence." for word in words])""",
     "%llm_cache list",
 )
-#: The cells but for the first one, which no picture needs.
+LESSON = (
+    """import os
+os.environ["OPENAI_API_KEY"] = "replay needs none"
+from langchain_openai import ChatOpenAI
+%load_ext jupyter_llmcache
+%config LLMCache.annotate = True""",
+    "%llm_cache sqlite course.db --read-only\n%llm_cache mode replay",
+    'llm = ChatOpenAI(model="SmolLM2-135M-Instruct", temperature=0, max_tokens=60, seed=1)',
+    '%%llm -s "You answer in one sentence."\nWhat is a language model?',
+    '%%llm -s "You answer in one sentence."\nWhat is a language modle?',
+)
+EXPERIMENT = (
+    """from langchain_core.language_models import FakeListChatModel
+%load_ext jupyter_llmcache
+%llm_cache memory
+class Model(FakeListChatModel):
+    def cache_key(self): return self.responses
+    def _call(self, messages, *args, **kwargs):
+        return self.responses["dogs" in messages[-1].text]
+cats = "Why was the cat on the computer? To keep an eye on the **mouse**."
+dogs = "What do you call a frozen dog? A *pupsicle*."
+small = Model(responses=[cats, dogs])
+large = Model(responses=[cats.replace("To", "It had to"), dogs.replace("frozen", "cold")])
+%llm -m small Tell me a joke about cats""",
+    'topics = ["cats", "dogs"]',
+    "%%llm -m small -m large --each topic=topics -o table\nTell me a joke about {{topic}}",
+    "%%llm -m small -m large --each topic=topics --diff\nTell me a joke about {{topic}}",
+)
 CLIP = """() => {
     const cells = [...document.querySelectorAll('.jp-Notebook .jp-Cell')].slice(1)
         .map(cell => cell.getBoundingClientRect());
@@ -42,11 +73,12 @@ HIDE_FIRST = """() => {
 }"""
 
 
-def take(model: str, docs: Path) -> None:
-    """Run the cells against ``model`` and write the pictures into ``docs``."""
+def take(name: str, cells: Sequence[str], *files: Path, width: int = 1150) -> None:
+    """Run ``cells`` beside ``files`` and write the pictures of the name into ``docs``."""
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as folder:
-        cells = [cell.replace("{model}", model) for cell in CELLS]
         labs.write_notebook(Path(folder, "cache.ipynb"), cells)
+        for file in files:
+            shutil.copy(file, folder)
         with (
             sync_playwright() as driver,
             driver.chromium.launch(
@@ -54,18 +86,22 @@ def take(model: str, docs: Path) -> None:
             ) as browser,
             labs.running_lab(Path(home), Path(folder)) as lab,
         ):
-            size = {"width": 1150, "height": 1100}
+            size = {"width": width, "height": 1100}
             notebook = labs.NotebookPage.open(browser, lab, "cache.ipynb", viewport=size)
             notebook.command("application:toggle-left-area")
             notebook.run_all()
+            notebook.page.wait_for_timeout(5000)
             notebook.page.evaluate(HIDE_FIRST)
-            for name, theme in (("light", "JupyterLab Light"), ("dark", "JupyterLab Dark")):
-                notebook.command("apputils:change-theme", theme=theme)
+            for shade in ("light", "dark"):
+                notebook.command("apputils:change-theme", theme=f"JupyterLab {shade.title()}")
                 notebook.page.wait_for_timeout(1500)
                 clip = notebook.page.evaluate(CLIP)
-                notebook.page.screenshot(path=docs / f"notebook_{name}.png", clip=clip)
+                notebook.page.screenshot(path=ROOT / "docs" / f"{name}_{shade}.png", clip=clip)
             notebook.close()
 
 
 if __name__ == "__main__":
-    take(sys.argv[1], ROOT / "docs")
+    for model in sys.argv[1:]:
+        take("notebook", [cell.replace("{model}", model) for cell in README])
+    take("course", LESSON, ROOT / "notebooks" / "course" / "course.db", width=900)
+    take("experiments", EXPERIMENT, width=900)

@@ -1,7 +1,7 @@
 """Take the pictures of README and docs in a real JupyterLab, light and dark.
 
 OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=... python tools/take_pictures.py MODEL
-python tools/take_pictures.py          those of docs/course.md and experiments.md: they need no model
+python tools/take_pictures.py    those of docs/course.md and experiments.md, which need no model
 """
 
 from __future__ import annotations

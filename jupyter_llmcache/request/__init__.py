@@ -10,9 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
@@ -64,8 +64,8 @@ _NAMED_MODEL = (
 )
 
 
-class Request:
-    """One question to one model. Nothing of it changes once it is made.
+class Request(NamedTuple):
+    """One question to one model.
 
     Attributes:
         key: 16 bytes that two requests share exactly when they may share an answer.
@@ -76,16 +76,13 @@ class Request:
             empty where the request was not made of a model.
     """
 
-    def __init__(
-        self, key: bytes, model: str, description: str, content: Any, made_of: tuple[Any, ...] = ()
-    ) -> None:
-        self.key = key
-        self.model = model
-        self.description = description
-        self.content = content
-        self.made_of = made_of
+    key: bytes
+    model: str
+    description: str
+    content: Any
+    made_of: tuple[Any, ...] = ()
 
-    @cached_property
+    @property
     def prompt(self) -> str:
         """The messages, or the text, as canonical JSON; long data of images as digests."""
         return dump(self.content)
@@ -95,7 +92,7 @@ class Request:
         """The beginning of the last human message on one line, at most 120 characters."""
         return title_of(self.content)
 
-    @cached_property
+    @property
     def limits_tokens(self) -> bool:
         """Whether the request itself bounds the length of its answer."""
         return not TOKEN_LIMITS.isdisjoint(json.loads(self.description)["parameters"])
@@ -104,7 +101,7 @@ class Request:
         """Return the same request to another address."""
         described = _readdressed(self.model, self.description, endpoint)
         key = _key(described.keyed, self.content)
-        return Request(key, self.model, described.text, self.content, self.made_of)
+        return self._replace(key=key, description=described.text)
 
     def with_texts(self, texts: Iterable[str]) -> list[Request]:
         """Return the same request with each of ``texts`` in the place of its own."""

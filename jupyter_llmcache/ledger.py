@@ -12,7 +12,7 @@ from copy import copy
 from decimal import Decimal
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -273,16 +273,18 @@ def usage_of(generations: Sequence[Any]) -> dict[str, Any] | None:
 _DETAILS = {"cache_read": "cache_read_tokens", "cache_creation": "cache_write_tokens"}
 
 
-class Priced(Protocol):
-    """What a price needs of a call; ``ledger.Call`` has it."""
+if TYPE_CHECKING:
 
-    @property
-    def model(self) -> str:
-        """``provider:name``."""
+    class Priced(Protocol):
+        """What a price needs of a call; ``ledger.Call`` has it."""
 
-    @property
-    def usage(self) -> Mapping[str, Any] | None:
-        """LangChain's ``usage_metadata``."""
+        @property
+        def model(self) -> str:
+            """``provider:name``."""
+
+        @property
+        def usage(self) -> Mapping[str, Any] | None:
+            """LangChain's ``usage_metadata``."""
 
 
 def price_usd(call: Priced) -> Decimal | None:

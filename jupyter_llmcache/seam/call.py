@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.outputs import Generation
 from pydantic import ValidationError
@@ -21,7 +21,6 @@ from .. import modes
 from .. import request as keys
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind, usage_of
-from ..stores.base import Claim
 from . import serving, structured
 from .flight import MAX_WAIT_S, Flight
 from .place import (
@@ -36,6 +35,9 @@ from .place import (
     is_canned,
     recent,
 )
+
+if TYPE_CHECKING:
+    from ..stores.base import Claim
 
 #: A stream's reader may take this long for a piece before the pause is not the provider's time.
 _PAUSE_LIMIT_S = 5.0

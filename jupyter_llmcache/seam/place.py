@@ -32,11 +32,11 @@ from .. import request as keys
 from ..entry import Entry
 from ..errors import StoreError
 from ..ledger import LEDGER
-from ..stores.base import Claim, Store
 from .flight import Flights
 
 if TYPE_CHECKING:
     from ..answer.pieces import Piece
+    from ..stores.base import Claim, Store
 
 T = TypeVar("T")
 Prompt = str | Sequence[BaseMessage]

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from ..entry import Entry, EntryKind
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
@@ -125,18 +125,20 @@ class Verification(NamedTuple):
         return not (self.damaged or self.orphans or self.faults)
 
 
-class Claim(Protocol):
-    """The right to pay for one request, or the news that another machine has it."""
+if TYPE_CHECKING:
 
-    @property
-    def leads(self) -> bool:
-        """Whether it is ours."""
+    class Claim(Protocol):
+        """The right to pay for one request, or the news that another machine has it."""
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until its owner is done or gone; False where ``timeout_s`` seconds passed."""
+        @property
+        def leads(self) -> bool:
+            """Whether it is ours."""
 
-    def free(self) -> None:
-        """End it and wake who waits. Ending it twice is no error."""
+        def wait(self, timeout_s: float) -> bool:
+            """Wait until its owner is done or gone; False where ``timeout_s`` seconds passed."""
+
+        def free(self) -> None:
+            """End it and wake who waits. Ending it twice is no error."""
 
 
 class Store(ABC):

@@ -12,6 +12,7 @@ from ..errors import DamagedEntryError
 
 #: The first byte says what follows: float32, float64, or JSON for what is not only floats.
 _FLOAT32, _FLOAT64, _JSON = b"f", b"d", b"j"
+_CODES = {_FLOAT32: "f", _FLOAT64: "d"}
 
 
 def encode(vector: Any) -> bytes | None:
@@ -35,12 +36,12 @@ def decode(packed: bytes) -> list[float]:
     Raises:
         DamagedEntryError: There is none.
     """
-    form, body = packed[:1], packed[1:]
+    form, body = packed[:1], memoryview(packed)[1:]
     try:
         if form == _JSON:
-            vector: list[float] = json.loads(body)
+            vector: list[float] = json.loads(bytes(body))
             return vector
-        numbers: array[float] = array({_FLOAT32: "f", _FLOAT64: "d"}[form])
+        numbers: array[float] = array(_CODES[form])
         numbers.frombytes(body)
         return _swapped(numbers).tolist()
     except (ValueError, KeyError, RecursionError) as error:

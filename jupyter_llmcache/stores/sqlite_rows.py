@@ -27,7 +27,14 @@ BLOCK = 8
 _LATEST_S, _ENDLESS = 253_370_764_800, 1e15
 
 _GET = "SELECT kind, created_at, provider_s, checksum, answer FROM llmcache_entries WHERE key = ?"
-_VECTORS = "SELECT vector_bytes, vectors FROM llmcache_vectors WHERE id = ?"
+_GET_MANY = f"""
+    SELECT key, kind, created_at, provider_s, checksum, answer,
+        CASE typeof(vectors) WHEN 'blob' THEN vector_bytes END
+    FROM llmcache_entries LEFT JOIN llmcache_vectors
+        ON kind = {EMBEDDING} AND llmcache_vectors.id = answer / {BLOCK}
+    WHERE key IN (%s)"""  # noqa: S608  # numbers of this module
+#: How many keys one question asks for; SQLite takes no more than 999 in old releases.
+_AT_ONCE = 500
 #: Whole rows, for ``entry_of``.
 READ = f"""
     SELECT key, kind, created_at, provider_s, checksum,
@@ -86,26 +93,40 @@ def get(connection: sqlite3.Connection, keys: Collection[bytes]) -> Iterator[Ent
     Raises:
         DamagedEntryError: A row is not what was stored.
     """
-    blocks: dict[object, Row | None] = {}
-    for key in keys:
-        row = connection.execute(_GET, (key,)).fetchone()
-        if row is None:
-            continue
-        kind, created_at, provider_s, digest, answer = row
-        if kind == EMBEDDING and type(answer) is int:
-            block, place = divmod(answer, BLOCK)
-            if block not in blocks:
-                blocks[block] = connection.execute(_VECTORS, (block,)).fetchone()
-            answer = _vector(blocks[block], place)
-        yield _checked(key, kind, created_at, provider_s, digest, answer)
+    keys = list(keys)
+    if len(keys) == 1:
+        row = connection.execute(_GET, keys).fetchone()
+        if row is None or row[0] != EMBEDDING:
+            yield from [] if row is None else [_checked(keys[0], *row)]
+            return
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        asked = _GET_MANY % ",".join("?" * len(some))
+        for row in connection.execute(asked, some).fetchall():
+            key, kind, created_at, provider_s, digest, answer, vector_bytes = row
+            if kind == EMBEDDING:
+                answer = _vector(connection, answer, vector_bytes)
+            yield _checked(key, kind, created_at, provider_s, digest, answer)
 
 
-def _vector(row: Row | None, place: int) -> Any:
-    """Return one vector of a block; nothing that has the right checksum where it is not there."""
-    if row is None or type(row[0]) is not int or type(row[1]) is not bytes:
+def _vector(connection: sqlite3.Connection, number: Any, vector_bytes: Any) -> bytes | None:
+    """Return one vector of a block; None, which no checksum fits, where it is not there.
+
+    To read the whole block would take longer than all else.
+    """
+    if type(number) is not int or number < 0 or type(vector_bytes) is not int or vector_bytes < 0:
         return None
-    vector_bytes, vectors = row
-    return vectors[place * vector_bytes : (place + 1) * vector_bytes]
+    block, place = divmod(number, BLOCK)
+    try:
+        with connection.blobopen("llmcache_vectors", "vectors", block, readonly=True) as blob:
+            blob.seek(place * vector_bytes)
+            return blob.read(vector_bytes)
+    except (ValueError, OverflowError):
+        return None
+    except sqlite3.OperationalError as error:
+        if "no such rowid" in str(error):  # deleted since
+            return None
+        raise
 
 
 def entry_of(row: Row, request: object, *, mend: bool = False) -> Entry:

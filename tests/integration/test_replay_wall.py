@@ -245,6 +245,35 @@ def test_allow_web_lets_no_model_be_asked(asking, pages):
     assert not calls()[-1].stored
 
 
+def test_allow_web_by_the_magic(shell, pages):
+    """The file is asked first; what it lacks is fetched and not kept; no model is asked."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache sqlite a.db --record-web\nimport requests")
+
+    def get(path):
+        shell.run(f"found = requests.get({pages.url(path)!r}).text")
+        return shell.user_ns["found"]
+
+    recorded = get("/recorded")
+    shell.run("%llm_cache sqlite a.db --read-only\n%llm_cache mode replay --allow-web")
+    assert get("/recorded") == recorded
+    assert len(pages.seen) == 1
+    assert get("/other") != get("/other")
+    assert [path for _, path, _ in pages.seen] == ["/recorded", "/other", "/other"]
+    for cell in (
+        f"requests.post({pages.url('/v1/chat/completions')!r}, json={{}})",
+        f"import openai; openai.OpenAI(base_url={pages.url('/v1')!r}).models.list()",
+    ):
+        failed = shell.run_cell(cell)
+        assert isinstance(failed.error_in_exec, NotSentError)
+    shell.run("%llm_cache mode replay")
+    assert isinstance(
+        shell.run_cell(f"requests.get({pages.url('/other')!r})").error_in_exec, ReplayMissError
+    )
+    assert get("/recorded") == recorded
+    assert len(pages.seen) == 3
+    shell.run("%llm_cache mode auto\n%unload_ext jupyter_llmcache")
+
+
 def test_a_block_of_replay_is_stricter_than_allow_web(pages):
     """Where two ask for replay, what one forbids is forbidden."""
     modes.set_session_mode("replay", allow_web=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import aiohttp
 import httpx
@@ -19,11 +22,14 @@ import httpx2
 import pytest
 import requests
 import urllib3
+from langgraph.graph import StateGraph
+from langsmith import Client
 
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
 from jupyter_llmcache.seam import clients, web
 from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
+from tests.environments import run
 from tests.servers.pages import PAUSE_S
 
 Fetch = Callable[..., tuple[int, str]]
@@ -228,6 +234,45 @@ def test_a_cell_that_runs_again_gets_the_same_answers(pages, shell):
     shell.run("%llm_cache mode replay")
     assert found(asking) == (fresh, 6)
     assert found(asking + "  # another cell") == (other, 6)
+
+
+def test_prompts_of_a_hub_and_drawn_graphs(pages, recording):
+    """What ``pull_prompt`` and ``draw_mermaid_png`` fetch is recorded, and replays with no key."""
+    graph = StateGraph(dict)
+    graph.add_node("one", lambda state: state)
+    graph.set_entry_point("one")
+
+    def fetch() -> tuple[str, bytes]:
+        client = Client(api_url=pages.url(""), api_key=os.getenv("LANGSMITH_API_KEY", "teacher"))
+        prompt = client.pull_prompt("someone/rag", dangerously_pull_public_prompt=True)
+        picture = graph.compile().get_graph().draw_mermaid_png(base_url=pages.url(""))
+        return prompt.invoke({"q": "why?"}).to_string(), picture
+
+    recording()
+    first = fetch()
+    assert first[0].endswith(": why?")
+    assert first[1].startswith(b"\x89PNG")
+    sent = len(pages.seen)
+    recording(record_web=False, read_only=True)
+    with mode("replay"):
+        assert fetch() == first
+    assert len(pages.seen) == sent
+
+
+def test_a_file_without_the_web_loads_nothing_of_it(tmp_path):
+    """A hit where no web is recorded imports none of what reads and keeps requests."""
+    code = f"""
+    import sys
+    from jupyter_llmcache import SQLiteCache
+    from jupyter_llmcache.commands.demo import Demo
+    from langchain_core.globals import set_llm_cache
+    set_llm_cache(SQLiteCache({str(tmp_path / "a.db")!r}))
+    print([Demo(sleep=0).invoke("hi").content for _ in range(2)] != [], *sys.modules)
+    """
+    told = run(Path(sys.executable), textwrap.dedent(code)).split()
+    assert told[0] == "True"
+    parts = ("clients", "sockets", "web", "web_answer", "web_request")
+    assert not {f"jupyter_llmcache.seam.{part}" for part in parts} & set(told)
 
 
 def test_replay_in_the_kernel_that_recorded(pages, recording):

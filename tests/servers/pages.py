@@ -25,7 +25,8 @@ class PagesServer(LocalServer):
 
     ``/json``, ``/redirect``, ``/gzip``, ``/deflate``, ``/br``, ``/zstd``, ``/sse``, ``/done``,
     ``/chunked``, ``/close``, ``/cookie``, ``/token``, ``/big``, ``/status/N``, ``/echo`` are what
-    their names say. What is asked of it as of a proxy is answered as a page too.
+    their names say; ``/commits`` is a hub of prompts, and ``/img`` draws graphs. What is asked of it
+    as of a proxy is answered as a page too.
 
     Attributes:
         seen: Method, path and body of each request, in order.
@@ -99,6 +100,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _get_signed(self, number: int, page: bytes, body: bytes) -> None:
         where = "/target?X-Amz-Signature=abcdef&X-Amz-Date=now&file=a"
         self._send(b"", 302, location=f"http://{self.headers['host']}{where}")
+
+    def _get_commits(self, number: int, page: bytes, body: bytes) -> None:
+        """A prompt as LangSmith's hub gives it, another one each time."""
+        prompt = {"input_variables": ["q"], "template": f"{number}: {{q}}"}
+        kwargs = {**prompt, "template_format": "f-string"}
+        ids = ["langchain", "prompts", "prompt", "PromptTemplate"]
+        manifest = {"lc": 1, "type": "constructor", "id": ids, "kwargs": kwargs}
+        _, owner, repo, *_ = self.path.strip("/").split("/")
+        told = {"owner": owner, "repo": repo, "commit_hash": "a" * 64, "examples": []}
+        answer = json.dumps({**told, "manifest": manifest}).encode()
+        self._send(answer, content_type="application/json")
+
+    def _get_img(self, number: int, page: bytes, body: bytes) -> None:
+        """A picture as mermaid.ink draws it."""
+        self._send(b"\x89PNG %d" % number, content_type="image/png")
 
     def _get_gzip(self, number: int, page: bytes, body: bytes) -> None:
         self._send(gzip.compress(page), content_encoding="gzip")

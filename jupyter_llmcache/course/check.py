@@ -44,7 +44,7 @@ class CellCheck:
         answers: Model calls that were answered from the file.
         texts: Embedded texts that came from the file.
         web: Web requests that were answered from the file.
-        other_caches: Model calls that the notebook's own caches answered, by cache.
+        other_caches: Model calls that the notebook's own caches, or canned models, answered.
         sent: What left this machine, in words: allowed, or recorded.
         missing: What is not recorded and was refused, in words.
         unstored: What was sent and could not be kept, in words.
@@ -347,17 +347,17 @@ def take() -> str:
     global _mark  # noqa: PLW0603  # as above
     calls = LEDGER.since(_mark)
     _mark = LEDGER.mark()
-    hits = [call for call in calls if call.kind == "hit"]
-    models = [call for call in hits if call.asked == "model"]
+    models = [call for call in calls if call.kind == "hit" and call.asked == "model"]
     theirs = [call for call in models if call.key is None]  # found before it came to our door
+    canned = ["canned model" for call in calls if call.kind == "miss" and call.canned]
     fresh = [call for call in calls if call.kind == "miss" and not call.canned]
     missing = [call for call in calls if call.unrecorded is not None]
     return json.dumps(
         {
             "answers": len(models) - len(theirs),
             "texts": sum(call.texts_cached for call in calls),
-            "web": sum(call.asked == "web" for call in hits),
-            "other_caches": Counter(call.location for call in theirs),
+            "web": sum(call.kind == "hit" and call.asked == "web" for call in calls),
+            "other_caches": Counter([*(call.location for call in theirs), *canned]),
             "sent": [_words(call) for call in fresh],
             "missing": [f"{_words(call)}; {call.unrecorded}" for call in missing],
             "unstored": [

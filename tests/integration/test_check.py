@@ -168,6 +168,16 @@ def test_everything_that_is_recorded_is_counted(lesson, openai_server, pages, tm
     assert "1 answer, 3 embedded texts, 1 web request from the file, nothing sent" in str(again)
 
 
+def test_a_canned_model_is_told(tmp_path):
+    """What a model of canned answers says was sent nowhere, is recorded, and is told of."""
+    begin = "%load_ext jupyter_llmcache\n%llm_cache sqlite course.db"
+    path = notebook(tmp_path / "demo.ipynb", begin, "%%llm -m demo\nHello")
+    recorded = checking.record([str(path)], "demo.db")
+    assert recorded.ok
+    assert "cell 2  1 answer from the notebook's own canned model" in str(recorded)
+    assert "1 answer from the file" in str(checking.check([str(path)], "demo.db"))
+
+
 def test_missing_texts_and_pages_make_a_course_incomplete(lesson, course, openai_server):
     """An unrecorded text and an unrecorded address are told, also where the cell catches them."""
     path = lesson(

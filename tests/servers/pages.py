@@ -25,7 +25,7 @@ class PagesServer(LocalServer):
 
     ``/json``, ``/redirect``, ``/gzip``, ``/deflate``, ``/br``, ``/zstd``, ``/sse``, ``/done``,
     ``/chunked``, ``/close``, ``/cookie``, ``/token``, ``/big``, ``/status/N``, ``/echo`` are what
-    their names say; ``/commits`` is a hub of prompts, and ``/img`` draws graphs. What is asked of it
+    their names say; ``/commits`` is a hub of prompts, ``/img`` draws graphs. What is asked of it
     as of a proxy is answered as a page too.
 
     Attributes:

@@ -35,6 +35,10 @@ _ATTRIBUTE = "_jupyter_llmcache"
 _SESSION = "_jupyter_llmcache_session"
 
 
+#: How long the end of a cell waits for what could not be stored at once, in seconds.
+_PATIENCE_S = 0.02
+
+
 def load(shell: InteractiveShell) -> None:
     """Put the extension into ``shell``; one that is there already is taken away first."""
     unload(shell)
@@ -132,7 +136,14 @@ class Extension:
     def _after_cell(self, result: Any) -> None:  # noqa: ARG002  # IPython passes it
         from ..ledger import LEDGER
 
+        waits = any(call.pending for call in LEDGER.since(self.session.mark))
         calls = LEDGER.untold_since(self.session.mark)
+        if waits:
+            from ..stores.write_behind import hurry
+
+            if hurry(_PATIENCE_S):
+                stored = {"pending": False, "stored": True}
+                calls = [call._replace(**stored) if call.pending else call for call in calls]
         self._in_cell, self.session.mark = False, LEDGER.mark()
         if calls and self.settings.annotate:
             from IPython.display import display

@@ -85,12 +85,14 @@ class WriteBehind:
         self._lost = 0
         self._fault = ""
         self.reset()
+        _all.add(self)
 
     def reset(self) -> None:
         """Forget what waits: it is another process's to store."""
         self._waiting: dict[bytes, Entry] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
 
     @property
     def notice(self) -> str | None:
@@ -157,6 +159,14 @@ class WriteBehind:
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
         return len(self._waiting)
 
+    def hurry(self, timeout_s: float) -> bool:
+        """Have the thread try now; return whether within ``timeout_s`` seconds all was stored."""
+        thread = self._thread
+        if thread is not None:
+            self._hurry.set()
+            thread.join(timeout_s)
+        return not self._waiting and not self._lost
+
     def end(self) -> None:
         """Commit what waits, and say in one line how much is lost; the store is closed after it."""
         self._lost += self.flush(_LAST_PATIENCE_S)
@@ -176,12 +186,25 @@ class WriteBehind:
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
-            time.sleep(pause_s)
+            self._hurry.wait(pause_s)
+            self._hurry.clear()
             pause_s = _FIRST_PAUSE_S if self._tried() else min(2 * pause_s, _LAST_PAUSE_S)
             with self._lock:
                 if not self._waiting:
                     self._thread = None
                     return
+
+
+_all: weakref.WeakSet[WriteBehind] = weakref.WeakSet()
+
+
+def hurry(timeout_s: float) -> bool:
+    """Have all that waits tried now, by the threads in the background; return whether it is stored.
+
+    Args:
+        timeout_s: How long to wait for each of them, in seconds.
+    """
+    return all([each.hurry(timeout_s) for each in list(_all)])
 
 
 def _size_bytes(entry: Entry) -> int:

@@ -142,8 +142,10 @@ class Extension:
             from ..stores.write_behind import hurry
 
             if hurry(_PATIENCE_S):
-                stored = {"pending": False, "stored": True}
-                calls = [call._replace(**stored) if call.pending else call for call in calls]
+                calls = [
+                    call._replace(pending=False, stored=True) if call.pending else call
+                    for call in calls
+                ]
         self._in_cell, self.session.mark = False, LEDGER.mark()
         if calls and self.settings.annotate:
             from IPython.display import display

@@ -204,7 +204,8 @@ def hurry(timeout_s: float) -> bool:
     Args:
         timeout_s: How long to wait for each of them, in seconds.
     """
-    return all([each.hurry(timeout_s) for each in list(_all)])
+    stored = [each.hurry(timeout_s) for each in list(_all)]
+    return all(stored)
 
 
 def _size_bytes(entry: Entry) -> int:

@@ -32,7 +32,7 @@ _MARKDOWN = "` `` ``` ~~~ * ** _ ~~ # > - 1. | |- ! [ ] ( ) [x]( < > </ <!-- -->
 _TEX = "$ $$ \\( \\) \\[ \\] \\begin{align} \\end{align} \\href \\def { } % ^ @@0@@ mathjax"
 _HTML = "onerror= id= style= class= data-x= <img <script> src=x top.PWNED=1 javascript: data:"
 _PIECES = [
-    *_SNIPPETS.values(),
+    *(text for text in _SNIPPETS.values() if len(text) < 1_000),
     *f"{_MARKDOWN} {_TEX} {_HTML}".split(" "),
     *("\n", "\n\n", "    ", "\t", " ", "\r", "\x00", "\x1b[", "\x9b", "\u202e", "\u2028", "\ud800"),
     *(

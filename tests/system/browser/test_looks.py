@@ -37,7 +37,13 @@ _CELLS = (
     "%llm_cache explain",
     "%llm_cache history --plot",
     "%llm_cache stats",
+    "%llm_cache verify",
+    "%llm_cache models",
+    "%%llm --show-prompt\nSort, briefly.",
+    "llm.answer = '# A\\n\\n' + 'Words of a long answer. ' * 900 + '\\n\\n## B\\n\\n`x`'",
     "%%llm -m llm --no-cache\nOnce more.",
+    "llm.answer = ''",
+    "%%llm -m llm --no-cache\nNothing.",
 )
 #: Everything of ours on the page.
 _OURS = ".jp-OutputArea-output.jp-RenderedHTML"

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ..text import cut, format_count, one_line, settled, visible
@@ -124,10 +124,11 @@ class GrowingAnswer:
 
 
 def _told(tokens: Sequence[Token], plain: str) -> str:
-    """Return what a part that unfolds begins with, and how much it is, as HTML."""
-    first = next((token for token in tokens if token.content), None)
-    begins = first.children if first and first.children else [first] if first else []
-    words = one_line(" ".join(token.content for token in begins), FOLD_LABEL_CHARS)
+    """Return the headings of a part that unfolds, or its first words, and how much it is."""
+    heads = [inline for begin, inline in pairwise(tokens) if begin.type == "heading_open"]
+    firsts = heads or [token for token in tokens if token.content][:1]
+    texts = ("".join(part.content for part in each.children or [each]) for each in firsts)
+    words = one_line(" · ".join(texts), FOLD_LABEL_CHARS)
     return escape(f"{words} … {format_count(len(plain), 'more character')}")
 
 

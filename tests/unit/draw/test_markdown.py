@@ -177,6 +177,8 @@ def test_an_answer_that_grows_ends_in_the_same_outputs() -> None:
 def test_the_end_of_a_very_long_answer_unfolds() -> None:
     """What stands beyond a few screens is behind a line that says how much it is."""
     text = "\n\n".join(["word " * 200] * 30)
+    titled = "\n\n".join(f"# Part *{number}*\n\n{'word ' * 300}" for number in range(12))
+    assert "<summary>Part 9 · Part 10 · Part 11 … " in answer_html(titled, "markdown")
     first, *_, last = answer_bundles(text, "markdown")
     assert "<details" not in first["text/html"]
     assert "<summary>word word word " in last["text/html"]

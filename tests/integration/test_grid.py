@@ -88,6 +88,15 @@ def test_each_item_of_a_list_a_dict_and_a_table(notebook, openai_server):
     assert "has no attribute 'sum'" in str(run.error)
 
 
+def test_without_threads_one_is_asked_after_the_other(notebook, openai_server, monkeypatch):
+    """As in Pyodide: all are answered, in order."""
+    monkeypatch.setattr("jupyter_llmcache.commands.grid.NO_THREADS", True)
+    notebook.user_ns["kinds"] = ["cats", "dogs", "fish"]
+    answers = notebook.run("%%llm -m a --each kind=kinds\nabout {{kind}}").value
+    assert [answer.coords["kind"] for answer in answers] == ["cats", "dogs", "fish"]
+    assert prompts(openai_server) == ["about cats", "about dogs", "about fish"]
+
+
 def test_all_that_varies_multiplies(notebook, openai_server):
     """Models, values, items and samples multiply in the order typed."""
     cell = "%%llm -m a -m b --vary temperature=0,0.7 --each topic=topics --samples 2\n{{topic}}"

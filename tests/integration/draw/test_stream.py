@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 
 import pytest
@@ -71,6 +72,18 @@ def test_a_stream_ends_as_if_it_had_not_been_streamed(streaming) -> None:
 def test_an_answer_that_is_there_at_once_is_drawn_once(streaming) -> None:
     """A hit, whose chunks come without a pause, gives two outputs and no update."""
     assert [output.kind for output in streaming(_WORDS, 0).outputs] == ["display_data"] * 2
+
+
+def test_without_threads_an_answer_is_drawn_when_it_is_whole(
+    streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in Pyodide: nothing is drawn while it grows, and nothing fails."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert [output.kind for output in streaming(_WORDS, 0.01).outputs] == ["display_data"] * 2
 
 
 def test_a_fast_stream_is_drawn_seldom(streaming) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .commands.parser import Argument, Parser, Subcommand, subcommands
+from .commands import Subcommand, find_subcommand, subcommands
+from .commands.parser import Argument, Parser
 from .errors import LLMCacheError, StoreError
 from .ledger import LEDGER
-from .text import did_you_mean
+from .text import did_you_mean, wrapped
 
 if TYPE_CHECKING:
     from .stores.base import Store
@@ -48,12 +49,7 @@ def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         _say(_help(known))
         return OK if words else MISUSED
-    if words[0] not in known:
-        raise LLMCacheError(
-            f"{PROGRAM} has no command {words[0]!r}",
-            did_you_mean(words[0], known) or f"It has {', '.join(known)}",
-        )
-    command = known[words[0]]
+    command = find_subcommand(words[0], "shell", PROGRAM)
     file = [_FILE] if command.on == "store" else []
     parser = Parser(
         f"{PROGRAM} {command.name}", [*file, *command.arguments, _JSON], f"{command.help}"
@@ -63,7 +59,7 @@ def _run(words: list[str]) -> int:
 
 
 def _help(known: Mapping[str, Subcommand]) -> str:
-    lines = "\n".join(f"  {name:<9} {command.help}" for name, command in known.items())
+    lines = "\n".join(wrapped(f"  {name:<9} {each.help}", 12) for name, each in known.items())
     return (
         f"usage: {PROGRAM} COMMAND FILE [flags]\n\n{lines}\n\n"
         "exit status: 0 all is well, 1 something is wrong or was not done, 2 wrong use\n"

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+import textwrap
 import time
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,11 @@ MAX_DRAWN_CHARS = 1_000_000
 _WHITE_SPACE = r"\s+"
 #: Control pictures: U+2400 shows U+0000, and so on up to U+001F.
 _PICTURES = 0x2400
+#: A terminal that says it is narrower is not believed, in columns; a long name's value stands so
+#: far to the right.
+_NARROWEST, _SMALL_HANG = 40, 4
+#: White space for ``textwrap``, and in no text that is visible.
+_FILLER = "\x0b"
 _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
 
 
@@ -79,6 +87,51 @@ def one_line(text: object, limit: int = 120) -> str:
         return line
     head = (limit - 1) * 2 // 3
     return f"{line[:head]}…{line[head + 1 - limit :]}"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes."""
+    return sum(map(_columns_of_character, text))
+
+
+def _columns_of_character(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def terminal_columns() -> int:
+    """Return how wide the terminal is; 80 columns where there is none."""
+    return max(_NARROWEST, shutil.get_terminal_size().columns)
+
+
+def narrowed(text: str, columns: int) -> str:
+    """Return ``text``, cut in the middle where it takes more than so many columns."""
+    chars = columns
+    while columns_of(text) > columns and chars > 1:
+        text, chars = one_line(text, chars), chars - 1
+    return text
+
+
+def wrapped(line: str, hang: int = 0) -> str:
+    """Return ``line`` as lines that fit the terminal, the second and all after it indented.
+
+    It is broken at blanks, and in scripts that have none, so that a path or a command stays whole.
+    """
+    columns = terminal_columns()
+    if columns_of(line) <= columns:
+        return line
+    # A filler behind each wide character counts as its other half, and as a place to break.
+    filled = "".join(f"{c}{_FILLER}" if _columns_of_character(c) > 1 else c for c in line)
+    lines = textwrap.wrap(
+        filled,
+        columns,
+        subsequent_indent=" " * (hang if hang <= columns // 2 else _SMALL_HANG),
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines).replace(_FILLER, "")
 
 
 def _show(match: re.Match[str]) -> str:
@@ -211,6 +264,12 @@ def json_or_text(text: str) -> Any:
 def kebab(name: str) -> str:
     """Return a class's name in lower case with hyphens, as in ``fake-list-chat-model``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).strip("_").lower()
+
+
+def a_type(value: object) -> str:
+    """Return the type of ``value`` with its article, as ``an int``."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

@@ -21,9 +21,18 @@ from ..draw.line import (
 )
 from ..draw.sanitize import IGNORE_MATH
 from ..draw.stream import take_streamed
-from ..draw.table import SEPARATOR, rows_html, sections_html
+from ..draw.table import SEPARATOR, row_lines, rows_html, sections_html
 from ..ledger import LEDGER, Call
-from ..text import Printed, cut, format_bytes, format_count, format_seconds, one_line, visible
+from ..text import (
+    Printed,
+    cut,
+    format_bytes,
+    format_count,
+    format_seconds,
+    one_line,
+    visible,
+    wrapped,
+)
 
 
 @dataclass(frozen=True)
@@ -222,7 +231,7 @@ class CacheStatus(Printed):
         return [(what, value) for what, value in rows if value]
 
     def __str__(self) -> str:
-        return "\n".join(f"{what:<8} {value}" for what, value in self.lines())
+        return "\n".join(row_lines(self.lines()))
 
     def _repr_html_(self) -> str:
         return rows_html(self.lines())
@@ -271,7 +280,7 @@ class PromptPreview(Printed):
 
     def __str__(self) -> str:
         parts = [f"{role}:\n{visible(text)}" for role, text in self.messages]
-        return "\n\n".join([*parts, self._verdict()])
+        return "\n\n".join([*parts, wrapped(self._verdict())])
 
     def _verdict(self) -> str:
         held = "in the cache" if self.cached else "not in the cache"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LLMCacheError
-from ..text import format_bytes
+from ..text import a_type, format_bytes
 from .parser import Variables, is_variable, look_up
 
 MAX_BYTES = 5_000_000
@@ -96,7 +96,7 @@ def _data(word: str, namespace: Variables) -> bytes:
                 getattr(value, name)(written, format="png")
                 return written.getvalue()
         raise LLMCacheError(
-            f"--attach {word}: a {type(value).__name__} cannot be attached",
+            f"--attach {word}: {a_type(value)} cannot be attached",
             "Give bytes, a picture, a figure, a file's path or a URL",
         )
     return _file(word, Path(word))
@@ -108,7 +108,8 @@ def _file(word: str, path: Path) -> bytes:
     except OSError as error:
         raise LLMCacheError(
             f"--attach {word}: there is no such variable, and no file that can be read "
-            f"({error.strerror or error})"
+            f"({error.strerror or error})",
+            "Check the name",
         ) from error
 
 

@@ -13,7 +13,8 @@ from ..draw.table import Table
 from ..errors import LLMCacheError
 from ..modes import MODES
 from ..text import parse_count, parse_duration_s, parse_size_bytes
-from .parser import Argument, subcommand
+from . import subcommand
+from .parser import Argument
 
 if TYPE_CHECKING:
     from .answer import CacheStatus
@@ -144,9 +145,9 @@ def models(session: Session, _: Namespace) -> Table:
 @subcommand(
     "annotate",
     "the line under ordinary cells",
-    Argument(("switch",), "on or off", choices=("on", "off")),
+    Argument(("annotate",), "on or off", choices=("on", "off")),
     on="session",
 )
 def annotate(session: Session, args: Namespace) -> None:
     """Switch the line under ordinary cells."""
-    session.settings.annotate = args.switch == "on"
+    session.settings.annotate = args.annotate == "on"

@@ -28,7 +28,8 @@ from ..text import (
     parse_duration_s,
     token_counts,
 )
-from .parser import Argument, subcommand
+from . import subcommand
+from .parser import Argument
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation

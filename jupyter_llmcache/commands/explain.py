@@ -14,8 +14,8 @@ from ..errors import StoreError
 from ..ledger import Call, Ledger
 from ..stores.base import Store
 from ..text import format_count, format_moment, json_or_text, one_line
+from . import subcommand
 from .entries import KEY, KEY_DIGITS, LAST, find_key, model_of, read
-from .parser import subcommand
 
 if TYPE_CHECKING:
     from ..seam.nearest import Near

@@ -15,8 +15,9 @@ from ..errors import LLMCacheError, StoreError
 from ..ledger import Call, Ledger
 from ..stores.base import Store
 from ..text import format_bytes, format_count, json_or_text, parse_duration_s
+from . import subcommand
 from .entries import KEY_DIGITS
-from .parser import Argument, subcommand
+from .parser import Argument
 
 #: Endings of files that hold JSON lines.
 _LINES = (".jsonl", ".ndjson")

@@ -234,6 +234,8 @@ def questions_of(
     if args.next and (args.format or settings.format) != "code":
         raise LLMCacheError("--next puts code into the next cell", "Give it with -f code")
     models = [value for kind, value in args.axes if kind == "model"]
+    if args.diff and len(models) < 2 and all(kind != "vary" for kind, _ in args.axes):
+        raise LLMCacheError("--diff compares columns", "Give -m more than once, or --vary")
     combinations = [Combination(models[0] if models else None)]
     if several := len(args.axes) > len(models) or len(models) > 1:
         from .variations import combinations_of

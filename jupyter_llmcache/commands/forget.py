@@ -20,13 +20,15 @@ from ..text import (
     parse_duration_s,
     parse_size_bytes,
 )
+from . import subcommand
 from .entries import GREP, MODEL, OTHER, ago, find_key, select, short_keys
-from .parser import YES, Argument, subcommand
+from .parser import Argument
 
 #: Entries that are named one by one.
 _NAMED = 10
 #: Entries whose sizes and times are added up, so that memory stays bounded.
 _SUMMED = 200_000
+YES = Argument(("-y", "--yes"), "do it; without this it only tells what would be done")
 _OLDER = Argument(
     ("--older-than",),
     "what was recorded longer ago than this, as 30d",

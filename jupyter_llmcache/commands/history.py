@@ -21,9 +21,11 @@ from ..text import (
     format_usd,
     parse_count,
     token_counts,
+    wrapped,
 )
+from . import subcommand
 from .entries import OTHER, models_of
-from .parser import Argument, subcommand
+from .parser import Argument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,7 +183,7 @@ class HistoryPlot(Printed):
         return totals_line(Totals.of(self.calls), self.calls)
 
     def __str__(self) -> str:
-        return "\n".join([self.label, *self._text_bars()])
+        return "\n".join([wrapped(self.label), *self._text_bars()])
 
     def _text_bars(self) -> Iterator[str]:
         longest_s = max((call.wall_s for call in self.calls), default=0.0) or 1.0

@@ -18,7 +18,7 @@ from .. import modes
 from ..errors import LLMCacheError
 from ..provider_row import PLACEHOLDER_KEY, UNKNOWN
 from ..providers import PROVIDERS, ROWS
-from ..text import did_you_mean, one_line
+from ..text import a_type, did_you_mean, one_line
 from .parser import is_variable, look_up
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _variable(spec: str, namespace: Mapping[str, Any]) -> Model | None:
     if isinstance(value, type) and issubclass(value, Runnable):
         raise LLMCacheError(f"-m {spec}: this is a class, not a model", f"Call it: {spec}(...)")
     raise LLMCacheError(
-        f"-m {spec}: a {type(value).__name__} is not a model",
+        f"-m {spec}: {a_type(value)} is not a model",
         "-m takes a variable that holds a chat model or any Runnable, or provider:model",
     )
 
@@ -277,7 +277,7 @@ def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> 
         return model.bind(**parameters)
     if not isinstance(model, BaseLanguageModel):
         raise LLMCacheError(
-            f"-m {label}: a {type(model).__name__} takes no -t or -p; they are for a single model",
+            f"-m {label}: {a_type(model)} takes no -t or -p; they are for a single model",
             f"Set {', '.join(parameters)} on the model inside it",
         )
     for name in split_connection(parameters)[0]:

@@ -1,9 +1,8 @@
-r"""What a person types: words, flags and subcommands, one table for all; ``{{name}}`` in a prompt.
+r"""What a person types: words and flags, read alike everywhere; ``{{name}}`` in a prompt.
 
-A subcommand is a function with its arguments registered beside it (``subcommand``). A line is split
-into words by one rule on every system: blanks part words; a word may be quoted whole, or after
-``NAME=``, by ``"`` or ``'``; inside quotes only the quote itself is escaped, by a backslash. So
-``C:\new``, ``it's`` and ``-p stop=["a","b"]`` are read as they look.
+A line is split into words by one rule on every system: blanks part words; a word may be quoted
+whole, or after ``NAME=``, by ``"`` or ``'``; inside quotes only the quote itself is escaped, by a
+backslash. So ``C:\new``, ``it's`` and ``-p stop=["a","b"]`` are read as they look.
 
 In a prompt two braces with a variable's name, and then any number of ``.attribute``, ``[0]`` and
 ``["key"]``, stand for its value. Whatever has not this form stays as it was typed: JSON, LaTeX,
@@ -14,15 +13,15 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn
 
 from ..errors import LLMCacheError
-from ..text import did_you_mean
+from ..text import a_type, did_you_mean
 
 _WORD = re.compile(
     r"""\s*(?:
@@ -93,89 +92,30 @@ class Argument:
 
     def keywords(self) -> dict[str, Any]:
         """Return the keyword arguments of argparse's ``add_argument``."""
-        told: dict[str, Any] = {"help": self.help.replace("%", "%%")}
+        told: dict[str, Any] = {"help": self.help.replace("%", "%%"), **self.options}
         if self.choices:
-            told |= {"type": self._one_of, "metavar": f"{{{','.join(self.choices)}}}"}
+            told |= {"type": self._read, "metavar": f"{{{','.join(self.choices)}}}"}
         elif self.metavar:
-            told["metavar"] = self.metavar
+            told |= {"type": self._read, "metavar": self.metavar}
         elif self.is_flag:
-            told["action"] = "store_true"
-        return told | dict(self.options)
+            told.setdefault("action", "store_true")
+        return told
 
-    def _one_of(self, text: str) -> str:
-        if text in self.choices:
-            return text
-        raise LLMCacheError(
-            f"{self.names[-1]} cannot be {text!r}",
-            did_you_mean(text, self.choices) or f"Choose one of {', '.join(self.choices)}",
-        )
+    def _read(self, text: str) -> Any:
+        """Return the value of ``text``; what is wrong with it is told with the flag's name."""
+        name = self.names[-1]
+        if self.choices and text not in self.choices:
+            raise LLMCacheError(
+                f"{name} cannot be {text!r}",
+                did_you_mean(text, self.choices) or f"Choose one of {', '.join(self.choices)}",
+            )
+        try:
+            return self.options.get("type", str)(text)
+        except LLMCacheError as error:
+            raise LLMCacheError(f"{name}: {error.what}", error.remedy) from None
 
 
 HELP = Argument(("-h", "--help"), "show this help")
-YES = Argument(("-y", "--yes"), "do it; without this it only tells what would be done")
-
-Handler = TypeVar("Handler", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Subcommand:
-    """One subcommand of ``%llm_cache`` and of ``python -m jupyter_llmcache``.
-
-    Attributes:
-        name: As typed.
-        help: One line.
-        handler: Does it and returns a value that draws itself, a Table or a Report. It is given
-            ``(store, ledger, args)``; on a session, ``(session, args)``; on nothing,
-            ``(ledger, args)``.
-        arguments: Its flags and positional arguments, as the help lists them.
-        on: What it works on. In a shell there is no session.
-        writes: Whether it changes the store.
-        place: ``notebook`` or ``shell`` where it is of no use in the other.
-        expression: The rest of the line is one Python expression; its value is ``args.value``.
-    """
-
-    name: str
-    help: str
-    handler: Callable[..., Any]
-    arguments: tuple[Argument, ...] = ()
-    on: Literal["store", "session", "nothing"] = "store"
-    writes: bool = False
-    place: Literal["", "notebook", "shell"] = ""
-    expression: bool = False
-
-    def changes(self, args: argparse.Namespace) -> bool:
-        """Whether it changes the store when it is called so."""
-        return self.writes or bool(getattr(args, "repair", False))
-
-
-_registered: dict[str, Subcommand] = {}
-
-
-def subcommand(
-    name: str, help_line: str, *arguments: Argument, **kind: Any
-) -> Callable[[Handler], Handler]:
-    """Register the function below as a subcommand; ``kind``: see ``Subcommand``."""
-
-    def register(handler: Handler) -> Handler:
-        _registered[name] = Subcommand(name, help_line, handler, arguments, **kind)
-        return handler
-
-    return register
-
-
-#: The modules whose subcommands are registered when they are imported, in the order of the help.
-_HOMES = ("caches", "entries", "explain", "history", "forget", "files")
-
-
-def subcommands(place: Literal["notebook", "shell"]) -> dict[str, Subcommand]:
-    """Return what can be done in a notebook or in a shell, by name."""
-    for home in _HOMES:
-        import_module(f".{home}", __package__)
-    return {
-        name: each
-        for name, each in _registered.items()
-        if each.place in ("", place) and (place == "notebook" or each.on != "session")
-    }
 
 
 class Parser(argparse.ArgumentParser):
@@ -211,7 +151,11 @@ class Parser(argparse.ArgumentParser):
         """Raise the fault that argparse found as one line of ours."""
         what, _, names = message.partition(": ")
         if what == "the following arguments are required":
-            raise LLMCacheError(f"{self.named} lacks its {names}", f"See {self.named} -h")
+            choices = names.strip("{}").split(",") if names.startswith("{") else []
+            raise LLMCacheError(
+                f"{self.named} lacks its {'value' if choices else names}",
+                f"Choose one of {', '.join(choices)}" if choices else f"See {self.named} -h",
+            )
         if what == "unrecognized arguments":
             flags = [name for each in self.arguments for name in each.names]
             raise LLMCacheError(
@@ -281,7 +225,7 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
     else:
         following = next(words(line, end), None)
         if following is None:
-            value = argument.metavar or "value"
+            value = argument.metavar or next(iter(argument.choices))
             raise LLMCacheError(f"{owner}: {name} lacks its {value}", f"Write {name} {value}")
         value, end = _closed(following, owner), following.end
     return f"{argument.names[-1]}={value}", end
@@ -330,10 +274,14 @@ def fill_path(text: str, namespace: Variables) -> str:
     """Return a file's path: a placeholder alone is its variable's value, all else is literal.
 
     Raises:
-        LLMCacheError: It is ``{x}`` or ``$x`` alone, which nobody means as a file's name.
+        LLMCacheError: It is ``{x}`` or ``$x`` alone, which nobody means as a file's name; or the
+            variable holds no path.
     """
-    if _PLACEHOLDER.fullmatch(text):
-        return fill(text, namespace)
+    if match := _PLACEHOLDER.fullmatch(text):
+        value = look_up(match["path"], namespace) if match["path"] else "{{"
+        if isinstance(value, str | os.PathLike):
+            return os.fspath(value)
+        raise LLMCacheError(f"{text}: {a_type(value)} is not a path", "Give the path of a file")
     if meant := _OTHER_PLACEHOLDER.fullmatch(text):
         raise LLMCacheError(
             f"{text} is not replaced by a variable here", f"Write {{{{{meant[1]}}}}}"
@@ -362,7 +310,7 @@ def look_up(path: str, namespace: Variables) -> Any:
     if name not in namespace:
         raise LLMCacheError(
             f"{{{{{path}}}}}: there is no variable {name!r}",
-            did_you_mean(name, (n for n in namespace if not n.startswith("_")))
+            did_you_mean(name, texts_in(namespace))
             or "Define it, or give --raw to send the braces as they are",
         )
     value, reached = namespace[name], name
@@ -370,6 +318,15 @@ def look_up(path: str, namespace: Variables) -> Any:
         value = _step(value, match.group(), reached, path)
         reached += match.group()
     return value
+
+
+def texts_in(namespace: Variables) -> list[str]:
+    """Return the variables that a person may mean: no functions, no modules, nothing hidden."""
+    return [
+        name
+        for name, value in namespace.items()
+        if not (name.startswith("_") or type(value).__name__ in ("module", "function"))
+    ]
 
 
 def _step(value: Any, step: str, reached: str, path: str) -> Any:
@@ -383,7 +340,7 @@ def _step(value: Any, step: str, reached: str, path: str) -> Any:
         if not isinstance(error, (AttributeError, LookupError, TypeError)):
             what += f" ({type(error).__name__}: {error})"
         raise LLMCacheError(
-            f"{{{{{path}}}}}: {reached}, a {type(value).__name__}, has no {what}",
+            f"{{{{{path}}}}}: {reached}, {a_type(value)}, has no {what}",
             did_you_mean(attribute or step[1:-1], known),
         ) from error
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import modes
 from ..errors import LLMCacheError, StoreError
 from ..ledger import LEDGER, Totals
+from ..text import a_type
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
@@ -123,7 +124,7 @@ class Session:
 
         if not isinstance(cache, BaseCache):
             raise LLMCacheError(
-                f"a {type(cache).__name__} is not a LangChain cache",
+                f"{a_type(cache)} is not a LangChain cache",
                 "Pass an object of a BaseCache class",
             )
         return self._turn_on(cache if isinstance(cache, ObservedCache) else ForeignCache(cache))

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ..errors import LLMCacheError
-from ..text import one_line
+from ..text import a_type, one_line
 
 _FAULT_CHARS = 300
 
@@ -28,7 +28,7 @@ def schema_of(name: str, value: Any) -> Any:
     if isinstance(value, dict) and ("properties" in value or "type" in value):
         return value if "title" in value else {"title": name, **value}
     raise LLMCacheError(
-        f"--schema {name}: a {type(value).__name__} is not a schema",
+        f"--schema {name}: {a_type(value)} is not a schema",
         "Give a pydantic class, a TypedDict, a dataclass, or a dict with a JSON schema",
     )
 
@@ -48,8 +48,9 @@ def structured(model: Any, schema: Any, label: str) -> Any:
     try:
         return model.with_structured_output(asked, include_raw=True)
     except (NotImplementedError, AttributeError, ValueError) as error:
+        why = f": {one_line(error, 120).rstrip('.')}" if isinstance(error, ValueError) else ""
         raise LLMCacheError(
-            f"{label} has no structured output: {one_line(error, 120) or type(error).__name__}",
+            f"{label} has no structured output{why}",
             "Ask another model, or leave --schema out",
         ) from error
 

@@ -12,11 +12,11 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage, convert_to_messages
 
 from ..errors import LLMCacheError
-from ..text import did_you_mean
+from ..text import a_type, did_you_mean
 from .answer import Answer
 from .ask import Combination
 from .models import Chosen, fields_of, innermost
-from .parser import Variables, is_variable, look_up, root
+from .parser import Variables, is_variable, look_up, root, texts_in
 
 #: A longer item is called by its key or label, in a list by its number, counted from one.
 _SHORT_CHARS = 40
@@ -70,7 +70,7 @@ def items_of(name: str, value: Any) -> list[Item]:
         found = [Item(_name(item, label), item) for label, item in value.items()]
     elif isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         raise LLMCacheError(
-            f"--each {name}: a {type(value).__name__} is not a list",
+            f"--each {name}: {a_type(value)} is not a list",
             "Give a list, tuple, dict, Series or DataFrame",
         )
     else:
@@ -162,7 +162,7 @@ def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
         if name not in known:
             raise LLMCacheError(
                 f"--vary {name}: {chosen.label} has no such parameter",
-                did_you_mean(name, known),
+                did_you_mean(name, known) or "Its class has no field of this name",
             )
 
 
@@ -206,7 +206,7 @@ def _conversation(what: str, value: Any) -> Iterator[BaseMessage]:
             messages = convert_to_messages(value)
     if not messages:
         raise LLMCacheError(
-            f"{what}: a {type(value).__name__} is not a conversation",
+            f"{what}: {a_type(value)} is not a conversation",
             "Give an Answer, a list of messages, or a list of dicts with role and content",
         )
     yield from messages
@@ -217,6 +217,6 @@ def _variable(flag: str, name: str, namespace: Variables) -> Any:
     if not is_variable(name, namespace):
         raise LLMCacheError(
             f"{flag} {name}: there is no variable of this name",
-            did_you_mean(name, [n for n in namespace if not n.startswith("_")]),
+            did_you_mean(name, texts_in(namespace)) or "Check the name",
         )
     return look_up(name, namespace)

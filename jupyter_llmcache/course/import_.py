@@ -99,7 +99,9 @@ def _entries(location: str) -> Iterator[tuple[str, Entry]]:
         with path.open("rb") as file:
             start = file.read(len(_SQLITE_MAGIC))
     except OSError as error:
-        raise StoreError(f"{location} cannot be read: {error.strerror}") from error
+        raise StoreError(
+            f"{location} cannot be read: {error.strerror}", "Check the path"
+        ) from error
     if start == _SQLITE_MAGIC:
         return _database_entries(location)
     if start.removeprefix(b"\xef\xbb\xbf").startswith(b"{"):

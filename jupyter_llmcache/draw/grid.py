@@ -10,7 +10,7 @@ from html import escape
 from itertools import islice
 
 from ..ledger import Call
-from ..text import format_count, format_seconds, one_line, visible
+from ..text import format_count, format_seconds, one_line, visible, wrapped
 from .answer import Bundle, Format, answer_html
 from .line import NOTHING_BEHIND, Behind, pill_html, state_of_all, totals_line, unfolding
 from .sanitize import IGNORE_MATH
@@ -121,7 +121,7 @@ def answers_text(
             lines += [f"--- {_label(row)} ---"] if row else []
         lines.append(SEPARATOR.join(filter(None, (_label(cell.column), *_head(cell)))))
         lines += [f"  {line}" for line in _clipped(cell.error or cell.text)]
-    return "\n".join([*lines, _totals(cells, wall_s)])
+    return "\n".join(wrapped(line, 2) for line in [*lines, _totals(cells, wall_s)])
 
 
 def _totals(cells: Sequence[AnswerCell], wall_s: float) -> str:

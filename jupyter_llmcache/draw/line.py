@@ -18,10 +18,11 @@ from ..text import (
     format_seconds,
     format_usd,
     one_line,
+    terminal_columns,
     token_counts,
     visible,
 )
-from .answer import Bundle
+from .answer import Bundle, draws_html
 from .sanitize import IGNORE_MATH, in_one_line
 from .table import LINE_STYLE, SEPARATOR
 
@@ -115,7 +116,7 @@ def answer_line(calls: Sequence[Call], *, model: str, wall_s: float, stable: boo
         wall_s: How long the person waited, in seconds.
         stable: Whether to tell only model and tokens, which do not differ from run to run.
     """
-    return _text(_answer_parts(calls, model, wall_s, stable=stable))
+    return _text(_fitted(_answer_parts(calls, model, wall_s, stable=stable), _room()))
 
 
 def answer_line_bundle(
@@ -162,7 +163,7 @@ def _steps(calls: Sequence[Call], state: str) -> Iterator[_Part]:
 
 def cell_line(calls: Sequence[Call], *, stable: bool) -> str:
     """Return the line under an ordinary cell that made ``calls``."""
-    return _text(_cell_parts(calls, stable=stable))
+    return _text(_fitted(_cell_parts(calls, stable=stable), _room()))
 
 
 def cell_line_html(calls: Sequence[Call], *, stable: bool) -> str:
@@ -311,6 +312,11 @@ def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
         cut = f"{longest.text[: max(1, len(longest.text) - over - 1)]}…"
         kept[kept.index(longest)] = replace(longest, text=cut)
     return kept
+
+
+def _room() -> int:
+    """Return how many characters a line may have where it is text: a terminal may be narrow."""
+    return MAX_CELL_CHARS if draws_html() else terminal_columns()
 
 
 def _text(parts: Iterable[_Part]) -> str:

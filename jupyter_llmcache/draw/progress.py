@@ -14,7 +14,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ..ledger import Call, total_usd
-from ..text import format_count, format_seconds, format_usd, one_line
+from ..text import (
+    format_count,
+    format_seconds,
+    format_usd,
+    narrowed,
+    one_line,
+    terminal_columns,
+)
 from .answer import NOTHING, draws_html, has_reader, publish, start_drawing
 from .table import SEPARATOR
 
@@ -114,7 +121,7 @@ class Progress:
             publish(bundle, display_id=self._display_id, update=self._drawn)
         else:
             # The line is written over itself; the end of it wipes what was longer before.
-            sys.stderr.write(f"\r{line}\x1b[K")
+            sys.stderr.write(f"\r{narrowed(line, terminal_columns() - 1)}\x1b[K")
             sys.stderr.flush()
         self._drawn = True
 

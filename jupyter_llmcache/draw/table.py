@@ -7,7 +7,6 @@ The values keep the plain numbers.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,14 +15,18 @@ from typing import Any, overload
 
 from ..text import (
     Printed,
+    columns_of,
     cut,
     format_bytes,
     format_count,
     format_moment,
     format_seconds,
     format_usd,
+    narrowed,
     one_line,
+    terminal_columns,
     visible,
+    wrapped,
 )
 from .answer import Format, answer_html
 from .sanitize import IGNORE_MATH, SCROLLS, in_one_line, pre_html
@@ -33,6 +36,8 @@ LINE_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;lin
 #: Rows that are drawn; the others are counted under the table. More than a few scroll.
 MAX_DRAWN_ROWS, MAX_OPEN_ROWS = 200, 40
 MAX_CELL_CHARS = 100
+#: Between columns; the date of a moment; what texts keep at least, and before moments are cut.
+_GAP, _DATE_CHARS, _LEAST_COLUMNS, _EASY_COLUMNS = "  ", 10, 8, 20
 #: A value of a report is drawn up to this many characters.
 _VALUE_CHARS = 300
 
@@ -127,12 +132,17 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
 
     def _lines(self) -> Iterator[str]:
         if self.title:
-            yield one_line(self.title, _VALUE_CHARS)
-        rows = [self.headings(), *self.drawn_rows()]
-        widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = zip(row, widths, self.numeric(), strict=True)
-            yield "  ".join(_padded(*cell) for cell in cells).rstrip()
+            yield wrapped(one_line(self.title, _VALUE_CHARS))
+        rows = zip(self.headings(), *self.drawn_rows(), strict=True)
+        columns = [
+            _Column(list(cells), right, name.endswith("_at"))
+            for name, right, cells in zip(self.columns, self.numeric(), rows, strict=True)
+        ]
+        limit = terminal_columns()
+        columns = _fitted(columns, limit)
+        for number in range(len(columns[0].cells) if columns else 0):
+            line = _GAP.join(column.drawn(number) for column in columns)
+            yield narrowed(line.rstrip(), limit)
         if self.footnote():
             yield self.footnote()
 
@@ -181,10 +191,12 @@ class Report(Printed):
     details: Sequence[tuple[str, Any]] = ()
 
     def __str__(self) -> str:
-        sections = (f"\n{one_line(head)}\n{cut(visible(text))}" for head, text, *_ in self.sections)
-        rows, details = _row_lines(self.rows), _row_lines(self.details)
+        sections = (
+            f"\n{wrapped(one_line(head))}\n{cut(visible(text))}" for head, text, *_ in self.sections
+        )
+        rows, details = row_lines(self.rows), row_lines(self.details)
         blank = [""] if self.sections and details else []
-        return "\n".join([one_line(self.title, 400), *rows, *sections, *blank, *details])
+        return "\n".join([wrapped(one_line(self.title, 400)), *rows, *sections, *blank, *details])
 
     def _repr_html_(self) -> str:
         title = f"<div>{escape(one_line(self.title, 400))}</div>"
@@ -205,10 +217,11 @@ def _drawn_rows(rows: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
     return told
 
 
-def _row_lines(rows: Iterable[tuple[str, Any]]) -> list[str]:
+def row_lines(rows: Iterable[tuple[str, Any]]) -> list[str]:
+    """Return names and values for a terminal; a value that is long goes on below itself."""
     drawn = _drawn_rows(rows)
     width = max((len(name) for name, _ in drawn), default=0)
-    return [f"{name:<{width}}  {value}" for name, value in drawn]
+    return [wrapped(f"{name:<{width}}{_GAP}{value}", width + len(_GAP)) for name, value in drawn]
 
 
 def rows_html(rows: Iterable[tuple[str, Any]]) -> str:
@@ -252,17 +265,41 @@ def _drawn(value: Any, draw: Callable[[Any], str] | None, limit: int) -> str:
     return draw(value)
 
 
-def _width(text: str) -> int:
-    """Return how many columns of a terminal ``text`` takes."""
-    return sum(_columns(character) for character in text)
+@dataclass
+class _Column:
+    """A column in a terminal, its heading first."""
+
+    cells: list[str]
+    right: bool
+    is_moment: bool
+
+    def __post_init__(self) -> None:
+        self.width = max(map(columns_of, self.cells))
+
+    def drawn(self, number: int) -> str:
+        """Return a cell as wide as the column is."""
+        text = narrowed(self.cells[number], self.width)
+        blanks = " " * (self.width - columns_of(text))
+        return blanks + text if self.right else text + blanks
 
 
-def _columns(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+def _fitted(columns: list[_Column], limit: int) -> list[_Column]:
+    """Return ``columns`` so narrow that a line fits, as far as they can be.
 
+    Where there is no room, columns without a value go, moments are dates, and texts are cut.
+    """
 
-def _padded(text: str, width: int, right: bool) -> str:
-    spaces = " " * (width - _width(text))
-    return spaces + text if right else text + spaces
+    def excess() -> int:
+        return sum(column.width + len(_GAP) for column in columns) - len(_GAP) - limit
+
+    texts = [column for column in columns if not (column.right or column.is_moment)]
+    if excess() > 0:
+        columns = [column for column in columns if any(column.cells[1:])] or columns
+    if excess() > sum(max(0, column.width - _EASY_COLUMNS) for column in texts):
+        for column in columns:
+            if column.is_moment:
+                column.width = min(column.width, _DATE_CHARS)
+                column.cells = [cell[:_DATE_CHARS] for cell in column.cells]
+    while excess() > 0 and any(column.width > _LEAST_COLUMNS for column in texts):
+        max(texts, key=lambda column: column.width).width -= 1
+    return columns

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..commands import subcommands
 from ..commands.flags import ASKING
-from ..commands.parser import Argument, subcommands, words
+from ..commands.parser import Argument, words
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult

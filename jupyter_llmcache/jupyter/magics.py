@@ -9,20 +9,19 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..commands import Subcommand, find_subcommand, subcommands
 from ..commands.faults import LastError
 from ..commands.flags import ASKING, EPILOG, questions_of, variable_of
 from ..commands.parser import (
     Argument,
     Parser,
-    Subcommand,
     fill_path,
     split_flags,
-    subcommands,
     words,
 )
 from ..errors import LLMCacheError
 from ..ledger import LEDGER
-from ..text import did_you_mean
+from ..text import wrapped
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -45,7 +44,8 @@ def asking_parser() -> Parser:
 @cache
 def cache_parser() -> Parser:
     """Return the parser that has the help of ``%llm_cache``."""
-    lines = "\n".join(f"  {name:<10} {s.help}" for name, s in subcommands("notebook").items())
+    known = subcommands("notebook")
+    lines = "\n".join(wrapped(f"  {name:<9} {each.help}", 12) for name, each in known.items())
     return Parser(
         "%llm_cache",
         [Argument(("subcommand",), "what to do; without it: show what is on")],
@@ -70,13 +70,8 @@ class LLMCacheMagics:
             return self.session.status(next_steps=True)
         if word.text in ("-h", "--help"):
             return cache_parser().read(["-h"])
-        known = subcommands("notebook")
-        if word.text not in known:
-            raise LLMCacheError(
-                f"%llm_cache has no subcommand {word.text!r}",
-                did_you_mean(word.text, known) or f"It has {', '.join(known)}",
-            )
-        return self._run(known[word.text], line[word.end :].strip())
+        found = find_subcommand(word.text, "notebook", "%llm_cache")
+        return self._run(found, line[word.end :].strip())
 
     def llm(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None

@@ -12,7 +12,7 @@ import pytest
 
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.cli import main
-from jupyter_llmcache.commands.parser import subcommands
+from jupyter_llmcache.commands import subcommands
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.seam.place import entry_of
 from jupyter_llmcache.stores.sqlite import SQLiteStore
@@ -160,7 +160,7 @@ def test_reading_leaves_the_file_and_its_folder(file, run, tmp_path, words):
 WRONG_USES = [
     ((), ""),
     (("lst", "a.db"), "Did you mean 'list'?"),
-    (("history", "a.db"), "has no command 'history'"),
+    (("history", "a.db"), "has no subcommand 'history'. There is one for a notebook only"),
     (("list",), "FILE"),
     (("list", "b.db"), "there is no file b.db. Did you mean 'a.db'?"),
     (("list", "a.db", "--sort", "recnt"), "Did you mean 'recent'?"),

@@ -210,7 +210,7 @@ def test_help(notebook, command):
 
 def test_help_of_every_subcommand(notebook):
     """Each subcommand prints its own help by -h, with its flags."""
-    from jupyter_llmcache.commands.parser import subcommands
+    from jupyter_llmcache.commands import subcommands
 
     for name, subcommand in subcommands("notebook").items():
         out = notebook.run(f"%llm_cache {name} -h").stdout
@@ -254,15 +254,15 @@ WRONG_USES = [
     ("%llm_cache memory --max-entries none", "'none' is not a whole number over zero"),
     ("%llm_cache memory file.db", "%llm_cache memory does not take 'file.db'"),
     ("%llm_cache mode replya", "mode cannot be 'replya'. Did you mean 'replay'?"),
-    ("%llm_cache mode", "%llm_cache mode lacks its {auto,replay,refresh,bypass}"),
-    ("%llm_cache annotate maybe", "switch cannot be 'maybe'"),
+    ("%llm_cache mode", "%llm_cache mode lacks its value. Choose one of auto, replay"),
+    ("%llm_cache annotate maybe", "annotate cannot be 'maybe'"),
     ("%llm_cache use", "%llm_cache use lacks its expression"),
     ("%llm_cache use nobody", "%llm_cache use: nobody raised NameError"),
     ("%llm_cache export", "%llm_cache export lacks its PATH"),
     ("%llm_cache sqlite {x}", "{x} is not replaced by a variable here. Write {{x}}"),
     ("%llm_cache sqlite $x", "$x is not replaced by a variable here. Write {{x}}"),
     ("%llm_cache sqlite {{x}}", "{{x}}: there is no variable 'x'"),
-    ("%llm_cache use 3", "a int is not a LangChain cache"),
+    ("%llm_cache use 3", "an int is not a LangChain cache"),
     ("%llm_cache off now", "%llm_cache off does not take 'now'"),
 ]
 

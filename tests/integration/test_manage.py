@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_llmcache import ledger
-from jupyter_llmcache.commands.parser import subcommands
+from jupyter_llmcache.commands import subcommands
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.ledger import LEDGER, Call

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from jupyter_llmcache import commands
 from jupyter_llmcache.cli import main
-from jupyter_llmcache.commands import parser
-from jupyter_llmcache.commands.parser import Argument, subcommand
+from jupyter_llmcache.commands import subcommand
+from jupyter_llmcache.commands.parser import Argument
 from jupyter_llmcache.draw.answer import FORMATS
 from jupyter_llmcache.draw.table import Report
 from jupyter_llmcache.jupyter import magics
@@ -17,8 +18,8 @@ from jupyter_llmcache.stores.sqlite import SQLiteStore
 @pytest.fixture
 def shout(monkeypatch):
     """A subcommand of a few lines, registered while the test runs."""
-    parser.subcommands("notebook")
-    monkeypatch.setattr(parser, "_registered", {**parser._registered})
+    commands.subcommands("notebook")
+    monkeypatch.setattr(commands, "_registered", {**commands._registered})
 
     @subcommand("shout", "say how many there are, loudly", Argument(("--twice",), "twice as loud"))
     def shout(store, ledger, args):
@@ -72,8 +73,8 @@ def test_a_store(shell, monkeypatch):
         def __init__(self, path: str, *, read_only: bool = False, ttl_s: float | None = None):
             super().__init__(path, read_only=read_only, ttl_s=ttl_s)
 
-    parser.subcommands("notebook")
-    monkeypatch.setattr(parser, "_registered", {**parser._registered})
+    commands.subcommands("notebook")
+    monkeypatch.setattr(commands, "_registered", {**commands._registered})
     caches._register_store("tape", Tape)
     shell.run("%load_ext jupyter_llmcache")
     status = shell.run("%llm_cache tape my.tape --ttl 7d").value

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import jupyter_llmcache
-from jupyter_llmcache.commands.parser import subcommands
+from jupyter_llmcache.commands import subcommands
 from jupyter_llmcache.jupyter.magics import ASKING
 from jupyter_llmcache.settings import LLMCache
 

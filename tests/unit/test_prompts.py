@@ -85,7 +85,7 @@ def test_values_are_not_read_again(before, value):
         ("{{thing.color}}", "thing, a Thing, has no attribute 'color'. Did you mean 'colour'?"),
         ("{{d['kk']}}", "d, a dict, has no item ['kk']. Did you mean \"'k'\"?"),
         ("{{l[9]}}", "l, a list, has no item [9]"),
-        ("{{number[0]}}", "number, a int, has no item [0]"),
+        ("{{number[0]}}", "number, an int, has no item [0]"),
         ("{{l[1].x}}", "l[1], a dict, has no attribute 'x'"),
         ("{{thing.broken}}", "'broken' (RuntimeError: no paint)"),
         ("{{thing}}", "this Thing cannot be made a text (ValueError: no text)"),

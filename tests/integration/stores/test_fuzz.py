@@ -19,7 +19,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from jupyter_llmcache.commands.parser import subcommands
+from jupyter_llmcache.commands import subcommands
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.ledger import LEDGER
 from jupyter_llmcache.seam.cache import SQLiteCache

@@ -149,11 +149,16 @@ _FETCHED = hit(asked="web", model="GET a.org", usage=None, wall_s=0.0, saved_s=N
         ([hit(), hit(model="a:b")], "2 LLM calls · 2 cached · 2.2 ms · saved 1.7 s · 48 tokens"),
     ],
 )
-def test_a_cell_is_summed_up_in_one_line(calls: list[Call], line: str) -> None:
+def test_a_cell_is_summed_up_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, calls: list[Call], line: str
+) -> None:
     """Models, texts and web requests are counted in the words of the line under an answer."""
+    monkeypatch.setenv("COLUMNS", "100")
     told = str(CellSummary(calls))
     assert told.startswith(line)
     assert len(told) <= MAX_CELL_CHARS
+    monkeypatch.setenv("COLUMNS", "60")
+    assert len(str(CellSummary(calls))) <= 60
 
 
 def test_the_line_under_a_cell_unfolds() -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import re
+
+import pytest
 
 from jupyter_llmcache.draw.table import MAX_DRAWN_ROWS, Report, Table
+from jupyter_llmcache.text import columns_of
 
 _TABLE = Table(
     ("key", "title", "size_bytes", "wall_s", "hits"),
@@ -56,3 +60,30 @@ def test_a_texts_name_stands_as_it_is() -> None:
     """A number's name tells its unit; a model's parameter is named as it is typed."""
     report = Report("t", [("tokens_per_s", "20"), ("wall_s", 0.5)])
     assert str(report) == "t\ntokens_per_s  20\nwall          500 ms"
+
+
+_WIDE = Table(
+    ("key", "prompt", "model", "recorded_at", "remark", "hits"),
+    [("ab12cd34", "漢字" * 30, "openai:gpt-4o-mini", 0.0, None, 1)] * 2,
+    "a title of a file with a name of more than a line: " + "x " * 50,
+)
+
+
+@pytest.mark.parametrize("columns", [50, 80, 120, 200])
+def test_a_table_fits_the_terminal(monkeypatch, columns) -> None:
+    """No line is wider than the terminal; keys and numbers stay, and texts take what is left."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = str(_WIDE).split("\n")
+    assert max(map(columns_of, lines)) <= columns
+    assert all(line.startswith("ab12cd34") and line.endswith("  1") for line in lines[-2:])
+    assert bool(re.search(r"\d\d:\d\d", lines[-1])) == (columns >= 80)
+
+
+def test_a_report_fits_the_terminal(monkeypatch) -> None:
+    """A long value goes on below itself, and a path in it stays whole."""
+    monkeypatch.setenv("COLUMNS", "60")
+    path = f"/{'folder/' * 5}course.db"
+    told = str(Report("done", [("file", f"entries are kept in {path} now"), ("said", "漢字" * 40)]))
+    assert max(map(columns_of, told.split("\n"))) <= 60
+    assert path in told
+    assert f"\n      {path} now" in told

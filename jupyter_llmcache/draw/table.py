@@ -133,10 +133,12 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
     def _lines(self) -> Iterator[str]:
         if self.title:
             yield wrapped(one_line(self.title, _VALUE_CHARS))
-        rows = zip(self.headings(), *self.drawn_rows(), strict=True)
+        cells = zip(self.headings(), *self.drawn_rows(), strict=True)
         columns = [
-            _Column(list(cells), right, name.endswith("_at"))
-            for name, right, cells in zip(self.columns, self.numeric(), rows, strict=True)
+            _Column(list(drawn), right, name.endswith("_at"), any(row[i] for row in self.rows))
+            for i, (name, right, drawn) in enumerate(
+                zip(self.columns, self.numeric(), cells, strict=True)
+            )
         ]
         limit = terminal_columns()
         columns = _fitted(columns, limit)
@@ -272,6 +274,7 @@ class _Column:
     cells: list[str]
     right: bool
     is_moment: bool
+    says_something: bool
 
     def __post_init__(self) -> None:
         self.width = max(map(columns_of, self.cells))
@@ -286,7 +289,7 @@ class _Column:
 def _fitted(columns: list[_Column], limit: int) -> list[_Column]:
     """Return ``columns`` so narrow that a line fits, as far as they can be.
 
-    Where there is no room, columns without a value go, moments are dates, and texts are cut.
+    Where there is no room, columns of nothing and zeros go, moments are dates, and texts are cut.
     """
 
     def excess() -> int:
@@ -294,7 +297,7 @@ def _fitted(columns: list[_Column], limit: int) -> list[_Column]:
 
     texts = [column for column in columns if not (column.right or column.is_moment)]
     if excess() > 0:
-        columns = [column for column in columns if any(column.cells[1:])] or columns
+        columns = [column for column in columns if column.says_something] or columns
     if excess() > sum(max(0, column.width - _EASY_COLUMNS) for column in texts):
         for column in columns:
             if column.is_moment:

@@ -64,7 +64,7 @@ def test_a_texts_name_stands_as_it_is() -> None:
 
 _WIDE = Table(
     ("key", "prompt", "model", "recorded_at", "remark", "hits"),
-    [("ab12cd34", "漢字" * 30, "openai:gpt-4o-mini", 0.0, None, 1)] * 2,
+    [("ab12cd34", "漢字" * 30, "openai:gpt-4o-mini", 1e9, None, 1)] * 2,
     "a title of a file with a name of more than a line: " + "x " * 50,
 )
 

@@ -12,7 +12,7 @@ from copy import copy
 from decimal import Decimal
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -273,21 +273,7 @@ def usage_of(generations: Sequence[Any]) -> dict[str, Any] | None:
 _DETAILS = {"cache_read": "cache_read_tokens", "cache_creation": "cache_write_tokens"}
 
 
-if TYPE_CHECKING:
-
-    class Priced(Protocol):
-        """What a price needs of a call; ``ledger.Call`` has it."""
-
-        @property
-        def model(self) -> str:
-            """``provider:name``."""
-
-        @property
-        def usage(self) -> Mapping[str, Any] | None:
-            """LangChain's ``usage_metadata``."""
-
-
-def price_usd(call: Priced) -> Decimal | None:
+def price_usd(call: Call) -> Decimal | None:
     """Return what the tokens of ``call`` cost at the provider, in US dollars.
 
     Prices are those that came with genai-prices; nothing is fetched. Of a hit this is what it
@@ -300,7 +286,7 @@ def price_usd(call: Priced) -> Decimal | None:
     return _price_usd(price_name(provider), name, tokens)
 
 
-def total_usd(calls: Iterable[Priced]) -> Decimal | None:
+def total_usd(calls: Iterable[Call]) -> Decimal | None:
     """Return the sum over ``calls``; None where no price is known."""
     prices = [price for call in calls if (price := price_usd(call)) is not None]
     return sum(prices, Decimal(0)) if prices else None

@@ -36,9 +36,8 @@ MAX_DRAWN_CHARS = 1_000_000
 _WHITE_SPACE = r"\s+"
 #: Control pictures: U+2400 shows U+0000, and so on up to U+001F.
 _PICTURES = 0x2400
-#: A terminal that says it is narrower is not believed, in columns; a long name's value stands so
-#: far to the right.
-_NARROWEST, _SMALL_HANG = 40, 4
+#: A terminal that says it is narrower is not believed, in columns.
+_NARROWEST = 40
 #: White space for ``textwrap``, and in no text that is visible.
 _FILLER = "\x0b"
 _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
@@ -126,7 +125,7 @@ def wrapped(line: str, hang: int = 0) -> str:
     lines = textwrap.wrap(
         filled,
         columns,
-        subsequent_indent=" " * (hang if hang <= columns // 2 else _SMALL_HANG),
+        subsequent_indent=" " * hang,
         replace_whitespace=False,
         break_long_words=False,
         break_on_hyphens=False,

@@ -75,8 +75,12 @@ def _register_store(name: str, store_class: type) -> None:
         given = {n: value for n, value in vars(args).items() if value not in (None, False)}
         record_web = given.pop("record_web", False)
         if place is None:
-            new = given.pop("new", False)
-            return session.use_kept_store(name, store_class, given, new=new, record_web=record_web)
+            kept = None if given.pop("new", False) else session.kept.get(name)
+            if kept is None or given:  # what was held moves into a store of other bounds
+                store = store_class(**given)
+                store.put_many(list(kept.entries()) if kept else [])
+                session.kept[name] = kept = store
+            return session.use_store(kept, record_web=record_web)
         traits = session.settings.traits()
         setting = next((t for t in (f"{name}_path", f"{name}_url") if t in traits), None)
         where = given.pop(place, None) or (setting and getattr(session.settings, setting))

@@ -13,7 +13,7 @@ from ..draw.answer import Format
 from ..draw.table import SEPARATOR, Report, Section, Table
 from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
-from ..ledger import Ledger, price_usd, usage_of
+from ..ledger import Call, Ledger, price_usd, usage_of
 from ..stores.base import KEY_BYTES, SortOrder, Store, sort_value
 from ..text import (
     did_you_mean,
@@ -327,20 +327,15 @@ def _provenance(
     yield "by", ", ".join(f"{name} {version}" for name, version in versions.items())
     yield "took", "" if record.provider_s is None else format_seconds(record.provider_s)
     if counts := token_counts(usage):
-        price = format_usd(price_usd(_Priced(model_of(record.request), usage)))
+        price = format_usd(
+            price_usd(Call(None, "hit", model_of(record.request), None, 0, usage=usage))
+        )
         yield "tokens", SEPARATOR.join(filter(None, (f"{counts[0]:,} + {counts[1]:,}", price)))
     saved_s = record.hits * (record.provider_s or 0.0)
     yield "hits", f"{format_count(record.hits)}{SEPARATOR}saved {format_seconds(saved_s)}"
     yield "last used", format_moment(record.used_at)
     yield "size", format_bytes(record.size_bytes)
     yield "in", store.location
-
-
-class _Priced:
-    """What a price is made of."""
-
-    def __init__(self, model: str, usage: Mapping[str, Any] | None) -> None:
-        self.model, self.usage = model, usage
 
 
 def _messages(prompt: str) -> Iterator[tuple[str, str]]:

@@ -195,9 +195,13 @@ def check(_: Ledger, args: Namespace) -> object:
     """Run notebooks without a provider, or record them."""
     from ..course import check as course
 
-    kernel, timeout_s = args.kernel, args.timeout
-    if args.record:
-        return course.record(args.notebooks, args.record, timeout_s=timeout_s, kernel=kernel)
+    if args.record and (args.cache or args.allow_web):
+        raise LLMCacheError("--record goes with no --cache and no --allow-web", "Leave them out")
     return course.check(
-        args.notebooks, args.cache, allow_web=args.allow_web, timeout_s=timeout_s, kernel=kernel
+        args.notebooks,
+        args.record or args.cache,
+        records=bool(args.record),
+        allow_web=args.allow_web,
+        timeout_s=args.timeout,
+        kernel=args.kernel,
     )

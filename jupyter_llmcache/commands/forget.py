@@ -138,13 +138,7 @@ def _told(
 ) -> Report:
     """Return what went or would go, and what it cost to record.
 
-    Args:
-        store: Where it is or was.
-        entries: What it is; of very many, the newest.
-        what: The subcommand.
-        done: Whether it is gone.
-        named: How many are named one by one.
-        count: How many there are where ``entries`` are not all.
+    At most ``named`` are named; ``count`` says how many there are where ``entries`` are not all.
     """
     number = len(entries) if count is None else count
     size_bytes = sum(entry.size_bytes for entry in entries)

@@ -170,7 +170,7 @@ def check_price(questions: Sequence[Question], max_paid: int) -> None:
     ]
     if len(paid) <= max_paid:
         return
-    money = format_usd(total_usd([_Guess(question) for question in paid]))
+    money = format_usd(total_usd(map(_guess, paid)))
     about = f" for about {money}" if money else ""
     raise LLMCacheError(
         f"{format_count(len(paid), 'call')} would be paid{about}, and {max_paid} are allowed",
@@ -187,13 +187,11 @@ def _is_held(question: Question) -> bool:
     return call.request is not None and call.place.holds(call.request)
 
 
-class _Guess:
-    """What a price is guessed of before anything is asked."""
-
-    def __init__(self, question: Question) -> None:
-        self.model = question.label
-        text = question.prompt + (question.system or "")
-        self.usage = {"input_tokens": len(text) // 4, "output_tokens": _GUESSED_TOKENS}
+def _guess(question: Question) -> Call:
+    """Return what the price of ``question`` is guessed of before it is asked."""
+    tokens = len(question.prompt + (question.system or "")) // 4
+    usage = {"input_tokens": tokens, "output_tokens": _GUESSED_TOKENS}
+    return Call(None, "miss", question.label, None, 0.0, usage=usage)
 
 
 class _Pace:

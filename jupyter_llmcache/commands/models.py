@@ -30,19 +30,9 @@ DEFAULT_VARIABLE = "llm"
 BUILT_IN = ("demo", "local")
 _OPENAI = PROVIDERS["openai"]
 #: Arguments that a class reads only when it is made, beside endpoints, credentials and clients.
-_CONSTRUCTOR = frozenset(
-    {
-        "api_key",
-        "api_version",
-        "default_query",
-        "http_async_client",
-        "http_client",
-        "max_retries",
-        "organization",
-        "region_name",
-        "request_timeout",
-        "timeout",
-    }
+_CONSTRUCTOR_NAMES = (
+    "api_key api_version default_query http_async_client http_client max_retries organization "
+    "region_name request_timeout timeout"
 )
 
 WAYS = (
@@ -156,7 +146,7 @@ def _made(
     """Return a new model for a ``spec`` that names no variable."""
     provider, colon, name = spec.partition(":")
     if spec == "demo":
-        from .demo import Demo
+        from .local import Demo
 
         return Demo()
     if provider == "local":
@@ -250,7 +240,7 @@ def split_connection(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 
 @lru_cache(maxsize=1)
 def _connection_names() -> frozenset[str]:
-    found = set(_CONSTRUCTOR)
+    found = set(_CONSTRUCTOR_NAMES.split())
     for row in (UNKNOWN, *ROWS):
         found |= {*row.endpoint_fields, *row.made_once, *row.credentials}
         found |= {name for name in row.never if name.endswith(("_proxy", "organization"))}

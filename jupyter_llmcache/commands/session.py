@@ -7,7 +7,7 @@ process; a session remembers what it replaced and gives that back.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class Session:
         settings: The person's settings; read when needed, so that ``%config`` acts at once.
         cache: The cache that this session turned on, or None.
         newest: The newest answer of ``%llm`` and ``%%llm``, or the newest answers.
+        kept: The stores in memory by their names; turned on again, they hold what they held.
         mark: Where the ledger stood when the newest cell began or ended.
     """
 
@@ -50,8 +51,8 @@ class Session:
     cache: ObservedCache | None = None
     newest: Answer | Answers | None = None
     mark: int = field(default_factory=LEDGER.mark)
+    kept: dict[str, Store] = field(default_factory=dict)
     _replaced: BaseCache | None = None
-    _kept: dict[str, Store] = field(default_factory=dict)
     _totals_before: Totals = field(default_factory=LEDGER.counts)
 
     def __post_init__(self) -> None:
@@ -85,31 +86,6 @@ class Session:
         from ..seam.cache import ObservedCache
 
         return self._turn_on(ObservedCache(store, record_web=record_web))
-
-    def use_kept_store(
-        self,
-        name: str,
-        make: Callable[..., Store],
-        bounds: Mapping[str, Any],
-        *,
-        new: bool = False,
-        record_web: bool = False,
-    ) -> CacheStatus:
-        """Turn on the store in memory of this name, with what it held when it was on last.
-
-        Args:
-            name: The store's name.
-            make: Makes a new one of ``bounds``.
-            bounds: Where some are given, what was held moves into a store that has them.
-            new: Begin with an empty one.
-            record_web: Keep what else is fetched by HTTP, too.
-        """
-        kept = None if new else self._kept.get(name)
-        if kept is None or bounds:
-            store = make(**bounds)
-            store.put_many(list(kept.entries()) if kept else [])
-            self._kept[name] = kept = store
-        return self.use_store(kept, record_web=record_web)
 
     def use_cache(self, cache: Any) -> CacheStatus:
         """Turn any LangChain cache object on, observed.

@@ -1,11 +1,12 @@
 """Whether a course is complete: its notebooks, run in replay mode, and what they still would ask.
 
 Each notebook is executed in a kernel of its own where nothing may leave the machine. Its file is
-not changed. ``record`` runs them likewise, with everything that they ask for kept in one file.
+not changed. They are recorded likewise, with everything that they ask for kept in one file.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import math
@@ -80,6 +81,7 @@ def check(
     notebooks: Sequence[str],
     cache: str | None = None,
     *,
+    records: bool = False,
     allow_web: bool = False,
     timeout_s: float = 600.0,
     kernel: str | None = None,
@@ -89,6 +91,8 @@ def check(
     Args:
         notebooks: Paths of .ipynb files.
         cache: The file that answers, whatever cache the notebooks choose. None: their own choice.
+        records: Let them ask, and keep what they ask for in the file. Cells that are meant to fail
+            are left out: they may show what is not recorded.
         allow_web: Let out what asks no model, after the file was asked.
         timeout_s: How long one cell may take, in seconds.
         kernel: The kernel's name. None: what the notebook names.
@@ -96,38 +100,20 @@ def check(
     Raises:
         LLMCacheError: A file cannot be read, or the ``notebook`` extra is not installed.
     """
-    path = None if cache is None else _existing(cache)
-    environment = {modes.ENVIRONMENT_VARIABLE: "replay"}
+    path, good, bad = cache, "complete", "incomplete"
+    if records:
+        path = str(Path(cache or "").expanduser().absolute())
+        good, bad = f"recorded in {cache}", f"not all was recorded in {cache}"
+    elif cache is not None:
+        path = _existing(cache)
+    environment = {**os.environ, modes.ENVIRONMENT_VARIABLE: "" if records else "replay"}
     if allow_web:
         environment[modes.WEB_VARIABLE] = "1"
-    ran = _run_all(notebooks, (path, True), environment, timeout_s, kernel)
-    return _report(ran, "complete", "incomplete")
-
-
-def record(
-    notebooks: Sequence[str],
-    file: str,
-    *,
-    timeout_s: float = 600.0,
-    kernel: str | None = None,
-) -> Report:
-    """Execute ``notebooks`` and keep in ``file`` what they ask for, whatever cache they choose.
-
-    Cells that are meant to fail are left out: they may show what is not recorded.
-
-    Args:
-        notebooks: Paths of .ipynb files.
-        file: The SQLite file; what it holds already is not asked for again.
-        timeout_s: How long one cell may take, in seconds.
-        kernel: The kernel's name. None: what the notebook names.
-
-    Raises:
-        LLMCacheError: A file cannot be read, or the ``notebook`` extra is not installed.
-    """
-    path = str(Path(file).expanduser().absolute())
-    environment = {modes.ENVIRONMENT_VARIABLE: ""}
-    ran = _run_all(notebooks, (path, False), environment, timeout_s, kernel)
-    return _report(ran, f"recorded in {file}", f"not all was recorded in {file}")
+    options: dict[str, Any] = {} if kernel is None else {"kernel_name": kernel}
+    options["timeout"] = math.ceil(timeout_s)  # older clients want a whole number
+    read = [(name, _read(name)) for name in notebooks]
+    ran = [_run(*each, (path, not records), environment, options) for each in read]
+    return _report(ran, good, bad)
 
 
 def _existing(path: str) -> str:
@@ -153,19 +139,6 @@ def _read(path: str) -> Any:
         raise LLMCacheError(f"{path} is not a notebook: {one_line(error)}") from error
 
 
-def _run_all(
-    notebooks: Sequence[str],
-    arguments: tuple[str | None, bool],
-    environment: Mapping[str, str],
-    timeout_s: float,
-    kernel: str | None,
-) -> list[NotebookCheck]:
-    read = [(name, _read(name)) for name in notebooks]
-    options: dict[str, Any] = {} if kernel is None else {"kernel_name": kernel}
-    options["timeout"] = math.ceil(timeout_s)  # older clients want a whole number
-    return [_run(*each, arguments, environment, options) for each in read]
-
-
 def _run(
     name: str,
     notebook: Any,
@@ -183,7 +156,7 @@ def _run(
     try:
         with (
             Progress(f"running {name}", noun="cell") as told,
-            client.setup_kernel(env={**os.environ, **environment}),
+            client.setup_kernel(env=dict(environment)),
         ):
             _evaluate(client, _BEGIN.format(name=__name__, arguments=arguments))
             cells.extend(told.counting(_run_cells(client, notebook, replays=arguments[1])))
@@ -222,7 +195,7 @@ def _may_fail(cell: Any) -> bool:
     return _MAY_FAIL in cell.metadata.get("tags", ())
 
 
-def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> str:
+def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> Any:
     """Run ``code`` past the notebook's counter and hooks; return the value of ``expression``."""
     from nbclient.util import run_sync
 
@@ -240,15 +213,7 @@ def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> st
             f"the kernel cannot be watched: {one_line(error)}",
             "Install jupyter_llmcache into its environment too",
         )
-    text = value["data"]["text/plain"]
-    return "" if text == "None" else str(json.loads(_as_json(text)))
-
-
-def _as_json(literal: str) -> str:
-    """Return a Python string literal of JSON as a JSON string."""
-    import ast
-
-    return json.dumps(ast.literal_eval(literal))
+    return ast.literal_eval(value["data"]["text/plain"])
 
 
 # --- the report ---

@@ -223,6 +223,8 @@ def row_lines(rows: Iterable[tuple[str, Any]]) -> list[str]:
     """Return names and values for a terminal; a value that is long goes on below itself."""
     drawn = _drawn_rows(rows)
     width = max((len(name) for name, _ in drawn), default=0)
+    if width > terminal_columns() // 2:  # as the path of a notebook: there is no room beside it
+        return [line for name, value in drawn for line in (name, wrapped(f"{_GAP}{value}", 2))]
     return [wrapped(f"{name:<{width}}{_GAP}{value}", width + len(_GAP)) for name, value in drawn]
 
 

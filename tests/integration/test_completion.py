@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from IPython.core import completer
 
-from jupyter_llmcache.commands.demo import Demo
+from jupyter_llmcache.commands.local import Demo
 from jupyter_llmcache.jupyter.completion import offers
 from jupyter_llmcache.ledger import LEDGER
 

@@ -324,7 +324,7 @@ def test_an_interrupted_grid_goes_on(notebook, openai_server, seed):
 
 def test_a_thousand_cached_answers_are_quick(notebook):
     """A grid of 1,000 cached answers is back within two seconds."""
-    from jupyter_llmcache.commands.demo import Demo
+    from jupyter_llmcache.commands.local import Demo
 
     notebook.user_ns.update(d=Demo(sleep=0), n=list(range(1000)))
     notebook.run("x = %llm -m d --yes --each n {{n}}")

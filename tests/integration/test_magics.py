@@ -338,7 +338,7 @@ def test_the_status_says_what_to_do_next(notebook):
 
 def test_models_tells_what_can_be_named(notebook, monkeypatch):
     """%llm_cache models lists variables, demo and providers, and which of them lack a key."""
-    from jupyter_llmcache.commands.demo import Demo
+    from jupyter_llmcache.commands.local import Demo
 
     notebook.user_ns["mine"] = Demo()
     states = {row[0]: row[2] for row in notebook.run("%llm_cache models").value}

@@ -11,7 +11,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
 from jupyter_llmcache import modes
-from jupyter_llmcache.commands.demo import Demo
+from jupyter_llmcache.commands.local import Demo
 from jupyter_llmcache.commands.models import choose, variables
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.settings import LLMCache

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import jupyter_llmcache
-from jupyter_llmcache.commands.demo import Demo
+from jupyter_llmcache.commands.local import Demo
 
 PACKAGE = str(Path(jupyter_llmcache.__file__).parent)
 #: What there is now, the drawing and the store counted; more would be another detour.

@@ -58,7 +58,7 @@ def test_the_guide_is_recorded_and_replayed(tmp_path: Path, openai_server: Any) 
     book.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
     path = tmp_path / "guide.ipynb"
     nbformat.write(book, path)
-    recorded = checking.record([str(path)], "guide.db")
+    recorded = checking.check([str(path)], "guide.db", records=True)
     assert recorded.ok, str(recorded)
     sent = len(openai_server.requests)
     assert 1 <= sent <= 2

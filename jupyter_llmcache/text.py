@@ -94,9 +94,8 @@ def columns_of(text: str) -> int:
 
 
 def _columns_of_character(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    wide = unicodedata.east_asian_width(character) in "WF"
+    return 0 if unicodedata.combining(character) else 1 + wide
 
 
 def terminal_columns() -> int:

@@ -96,9 +96,13 @@ def find_subcommand(name: str, place: Place, owner: str) -> Subcommand:
     known = subcommands(place)
     if name in known:
         return known[name]
-    remedy = did_you_mean(name, known) or f"It has {', '.join(known)}"
-    if name in _registered:
-        remedy = f"There is one for a {'shell' if place == 'notebook' else 'notebook'} only"
-        if place == "notebook":
-            remedy += f": python -m jupyter_llmcache {name}"
-    raise LLMCacheError(f"{owner} has no subcommand {name!r}", remedy)
+    elsewhere = {
+        "notebook": f"It is one of the shell: python -m jupyter_llmcache {name}",
+        "shell": "It is one of notebooks",
+    }
+    raise LLMCacheError(
+        f"{owner} has no subcommand {name!r}",
+        elsewhere[place]
+        if name in _registered
+        else did_you_mean(name, known) or f"It has {', '.join(known)}",
+    )

@@ -311,7 +311,5 @@ def _mode(args: Namespace) -> Mode | None:
 
 def parameters_of(args: Namespace) -> dict[str, Any]:
     """Return what ``-p`` and ``-t`` say."""
-    parameters = dict(args.parameter)
-    if args.temperature is not None:
-        parameters["temperature"] = args.temperature
-    return parameters
+    given = [("temperature", args.temperature)] if args.temperature is not None else []
+    return dict([*args.parameter, *given])

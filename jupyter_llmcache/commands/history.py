@@ -118,8 +118,8 @@ def _fresh(calls: Sequence[Call]) -> list[Call]:
 
 def _tokens_and_money(calls: Sequence[Call]) -> list[str]:
     tokens = tokens_of(calls)
-    money = format_usd(total_usd(calls)) if tokens else ""
-    return [*([format_count(tokens, "token")] if tokens else []), *([money] if money else [])]
+    told = (format_count(tokens, "token"), format_usd(total_usd(calls))) if tokens else ()
+    return list(filter(None, told))
 
 
 def tokens_of(calls: Sequence[Call]) -> int:

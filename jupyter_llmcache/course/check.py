@@ -100,12 +100,7 @@ def check(
     Raises:
         LLMCacheError: A file cannot be read, or the ``notebook`` extra is not installed.
     """
-    path, good, bad = cache, "complete", "incomplete"
-    if records:
-        path = str(Path(cache or "").expanduser().absolute())
-        good, bad = f"recorded in {cache}", f"not all was recorded in {cache}"
-    elif cache is not None:
-        path = _existing(cache)
+    path = cache and (str(Path(cache).expanduser().absolute()) if records else _existing(cache))
     environment = {**os.environ, modes.ENVIRONMENT_VARIABLE: "" if records else "replay"}
     if allow_web:
         environment[modes.WEB_VARIABLE] = "1"
@@ -113,7 +108,9 @@ def check(
     options["timeout"] = math.ceil(timeout_s)  # older clients want a whole number
     read = [(name, _read(name)) for name in notebooks]
     ran = [_run(*each, (path, not records), environment, options) for each in read]
-    return _report(ran, good, bad)
+    if records:
+        return _report(ran, f"recorded in {cache}", f"not all was recorded in {cache}")
+    return _report(ran, "complete", "incomplete")
 
 
 def _existing(path: str) -> str:

@@ -116,9 +116,8 @@ def _opened(text: str) -> Any:
 
 def closed(data: Any) -> Any:
     """Return the text that an export opened as JSON."""
-    if not isinstance(data, dict | list):
-        return data
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    is_json = isinstance(data, dict | list)
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")) if is_json else data
 
 
 # --- a finished file in the place of an old one, all or nothing ---

@@ -176,9 +176,8 @@ def _paths(fragment: str) -> Iterator[str]:
 
 
 def _keys(fragment: str, session: Session) -> list[str]:
-    if session.cache is None or not fragment:
-        return []
-    return [key.hex() for key in session.cache.store.find(fragment)]
+    store = session.cache.store if session.cache else None
+    return [key.hex() for key in store.find(fragment)] if store and fragment else []
 
 
 def _names(namespace: Mapping[str, Any]) -> list[str]:

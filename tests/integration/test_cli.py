@@ -160,7 +160,7 @@ def test_reading_leaves_the_file_and_its_folder(file, run, tmp_path, words):
 WRONG_USES = [
     ((), ""),
     (("lst", "a.db"), "Did you mean 'list'?"),
-    (("history", "a.db"), "has no subcommand 'history'. There is one for a notebook only"),
+    (("history", "a.db"), "has no subcommand 'history'. It is one of notebooks"),
     (("list",), "FILE"),
     (("list", "b.db"), "there is no file b.db. Did you mean 'a.db'?"),
     (("list", "a.db", "--sort", "recnt"), "Did you mean 'recent'?"),

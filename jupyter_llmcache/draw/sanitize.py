@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from html import escape
+from importlib.util import find_spec
 from inspect import signature
 from typing import TYPE_CHECKING
 
 from ..text import cut, visible
-from .tex import draws_mathml
 
 if TYPE_CHECKING:
     import nh3
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 IGNORE_MATH = "mathjax_ignore tex2jax_ignore"
 #: ... but for what stands in these.
 READ_MATH = "mathjax_process tex2jax_process"
+#: What the environment of a kernel holds where the front end sets no TeX: Google Colab, VS Code.
+_WITHOUT_MATHJAX = ("COLAB_RELEASE_TAG", "VSCODE_PID")
 #: A frame with a height of its own, which is pulled larger at its corner.
 SCROLLS = "max-height:36em;overflow-y:auto"
 
@@ -61,6 +64,13 @@ _STYLE_NAMES = (
 _STYLES = frozenset(_STYLE_NAMES.split())
 _MATH_CLASSES = {*IGNORE_MATH.split(), *READ_MATH.split()}
 _PRE = re.compile(r"(<pre\b[^>]*>)(.*?)(</pre>)", re.DOTALL)
+
+
+def draws_mathml() -> bool:
+    """Return whether formulas are set here: the front end does not, and math-core is installed."""
+    return (
+        any(name in os.environ for name in _WITHOUT_MATHJAX) and find_spec("math_core") is not None
+    )
 
 
 def drawing(html: str) -> str:

@@ -7,11 +7,11 @@ for all formulas of the page, and ``\\[99cm]`` makes a cell of any height.
 
 from __future__ import annotations
 
-import os
 import re
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from .sanitize import draws_mathml
 
 if TYPE_CHECKING:
     from math_core import LatexToMathML
@@ -188,15 +188,6 @@ def _follows_environment(formula: str, place: int, groups: list[str], *, begins:
 
 #: MathJax, as JupyterLab sets it up, writes no numbers beside these.
 _NUMBERED = re.compile(r"\\(begin|end)\{(align|equation|gather|multline)\}")
-#: What the environment of a kernel holds in Google Colab and in VS Code.
-_WITHOUT_MATHJAX = ("COLAB_RELEASE_TAG", "VSCODE_PID")
-
-
-def draws_mathml() -> bool:
-    """Return whether formulas are set here: the front end does not, and math-core is installed."""
-    return (
-        any(name in os.environ for name in _WITHOUT_MATHJAX) and find_spec("math_core") is not None
-    )
 
 
 def mathml(formula: str) -> str | None:

@@ -225,8 +225,11 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
     else:
         following = next(words(line, end), None)
         if following is None:
-            value = argument.metavar or next(iter(argument.choices))
-            raise LLMCacheError(f"{owner}: {name} lacks its {value}", f"Write {name} {value}")
+            example = argument.metavar or next(iter(argument.choices))
+            raise LLMCacheError(
+                f"{owner}: {name} lacks its {argument.metavar or 'value'}",
+                f"Write {name} {example}",
+            )
         value, end = _closed(following, owner), following.end
     return f"{argument.names[-1]}={value}", end
 

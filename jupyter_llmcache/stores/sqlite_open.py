@@ -62,7 +62,8 @@ _SYSTEM_MEANINGS: dict[int, tuple[str, str]] = {
     errno.EPERM: ("may not be used", "Check the permissions of file and folder"),
     errno.EROFS: ("cannot be made on a read-only disk", "Choose another folder"),
     errno.ENOSPC: ("cannot grow: the disk is full", "Free some space"),
-    errno.ENOENT: ("is not there any more", "Put it back or choose another file"),
+    errno.ENOENT: ("is not there", "Check the path, or put the file back"),
+    errno.ENOTDIR: ("has a file where a folder should be", "Choose another path"),
 }
 _MAX_DETAIL = 160
 _UNKNOWN = ("cannot be used", "")

@@ -249,7 +249,6 @@ WRONG_USES = [
     ("%llm_cache sqlite --readonly", "Did you mean '--read-only'?"),
     ("%llm_cache sqlite my file.db", "%llm_cache sqlite does not take 'file.db'"),
     ("%llm_cache sqlite 'open", "the quote in 'open is not closed"),
-    ("%llm_cache sqlite --ttl 7", "'7' is not a duration. Write one such as 30s"),
     ("%llm_cache sqlite --max-size big", "'big' is not a size"),
     ("%llm_cache memory --max-entries none", "'none' is not a whole number over zero"),
     ("%llm_cache memory file.db", "%llm_cache memory does not take 'file.db'"),
@@ -263,6 +262,11 @@ WRONG_USES = [
     ("%llm_cache sqlite $x", "$x is not replaced by a variable here. Write {{x}}"),
     ("%llm_cache sqlite {{x}}", "{{x}}: there is no variable 'x'"),
     ("%llm_cache use 3", "an int is not a LangChain cache"),
+    ("%llm_cache sqlite --ttl 7", "--ttl: '7' is not a duration. Write one such as 30s"),
+    ("%llm_cache sqlite {{In}}", "{{In}}: a list is not a path. Give the path of a file"),
+    ("%llm_cache list --sort", "--sort lacks its value. Write --sort recent"),
+    ("%llm_cache check a.ipynb", "one of the shell: python -m jupyter_llmcache check"),
+    ("%llm -m demo --diff hi", "--diff compares columns. Give -m more than once, or --vary"),
     ("%llm_cache off now", "%llm_cache off does not take 'now'"),
 ]
 

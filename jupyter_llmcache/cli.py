@@ -95,7 +95,8 @@ def _open(path: str, command: Subcommand, *, writes: bool) -> Store:
     if command.name != "import" and not resolved.is_file():
         beside = resolved.parent.iterdir() if resolved.parent.is_dir() else ()
         near = did_you_mean(resolved.name, [each.name for each in beside if each.is_file()])
-        raise LLMCacheError(f"there is no file {path}", near)
+        what = f"{path} is a folder" if resolved.is_dir() else f"there is no file {path}"
+        raise LLMCacheError(what, near or "Give the path of a cache file")
     return SQLiteStore(path, read_only=not writes, _may_be_damaged=command.name == "verify")
 
 

@@ -97,8 +97,8 @@ def find_subcommand(name: str, place: Place, owner: str) -> Subcommand:
     if name in known:
         return known[name]
     elsewhere = {
-        "notebook": f"It is one of the shell: python -m jupyter_llmcache {name}",
-        "shell": "It is one of notebooks",
+        "notebook": f"It works in a shell only: python -m jupyter_llmcache {name}",
+        "shell": "It works in a notebook only",
     }
     raise LLMCacheError(
         f"{owner} has no subcommand {name!r}",

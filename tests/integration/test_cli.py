@@ -160,9 +160,11 @@ def test_reading_leaves_the_file_and_its_folder(file, run, tmp_path, words):
 WRONG_USES = [
     ((), ""),
     (("lst", "a.db"), "Did you mean 'list'?"),
-    (("history", "a.db"), "has no subcommand 'history'. It is one of notebooks"),
+    (("history", "a.db"), "has no subcommand 'history'. It works in a notebook only"),
     (("list",), "FILE"),
     (("list", "b.db"), "there is no file b.db. Did you mean 'a.db'?"),
+    (("list", "."), ". is a folder. Give the path of a cache file"),
+    (("list", "a.db", "--sort"), "--sort lacks its value"),
     (("list", "a.db", "--sort", "recnt"), "Did you mean 'recent'?"),
     (("list", "a.db", "--modle", "x"), "Did you mean '--model'?"),
     (("list", "a.db", "--model", "gpt-y"), "Did you mean 'gpt-x'?"),

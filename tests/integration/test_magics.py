@@ -265,7 +265,7 @@ WRONG_USES = [
     ("%llm_cache sqlite --ttl 7", "--ttl: '7' is not a duration. Write one such as 30s"),
     ("%llm_cache sqlite {{In}}", "{{In}}: a list is not a path. Give the path of a file"),
     ("%llm_cache list --sort", "--sort lacks its value. Write --sort recent"),
-    ("%llm_cache check a.ipynb", "one of the shell: python -m jupyter_llmcache check"),
+    ("%llm_cache check a.ipynb", "It works in a shell only: python -m jupyter_llmcache check"),
     ("%llm -m demo --diff hi", "--diff compares columns. Give -m more than once, or --vary"),
     ("%llm_cache off now", "%llm_cache off does not take 'now'"),
 ]

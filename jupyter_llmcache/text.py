@@ -36,8 +36,6 @@ MAX_DRAWN_CHARS = 1_000_000
 _WHITE_SPACE = r"\s+"
 #: Control pictures: U+2400 shows U+0000, and so on up to U+001F.
 _PICTURES = 0x2400
-#: A terminal that says it is narrower is not believed, in columns.
-_NARROWEST = 40
 #: White space for ``textwrap``, and in no text that is visible.
 _FILLER = "\x0b"
 _DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
@@ -99,8 +97,8 @@ def _columns_of_character(character: str) -> int:
 
 
 def terminal_columns() -> int:
-    """Return how wide the terminal is; 80 columns where there is none."""
-    return max(_NARROWEST, shutil.get_terminal_size().columns)
+    """Return how wide the terminal is; 80 columns where there is none, and 40 at least."""
+    return max(40, shutil.get_terminal_size().columns)
 
 
 def narrowed(text: str, columns: int) -> str:

@@ -157,7 +157,7 @@ class Parser(argparse.ArgumentParser):
                 f"Choose one of {', '.join(choices)}" if choices else f"See {self.named} -h",
             )
         if names == "expected one argument":
-            flag = what.removeprefix("argument ").split("/")[-1]
+            flag = what.split()[-1].split("/")[-1]
             raise LLMCacheError(f"{self.named}: {flag} lacks its value", f"See {self.named} -h")
         if what == "unrecognized arguments":
             flags = [name for each in self.arguments for name in each.names]

@@ -58,7 +58,7 @@ def find_by_url(place: str) -> type[Store] | None:
         if scheme.lower() in cls.url_schemes:
             return cls
     known = ", ".join(f"{scheme}://" for cls in classes for scheme in cls.url_schemes)
-    raise LLMCacheError(f"no store is at {scheme[:20]}://", f"Give a file's path, or one of {known}")
+    raise LLMCacheError(f"no store is at {scheme[:20]}://", f"Give a path, or one of {known}")
 
 
 @functools.cache

@@ -61,7 +61,7 @@ def export_lines(
     keys: Collection[bytes] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write entries to a new file of JSON lines; all else is as in ``export_database``."""
+    """Write entries to a new file of JSON lines and return how many; as ``export_database``."""
     count = 0
     with _new_file(path, store) as new, new.open("wb") as file:
         file.write(_line(HEADER))

@@ -29,6 +29,8 @@ from ..stores.sqlite_open import resolve
 from .export import FORMAT, closed
 
 _FIELDS = ("key", "title", "created_at", "provider_s", "kind", "request", "prompt", "answer")
+#: What two entries of one key must say alike to be the same.
+_SAID = ("request", "prompt", "answer")
 #: A longer line is no entry: it holds an answer, a prompt and a request, escaped at worst.
 _MAX_LINE_BYTES = 4 * entry.MAX_ANSWER_BYTES
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -80,7 +82,7 @@ def import_file(
         held = None if is_empty else _held(store, record.key)
         if held is None:
             new[record.key] = record
-        elif _says_the_same(held, record):
+        elif all(getattr(held, name) == getattr(record, name) for name in _SAID):
             same += 1
         else:
             different += 1
@@ -132,14 +134,6 @@ def _held(store: Store, key: bytes) -> Entry | None:
         return store.read(key)
     except DamagedEntryError:
         return None
-
-
-def _says_the_same(held: Entry, record: Entry) -> bool:
-    return (held.request, held.prompt, held.answer) == (
-        record.request,
-        record.prompt,
-        record.answer,
-    )
 
 
 # --- an entry as it should be ---

@@ -184,9 +184,10 @@ async def test_an_abandoned_call_leaves_nothing(cache, openai_server, entry, llm
     openai_server.delay_s = 0.15
     await entry.leave(llm, "hello")
     assert cache.store.count() == 0
+    sent = len(openai_server.requests)  # a call may be left before it is sent
     openai_server.tokens_per_s, openai_server.delay_s = None, 0.0
     await entry.ask(llm, "hello")
-    assert len(openai_server.requests) == 2
+    assert len(openai_server.requests) == sent + 1
     assert cache.store.count() == 1
 
 

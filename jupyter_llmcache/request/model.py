@@ -108,11 +108,9 @@ class _Known:
         cls: type = type(model)
         self._ref = weakref.ref(model, lambda _: _memory.pop(number, None))
         self._held = [dict(each) for each in _held(model)]
-        names = [
-            n for n, value in self._held[0].items() if not isinstance(value, (str, type(None)))
-        ]
-        self._read = operator.itemgetter("name", *names)  # a class without any is read all the same
-        self._exactly = self._read(self._held[0])
+        first = self._held[0]
+        self._names = [n for n, v in first.items() if not isinstance(v, (str, type(None)))]
+        self._exactly = [first[name] for name in self._names]
         self.state = state = _State(model, plan_of(cls))
         self._containers = [v for v in state.values.values() if isinstance(v, _CONTAINERS)]
         self._raw = _marshalled(self._containers)
@@ -131,7 +129,7 @@ class _Known:
         return (
             self._ref() is model
             and [*_held(model)] == self._held
-            and all(map(operator.is_, self._read(model.__dict__), self._exactly))
+            and all(map(operator.is_, map(model.__dict__.get, self._names), self._exactly))
             and self._live == self._was
             and (not self._containers or self._raw == _marshalled(self._containers))
         )

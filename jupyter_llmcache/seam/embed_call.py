@@ -183,6 +183,8 @@ class Batch:
         """
         if self._asks_all:
             self._came = vectors
+        if not self._requests:
+            return
         try:
             self._vectors.update(zip(self._missing, vectors, strict=True))
             self._keep()

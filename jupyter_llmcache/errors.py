@@ -2,7 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import traceback
+from collections.abc import Iterable
+
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?(?=[\w*\-]*[\d*])[\w*\-]{12,}|(?<=Bearer )\S+",
+    re.IGNORECASE,
+)
+_SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+_SECRET_CHARS = 8
+
+#: The keys of models whose provider failed: a server may echo them.
+_keys: set[str] = set()
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` without what looks like a key, the environment's secrets and models' keys."""
+    named = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    for secret in {value for value in named if len(value) >= _SECRET_CHARS} | _keys:
+        text = text.replace(secret, "…")
+    return _SECRET.sub("…", text)
+
+
+def hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
+    """Take secrets out of what ``error`` says, and ``keys`` out of all that is told from now on."""
+    _keys.update(key for key in keys if len(key) >= _SECRET_CHARS)
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in seen:
+        seen.append(one)
+        one.args = tuple(without_secrets(a) if isinstance(a, str) else a for a in one.args)
+        if isinstance(said := getattr(one, "message", None), str):
+            with contextlib.suppress(AttributeError):
+                one.message = without_secrets(said)  # type: ignore[attr-defined]
+        one = one.__cause__ or one.__context__
 
 
 class _OneLine(BaseException):
@@ -24,7 +60,7 @@ class _OneLine(BaseException):
         if not self._drawn:
             self._drawn = True
             return [f"{type(self).__name__}: {self}"]
-        return traceback.format_exception(self)
+        return [without_secrets(line) for line in traceback.format_exception(self)]
 
 
 class LLMCacheError(_OneLine, Exception):

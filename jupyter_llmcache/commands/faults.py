@@ -6,22 +6,16 @@ them carry in one of a few places, or from the names of its classes.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import LLMCacheError
+from ..errors import LLMCacheError, without_secrets
 from ..text import one_line
 
 _MESSAGE_CHARS = 240
-_SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?[\w*\-]{12,}|(?<=Bearer )\S+", re.IGNORECASE
-)
-_SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
-_SECRET_CHARS = 8
 _IPYTHON = re.compile(r"[\\/]IPython[\\/]")
 _BODY_PREFIX = re.compile(r"^Error code: \d+ - ")
 _UNREACHABLE = re.compile(
@@ -140,14 +134,6 @@ def said_by(error: BaseException) -> str:
     message = body.get("message") if isinstance(body, Mapping) else None
     text = message if isinstance(message, str) and message else _BODY_PREFIX.sub("", str(error))
     return one_line(without_secrets(text or type(error).__name__), _MESSAGE_CHARS)
-
-
-def without_secrets(text: str) -> str:
-    """Return ``text`` without what looks like a key, and without the environment's secrets."""
-    for name, value in os.environ.items():
-        if _SECRET_NAME.search(name) and len(value) >= _SECRET_CHARS:
-            text = text.replace(value, "…")
-    return _SECRET.sub("…", text)
 
 
 class LastError:

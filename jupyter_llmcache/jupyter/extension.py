@@ -18,6 +18,7 @@ from IPython.core.inputtransformer2 import EscapedCommand, MagicAssign
 from IPython.core.magic import needs_local_scope, no_var_expand
 
 from .. import modes
+from ..errors import without_secrets
 from ..settings import LLMCache
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from ..commands.session import Session
     from .magics import LLMCacheMagics
+
+#: The method by which IPython draws an exception.
+_DRAWS = "structured_traceback"
 
 #: Where a shell keeps its extension between loading and unloading.
 _ATTRIBUTE = "_jupyter_llmcache"
@@ -85,6 +89,7 @@ class Extension:
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
         self._uninstall_completion = self._install_completion()
+        self._uninstall_hiding = _hide_in_tracebacks(shell)
         if modes.current_mode() == "replay":
             # The environment asks that nothing is sent, also by cells that choose no cache first.
             self.session.hold_replay()
@@ -105,6 +110,7 @@ class Extension:
 
     def close(self) -> None:
         """Take everything away and put back what was there before."""
+        self._uninstall_hiding()
         self._uninstall_completion()
         callbacks = self.shell.events.callbacks
         _without(callbacks["post_run_cell"], self._after_cell)
@@ -256,6 +262,24 @@ def install_raw_text(shell: InteractiveShell) -> Callable[[], None]:
         _without(lines, _AssignedLine)
 
     return uninstall
+
+
+def _hide_in_tracebacks(shell: InteractiveShell) -> Callable[[], None]:
+    """Take secrets out of every traceback that the shell draws; return what undoes it."""
+    drawer: Any = shell.InteractiveTB
+    before, draw = vars(drawer).get(_DRAWS), drawer.structured_traceback
+
+    def hiding(*args: Any, **kwargs: Any) -> list[str]:
+        return [without_secrets(line) for line in draw(*args, **kwargs)]
+
+    drawer.structured_traceback = hiding
+
+    def undo() -> None:
+        if vars(drawer).get(_DRAWS) is hiding:  # else somebody put theirs over ours
+            delattr(drawer, _DRAWS)
+            vars(drawer).update({_DRAWS: before} if before else {})
+
+    return undo
 
 
 def _without(found: list[Any], ours: object) -> None:

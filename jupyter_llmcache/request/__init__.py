@@ -31,7 +31,7 @@ from .canonical import (
     long_digest,
     text_digest,
 )
-from .clients import asks_responses
+from .clients import asks_responses, secrets_of
 from .messages import describe_message, title_of
 from .model import Description, assemble, describe_model, is_known, model_label
 
@@ -45,6 +45,7 @@ __all__ = [
     "endpoints_like",
     "is_known",
     "model_label",
+    "secrets_of",
 ]
 
 #: Changes with every change of what a key is made of.

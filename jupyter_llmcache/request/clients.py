@@ -17,6 +17,8 @@ from typing import Any
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
+from ..provider_row import CREDENTIAL_HEADERS
+from ..providers import provider_of
 from .canonical import header_name, headers_shown
 from .own_code import functions_in, is_installed, is_own
 
@@ -43,8 +45,7 @@ _BELOW = (
 _CREDENTIALS = frozenset(
     {"_api_key_provider", "_azure_ad_token_provider", "api_key", "azure_ad_token_provider"}
 )
-
-
+#: Attributes that are read by rules of their own.
 _READ_ELSEWHERE = (*_CREDENTIALS, *_BELOW, "_auth", "_transport")
 
 
@@ -180,6 +181,19 @@ def client_in(name: str, value: Any) -> Client | None:
         return None
     client = Client(value)
     return client if client.address is not None or "client" in name else None
+
+
+def secrets_of(model: Any) -> Iterator[str]:
+    """Yield the keys that a model holds, and what its headers say in their place."""
+    cls: type = type(model)
+    credentials = provider_of(cls).credentials | CREDENTIAL_HEADERS
+    headers = getattr(model, "default_headers", None) or {}
+    for name, value in model.__dict__.items():
+        if hasattr(value, "get_secret_value") or (name in credentials and isinstance(value, str)):
+            yield str(getattr(value, "get_secret_value", lambda held=value: held)())
+    for name, value in headers.items():
+        if str(name).lower() in credentials:
+            yield str(value).rpartition(" ")[2]
 
 
 def sent_headers(headers: Mapping[Any, Any], credentials: frozenset[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.outputs import Generation
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from .. import answer as answers
 from .. import modes
 from .. import request as keys
-from ..errors import NotDescribableError, ReplayMissError, StoreError
+from ..errors import NotDescribableError, ReplayMissError, StoreError, hide_secrets
 from ..ledger import LEDGER, Call, Kind, usage_of
 from . import serving, structured
 from .flight import MAX_WAIT_S, Flight
@@ -277,6 +277,8 @@ class OpenCall:
             self._failed = True
             self._reason = type(error).__name__
             self._left = isinstance(error, _LEFT)
+            with suppress(Exception):  # what an odd model or error says must not take its place
+                hide_secrets(error, keys.secrets_of(self.asked.model))
             if isinstance(error, ValidationError):
                 self._see_refused(error, said)
             raise

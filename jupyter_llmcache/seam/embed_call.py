@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +13,7 @@ from .. import modes
 from .. import request as keys
 from ..answer.vector import decode, encode
 from ..entry import Entry
-from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError
+from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError, hide_secrets
 from ..ledger import LEDGER, Call, Kind
 from ..text import format_count, one_line
 from .batches import telling_embedding
@@ -94,6 +94,8 @@ class Batch:
     ) -> None:
         if error is not None:
             self._reason = self._reason or type(error).__name__
+            with suppress(Exception):  # as in call.py
+                hide_secrets(error, keys.secrets_of(self._model))
         LEDGER.record(self._event(failed=error is not None))
 
     # --- before the provider ---

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import sqlite3
-import traceback
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,8 +21,10 @@ from langchain_openai import ChatOpenAI
 from pydantic import Field, SecretStr
 
 from jupyter_llmcache import SQLiteCache, calls
-from jupyter_llmcache.course.export import export_lines
+from jupyter_llmcache.cli import main
+from tests.servers.base import Failure
 from tests.servers.openai import OpenAIServer
+from tests.shells import CellRun
 from tests.unit.request.sides import TAKES_KEY_FUNCTIONS
 
 
@@ -125,40 +129,137 @@ def _unpacked(path: Path) -> Iterator[bytes]:
                                 continue
 
 
+#: Places whose secret is a key, which a server may echo.
+KEYS = ("api_key", "Authorization", "X-Api-Key", "own SecretStr")
+
+
+@pytest.fixture
+def notebook(shell, server):
+    """A shell with a cache in a file, and what makes the models of the places."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache sqlite course.db")
+    shell.user_ns["HumanMessage"] = HumanMessage
+    return shell
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as running:
+        yield running
+
+
+def _modelled(place: str, secret: str, server: OpenAIServer) -> Any:
+    """Return the model of a place, with the arguments of its calls bound."""
+    fields = PLACES[place](secret)
+    call, make = fields.pop("call", {}), fields.pop("make", None)
+    base = {"model": "gpt-x", "api_key": "k", "base_url": server.url, "max_retries": 0}
+    return (make(**fields) if make else ChatOpenAI(**base | fields)).bind(**call)
+
+
+def _seen(run: CellRun) -> bytes:
+    """All that a cell drew, in every form."""
+    drawn = [str(value) for output in run.outputs for value in output.data.values()]
+    return "\n".join([*drawn, run.seen, str(run.error), repr(run.value)]).encode()
+
+
+def _found(everything: bytes) -> set[tuple[str, int]]:
+    return {place for place, secret in CANARIES.items() if secret.encode() in everything}
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_no_secret_is_kept_or_told(tmp_path):
-    """Sixty secrets, each in its place; the requests are kept, and the secrets are nowhere."""
+def test_no_secret_is_kept_or_drawn(notebook, server, tmp_path):
+    """Sixty secrets, each in its place: the answers are kept and drawn, and the secrets nowhere."""
     assert len(CANARIES) >= 60
-    path = tmp_path / "course.db"
-    cache = SQLiteCache(database_path=str(path))
-    set_llm_cache(cache)
     told: list[bytes] = []
-    with OpenAIServer() as server:
-        for (place, _), secret in CANARIES.items():
-            fields = PLACES[place](secret)
-            call, make = fields.pop("call", {}), fields.pop("make", None)
-            base = {"model": "gpt-x", "api_key": "k", "base_url": server.url, "max_retries": 0}
-            model = make(**fields) if make else ChatOpenAI(**base | fields)
-            answer = model.invoke([HumanMessage("Who?")], **call)
-            told += [repr(answer.response_metadata).encode(), repr(calls()[-1]).encode()]
-            assert calls()[-1].kind in ("miss", "hit"), place
-            assert calls()[-1].stored or calls()[-1].kind == "hit", (place, calls()[-1].reason)
-            try:
-                ChatOpenAI(
-                    **base | {"base_url": "http://127.0.0.1:9"} | (fields if not make else {})
-                )
-                cache.store.read(b"no key")
-            except Exception:
-                told.append(traceback.format_exc().encode())
-    while_open = list(_unpacked(path))
-    export_lines(cache.store, str(tmp_path / "course.jsonl"))
-    set_llm_cache(None)
-    cache.close()
-    exported = [file.read_bytes() for file in tmp_path.glob("course.jsonl*")]
-    everything = b"\n".join([*told, *while_open, *_unpacked(path), *exported])
+    for (place, _), secret in CANARIES.items():
+        notebook.user_ns["llm"] = _modelled(place, secret, server)
+        run = notebook.run("%%llm -m llm\nWho?")
+        call = calls()[-1]
+        assert call.kind == "hit" or call.stored, (place, call.reason)
+        plain = notebook.run("answer = llm.invoke('Who else?')")
+        told += [_seen(run), _seen(plain), repr(call).encode()]
+        told.append(repr(notebook.user_ns["answer"].response_metadata).encode())
+        told.append(_seen(notebook.run("%llm_cache explain last")))
+    while_open = list(_unpacked(Path("course.db")))
+    keys = {call.key for call in calls() if call.key}
+    assert len(keys) > len(CANARIES) / 2
+    told += [_seen(notebook.run(f"%llm_cache show {key}")) for key in sorted(keys)]
+    others = ("", "list", "history", "verify", "export course.jsonl")
+    told += [_seen(notebook.run(f"%llm_cache {words}")) for words in others]
+    Path("lesson.ipynb").write_text(json.dumps(LESSON), "utf-8")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main(["check", "lesson.ipynb", "--cache", "course.db", "--json"])
+        main(["list", "course.db", "--json"])
+    notebook.run("%llm_cache off")
+    files = [file.read_bytes() for file in tmp_path.glob("course.jsonl*")]
+    assert files
+    everything = b"\n".join(
+        [*told, *while_open, *_unpacked(Path("course.db")), *files, printed.getvalue().encode()]
+    )
     assert b"Who?" in everything
-    found = {place for place, secret in CANARIES.items() if secret.encode() in everything}
-    assert found == set()
+    assert _found(everything) == set()
+
+
+#: What ``check`` looks at.
+LESSON = {
+    "cells": [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": "a",
+            "metadata": {},
+            "outputs": [],
+            "source": "%load_ext jupyter_llmcache\n%llm_cache sqlite course.db\n%llm -m gpt-x Who?",
+        }
+    ],
+    "metadata": {},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_traceback_tells_a_secret(notebook, server):
+    """A server that refuses each of the sixty is drawn with its words, and the secrets are not."""
+    told: list[bytes] = []
+    for (place, number), secret in CANARIES.items():
+        notebook.user_ns["llm"] = _modelled(place, secret, server)
+        if "responses" in type(notebook.user_ns["llm"].bound).model_fields:
+            continue  # it asks no server
+        server.fail(Failure(400, {"error": {"message": f"refused: {number}"}}))
+        run = notebook.run("llm.invoke('Fail.')", check=False)
+        assert run.error is not None
+        assert f"refused: {number}" in run.seen
+        told.append(_seen(run))
+    assert _found(b"\n".join(told)) == set()
+
+
+@pytest.mark.parametrize("mode", ["Plain", "Context", "Verbose", "Minimal"])
+@pytest.mark.parametrize("place", KEYS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_key_that_a_server_echoes_is_hidden(place, mode, notebook, server):
+    """In the cell's traceback, in ``%tb`` and in what the error says, in every mode of IPython."""
+    secret = CANARIES[place, 1]
+    login = {"api_key": secret} if place == "own SecretStr" else PLACES[place](secret)
+    base = {"model": "gpt-x", "api_key": "k", "base_url": server.url, "max_retries": 0}
+    notebook.user_ns["llm"] = ChatOpenAI(**base | login)
+    notebook.run(f"%xmode {mode}")
+    for cell in ("llm.invoke('Fail.')", "%%llm -m llm\nFail.", "list(llm.stream('Fail.'))"):
+        server.fail(Failure(401, {"error": {"message": f"no such key: {secret}."}}))
+        runs = [notebook.run(cell, check=False), notebook.run("%tb", check=False)]
+        assert runs[0].error is not None
+        told = b"\n".join([_seen(run) for run in runs])
+        assert b"no such key: \xe2\x80\xa6" in told
+        assert secret.encode() not in told
+
+
+def test_unloading_draws_tracebacks_as_before(shell):
+    """Nothing of ours is left in what IPython draws errors by."""
+    before = dict(vars(shell.InteractiveTB))
+    shell.run("%load_ext jupyter_llmcache")
+    assert "structured_traceback" in vars(shell.InteractiveTB)
+    shell.run("%unload_ext jupyter_llmcache")
+    assert vars(shell.InteractiveTB).keys() == before.keys()
 
 
 @pytest.mark.parametrize("change", [{"api_key": "k2"}, {"default_headers": {"Authorization": "b"}}])

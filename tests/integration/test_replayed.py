@@ -153,3 +153,25 @@ async def test_events_tell_the_usage_that_was(fresh_cache, chat_openai, openai_s
     assert [hit.usage_metadata for hit in hits] == [fresh.usage_metadata] * 2
     assert [hit.text for hit in hits] == [fresh.text] * 2
     assert openai_server.answered == 1
+
+
+@pytest.mark.skipif(not HAS_EVENTS_V3, reason="this release has no such events")
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+@pytest.mark.parametrize("reply", REPLIES)
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_conversation_by_events_goes_on(
+    fresh_cache, chat_openai, openai_server, form, reply
+):
+    """The next turn of an answer by events hits, fresh or cached, sync or not; where all that ways
+    make of it is the same on the wire, as in LangChain's own form of a text, in every mixture.
+    """
+    openai_server.reply = lambda _: REPLIES[reply]
+    llm = chat_openai(**FORMS[form]).bind_tools([add])
+    is_one_form = FORMS[form].get("output_version") == "v1" and reply == "text"
+    ways = (*WAYS, events, aevents) if is_one_form else (events, aevents)
+    for first, then in itertools.product(ways, ways):
+        fresh_cache()
+        paid = openai_server.answered
+        for message in [await way(llm, "Well?") for way in (first, then, first)]:
+            llm.invoke(["Well?", message, "And?"])
+        assert openai_server.answered == paid + 2, (first, then)

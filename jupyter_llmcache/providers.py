@@ -75,11 +75,14 @@ ROWS: tuple[Provider, ...] = (
         endpoint_fields=("anthropic_api_url", "base_url"),
         usual_endpoint="https://api.anthropic.com",
         never={
-            **reasons("service_tier inference_geo", _BILLING),
+            **reasons("service_tier", _BILLING),
             **reasons("cache_control", _KEPT),
             **reasons("anthropic_proxy", "by which way"),
         },
-        at_home=reasons("user_profile_id metadata", _WHO),
+        at_home={
+            **reasons("user_profile_id metadata", _WHO),
+            **reasons("inference_geo", "where the same model computes"),
+        },
         server_ids={"reuse_last_container": "container"},
         unsent=NAMES,
         clients=("_client", "_async_client"),
@@ -305,12 +308,13 @@ ROWS: tuple[Provider, ...] = (
         ),
         keys=(),
         endpoint_fields=("endpoint_url", "inference_server_url"),
-        never={
-            **reasons("tokenizer", "made of the model's name"),
-            **reasons("timeout", "how long it is tried"),
-        },
         credentials=frozenset({"huggingfacehub_api_token"}),
         clients=("client", "async_client"),
+        parts={
+            "pipeline": "task model.name_or_path model.generation_config.__dict__ "
+            "_preprocess_params _forward_params _postprocess_params",
+            "tokenizer": "name_or_path chat_template",
+        },
         ends=ends(cut="length"),
     ),
     Provider(

@@ -15,7 +15,6 @@ import site
 import sys
 import sysconfig
 import textwrap
-from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
@@ -61,6 +60,9 @@ _VALIDATORS = ("validators", "field_validators", "root_validators", "model_valid
 _ABOVE_PROVIDERS = ("langchain_core.language_models.base", "langchain_core.runnables", "pydantic")
 
 _FUNCTIONS = (FunctionType, MethodType)
+
+#: The flag of classes that no C code lays out.
+_MADE_WHILE_RUNNING = 1 << 9
 
 _OWN_PACKAGE = __name__.partition(".")[0]
 
@@ -129,9 +131,21 @@ def is_own(value: Any) -> bool:
     if isinstance(value, FunctionType):
         # ``functools.wraps`` copies ``__module__``; where a function was written it cannot change.
         return not is_installed(str(value.__globals__.get("__name__")))
-    # What ``type()`` makes of an abstract class tells ``abc`` as its module, whoever calls it.
-    return isinstance(value, type) and (
-        not is_installed(value.__module__) or (value.__module__ == "abc" and value is not ABC)
+    return isinstance(value, type) and (not is_installed(value.__module__) or _is_astray(value))
+
+
+def _is_astray(cls: type) -> bool:
+    """Whether a class only seems to be Python's own.
+
+    What ``type()`` makes of an abstract class tells ``abc`` as its module, whoever calls it, and
+    what ``exec()`` makes where nothing is named tells ``builtins``.
+    """
+    home = cls.__module__
+    is_written = bool(cls.__flags__ & _MADE_WHILE_RUNNING)
+    return (
+        home in ("abc", "builtins")
+        and is_written
+        and vars(sys.modules[home]).get(cls.__name__) is not cls
     )
 
 

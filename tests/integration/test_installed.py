@@ -1,0 +1,157 @@
+"""Which code is a library's and which a user's own, by where it stands, over real HTTP.
+
+A library's class is cached as it is; a user's, with code on the way to an answer, says by
+``cache_key()`` what that stands on, or is not cached.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.globals import set_llm_cache
+
+from jupyter_llmcache import MemoryCache, calls
+from jupyter_llmcache.request import own_code
+
+CODE = """
+from langchain_openai import ChatOpenAI
+
+class Acme(ChatOpenAI):
+    def _get_request_payload(self, input_, *, stop=None, **kwargs):
+        return super()._get_request_payload(input_, stop=stop, **kwargs)
+"""
+METADATA = "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def editable(folder: Path, path: list[str]) -> None:
+    """As ``pip install -e`` leaves it: what tells of it in one place, the sources in another."""
+    source = folder / "work" / "src"
+    write(source / "acme" / "__init__.py", CODE)
+    told = {"url": (folder / "work").as_uri(), "dir_info": {"editable": True}}
+    info = folder / "site" / "acme-1.0.dist-info"
+    write(info / "METADATA", METADATA)
+    write(info / "RECORD", "_acme.pth,,\n")
+    write(info / "direct_url.json", json.dumps(told))
+    path += [str(folder / "site"), str(source)]
+
+
+def developed(folder: Path, path: list[str]) -> None:
+    """As ``setup.py develop`` leaves it: what tells of it stands beside the sources."""
+    write(folder / "src" / "acme" / "__init__.py", CODE)
+    write(folder / "src" / "acme.egg-info" / "PKG-INFO", METADATA)
+    path.append(str(folder / "src"))
+
+
+def wheel(folder: Path, path: list[str]) -> None:
+    """A wheel that is on the path as it is."""
+    with zipfile.ZipFile(folder / "acme.whl", "w") as packed:
+        packed.writestr("acme.py", CODE)
+        packed.writestr("acme-1.0.dist-info/METADATA", METADATA)
+    path.append(str(folder / "acme.whl"))
+
+
+def source_folder(folder: Path, path: list[str]) -> None:
+    """A folder of sources that nobody installed."""
+    write(folder / "src" / "acme" / "__init__.py", CODE)
+    write(folder / "pyproject.toml", '[project]\nname = "acme"\nversion = "1.0"\n')
+    path.append(str(folder / "src"))
+
+
+def beside_the_notebook(folder: Path, path: list[str]) -> None:
+    """A module in the notebook's folder."""
+    write(folder / "acme.py", CODE)
+    path.append(str(folder))
+
+
+def beside_an_editable(folder: Path, path: list[str]) -> None:
+    """A module in the folder of a package that is installed to be edited, and not of it."""
+    editable(folder, path)
+    (folder / "work" / "src" / "acme" / "__init__.py").rename(folder / "work" / "acme.py")
+    info = folder / "site" / "acme-1.0.dist-info"
+    write(info / "METADATA", METADATA.replace("acme", "other"))
+    path[-1] = str(folder / "work")
+
+
+def packed(folder: Path, path: list[str]) -> None:
+    """A zip of one's own."""
+    with zipfile.ZipFile(folder / "own.zip", "w") as archive:
+        archive.writestr("acme.py", CODE)
+    path.append(str(folder / "own.zip"))
+
+
+@pytest.fixture
+def importing(tmp_path, monkeypatch):
+    """Import ``acme`` from where a function put it."""
+
+    def imported(put: Callable[[Path, list[str]], None]) -> type:
+        path: list[str] = []
+        put(tmp_path, path)
+        monkeypatch.setattr(sys, "path", [*path, *sys.path])
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        forget()
+        return importlib.import_module("acme").Acme
+
+    def forget() -> None:
+        sys.modules.pop("acme", None)
+        importlib.invalidate_caches()
+        own_code.is_installed.cache_clear()
+
+    yield imported
+    forget()
+
+
+def asked_twice(cls: type, fields: dict[str, Any]) -> list[str]:
+    set_llm_cache(MemoryCache())
+    mark = len(calls())
+    for _ in range(2):
+        cls(**fields).invoke("Who?")
+    return [call.kind for call in calls()[mark:]]
+
+
+@pytest.fixture
+def fields(openai_server) -> dict[str, Any]:
+    return {"model": "gpt-x", "api_key": "k", "base_url": openai_server.url, "max_retries": 0}
+
+
+@pytest.mark.parametrize("put", [editable, developed, wheel])
+def test_what_is_installed_is_a_librarys(put, importing, fields):
+    """An installed package's class is cached as it is, wherever its sources stand."""
+    assert asked_twice(importing(put), fields) == ["miss", "hit"]
+
+
+@pytest.mark.parametrize("put", [source_folder, beside_the_notebook, beside_an_editable, packed])
+def test_what_nobody_installed_is_a_users(put, importing, fields):
+    """A folder of sources, a module and a zip of one's own are code of the user's."""
+    assert asked_twice(importing(put), fields) == ["miss", "miss"]
+    assert str(calls()[-1].reason).endswith("Acme answers by code of its own; give it cache_key()")
+
+
+@pytest.mark.parametrize("names", [{}, {"__name__": "__main__"}, {"__name__": "nowhere"}])
+def test_code_that_is_executed_is_a_users(names, fields):
+    """Also where it is executed among no names, so that its classes seem to be Python's."""
+    exec(CODE, names)
+    assert asked_twice(names["Acme"], fields) == ["miss", "miss"]
+
+
+def test_what_a_notebook_defines_or_writes_is_a_users(shell, fields, monkeypatch):
+    """A class in a cell, and one in a module that a cell wrote."""
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    shell.run(CODE)
+    shell.run(f"%%writefile written_here.py\n{CODE}")
+    shell.run("import written_here")
+    for cls in (shell.user_ns["Acme"], shell.user_ns["written_here"].Acme):
+        assert asked_twice(cls, fields) == ["miss", "miss"]
+    sys.modules.pop("written_here", None)

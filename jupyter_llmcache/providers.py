@@ -185,9 +185,7 @@ ROWS: tuple[Provider, ...] = (
         never={**reasons("service_tier", _BILLING), **reasons("groq_proxy", "by which way")},
         at_home=reasons("user", _WHO),
         clients=("client", "async_client"),
-        made_once=frozenset(
-            {"default_headers", "default_query", "http_client", "http_async_client"}
-        ),
+        made_once=names("default_headers default_query http_client http_async_client"),
         merges_model_kwargs=True,
         always_tells_end=True,
         ends=ends(cut="length"),

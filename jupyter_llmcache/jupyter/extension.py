@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from ..commands.session import Session
     from .magics import LLMCacheMagics
 
-#: The method by which IPython draws an exception.
-_DRAWS = "structured_traceback"
-
 #: Where a shell keeps its extension between loading and unloading.
 _ATTRIBUTE = "_jupyter_llmcache"
 
@@ -266,18 +263,18 @@ def install_raw_text(shell: InteractiveShell) -> Callable[[], None]:
 
 def _hide_in_tracebacks(shell: InteractiveShell) -> Callable[[], None]:
     """Take secrets out of every traceback that the shell draws; return what undoes it."""
-    drawer: Any = shell.InteractiveTB
-    before, draw = vars(drawer).get(_DRAWS), drawer.structured_traceback
+    drawer, name = shell.InteractiveTB, "structured_traceback"
+    before, draw = vars(drawer).get(name), getattr(drawer, name)
 
     def hiding(*args: Any, **kwargs: Any) -> list[str]:
         return [without_secrets(line) for line in draw(*args, **kwargs)]
 
-    drawer.structured_traceback = hiding
+    setattr(drawer, name, hiding)
 
     def undo() -> None:
-        if vars(drawer).get(_DRAWS) is hiding:  # else somebody put theirs over ours
-            delattr(drawer, _DRAWS)
-            vars(drawer).update({_DRAWS: before} if before else {})
+        if vars(drawer).get(name) is hiding:  # else somebody put theirs over ours
+            delattr(drawer, name)
+            vars(drawer).update({name: before} if before else {})
 
     return undo
 

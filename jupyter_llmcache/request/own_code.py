@@ -140,13 +140,9 @@ def _is_astray(cls: type) -> bool:
     What ``type()`` makes of an abstract class tells ``abc`` as its module, whoever calls it, and
     what ``exec()`` makes where nothing is named tells ``builtins``.
     """
-    home = cls.__module__
-    is_written = bool(cls.__flags__ & _MADE_WHILE_RUNNING)
-    return (
-        home in ("abc", "builtins")
-        and is_written
-        and vars(sys.modules[home]).get(cls.__name__) is not cls
-    )
+    if cls.__module__ not in ("abc", "builtins") or not cls.__flags__ & _MADE_WHILE_RUNNING:
+        return False
+    return vars(sys.modules[cls.__module__]).get(cls.__name__) is not cls
 
 
 # --- classes of models ---

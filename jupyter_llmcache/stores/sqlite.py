@@ -278,7 +278,8 @@ class SQLiteStore(Store):
         if repair and (damaged or orphans):
             with self._file.writing() as connection:
                 sqlite_copy.mend(connection, damaged)
-        keys = tuple(row[0] for row, _ in damaged)
+        named = (row[0] for row, _ in damaged)  # a key that somebody wrote may be of any type
+        keys = tuple(key if isinstance(key, bytes) else str(key).encode() for key in named)
         return Verification(entries, keys, orphans, repaired=repair)
 
     def flush(self, timeout_s: float = 0.0) -> int:

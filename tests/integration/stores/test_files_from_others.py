@@ -216,11 +216,15 @@ def test_a_request_text_is_under_its_number(path):
         assert store.get(key_of(1)).answer == answer_to(1)
 
 
-def test_a_key_of_another_kind(path):
+@pytest.mark.parametrize("key", ["text", -1, 1e308, b""])
+def test_a_key_of_another_kind(path, key, capsys):
     """A row whose key is not 16 bytes is found by verify, and repair saves the others."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
-        connection.execute("UPDATE llmcache_entries SET key = 'text' WHERE title = 'question 1'")
+        change = "UPDATE llmcache_entries SET key = ? WHERE title = 'question 1'"
+        connection.execute(change, (key,))
+    assert cli.main(["verify", "course.db"]) == 1
+    assert "--repair mends it" in capsys.readouterr().out
     with closing(SQLiteStore(path)) as store:
         assert "CHECK" in store.verify().faults[0]
         assert len(listed(store)) == 3

@@ -2,10 +2,12 @@
 
 OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=... python tools/record_lesson.py LESSON
 python tools/record_lesson.py --stand-in notebooks/course/rag.ipynb
+python tools/record_lesson.py notebooks/experiments.ipynb
 
 The file beside the notebook that it opens is made anew, with exactly what the lesson asks for. The
 notebook, which replays that file, is then executed without a key, and its outputs are written into
-it. ``--stand-in`` answers from ``lesson_server``.
+it. ``--stand-in`` answers from ``lesson_server``; the experiments want SmolLM2-135M-Instruct at
+port 8000: ``python -m llama_cpp.server --model_alias SmolLM2-135M-Instruct --model FILE``.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ def record(lesson: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         copy, recorded = Path(folder, lesson.name), Path(folder, "recorded.db")
         shutil.copyfile(lesson, copy)
+        _copy_pictures(lesson, Path(folder))
         report = check.record([str(copy)], str(recorded))
         print(report)
         with closing(SQLiteStore(recorded)) as store:
@@ -52,7 +55,14 @@ def replay(lesson: Path) -> None:
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(course_of(lesson), folder)
+        _copy_pictures(lesson, Path(folder))
         nbformat.write(execute(lesson, Path(folder)), lesson)
+
+
+def _copy_pictures(lesson: Path, folder: Path) -> None:
+    """Copy what ``lesson`` attaches."""
+    for name in re.findall(r"--attach (\S+\.png)", lesson.read_text("utf-8")):
+        shutil.copy(lesson.with_name(name), folder)
 
 
 def main() -> int:

@@ -124,9 +124,7 @@ def ask(question: Question) -> Answer:
         LLMCacheError: The provider failed, or replay is in force and nothing was recorded.
         Interrupted: It was stopped by hand.
     """
-    payload, model = _payload(question), question.model
-    if question.schema is not None:
-        model = structured(model, question.schema, question.label)
+    payload, model = _payload(question), _model(question)
     wall_began, cpu_began = time.perf_counter(), time.process_time()
     grows = question.stream and question.schema is None
     partial: list[str] = []
@@ -180,7 +178,7 @@ def first_call(question: Question) -> OpenCall:
     """
     with _circumstances(question), previewing():
         try:
-            question.model.invoke(_payload(question))
+            _model(question).invoke(_payload(question))
         except Previewed as stopped:
             call: OpenCall = stopped.call
             return call
@@ -205,6 +203,13 @@ def _circumstances(question: Question) -> Iterator[None]:
             raise
         except Exception as error:
             raise explain_provider_error(error, question.label) from error
+
+
+def _model(question: Question) -> Any:
+    """Return the model, asked to fit what its answer must fit."""
+    if question.schema is None:
+        return question.model
+    return structured(question.model, question.schema, question.label)
 
 
 def _payload(question: Question) -> Any:

@@ -46,6 +46,8 @@ def block_of(word: str, namespace: Variables) -> dict[str, Any]:
         block = {"type": _kind(mime), "url": word}
         return block if mime == "image/*" else {**block, "mime_type": mime}
     data = _data(word, namespace)
+    if not data:
+        raise LLMCacheError(f"--attach {word}: there is nothing in it")
     if len(data) > MAX_BYTES:
         raise LLMCacheError(
             f"--attach {word}: {format_bytes(len(data))} are more than {format_bytes(MAX_BYTES)}",

@@ -238,9 +238,10 @@ def questions_of(
         raise LLMCacheError("--diff compares columns", "Give -m more than once, or --vary")
     combinations = [Combination(models[0] if models else None)]
     if several := len(args.axes) > len(models) or len(models) > 1:
-        from .variations import combinations_of
+        from .variations import check_asked, combinations_of
 
         combinations = combinations_of(args.axes, namespace, parameters)
+        check_asked("" if args.raw else f"{prompt}{args.system or ''}", combinations[0].items)
     shared: dict[str, Any] = {
         "mode": mode,
         "keep": args.keep,

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import contextvars
 import math
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
+from .. import modes
 from ..draw.answer import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
 from ..draw.progress import Progress, remark_on
 from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call, collecting, total_usd
+from ..seam.call import OpenCall
 from ..text import Printed, did_you_mean, format_count, format_usd, one_line, token_counts
 from . import ask
 from .answer import Answer, PromptPreview
 from .ask import Interrupted, Question, UnfitError
 from .faults import status_of
 
-T = TypeVar("T")
-
-#: Pyodide has none.
-NO_THREADS = sys.platform == "emscripten"
 #: How often one question is asked again after "too many requests".
 _PATIENCE = 6
 #: The longest pause after one, in seconds.
 _MAX_PAUSE_S = 60.0
+#: How often somebody who waits looks up, in seconds.
+_POLL_S = 0.1
 #: What an answer is taken to be long where its price is guessed, in tokens.
 _GUESSED_TOKENS = 300
 
@@ -43,14 +43,21 @@ class Answers(Printed, Sequence[Answer]):
         answers: Each with its ``coords``.
         wall_s: How long all of it took, in seconds.
         diff: Whether the drawing marks what differs between the first two columns.
+        place: The display id of an empty output of this cell, in which the drawing begins.
     """
 
     def __init__(
-        self, answers: Sequence[Answer], wall_s: float = 0.0, *, diff: bool = False
+        self,
+        answers: Sequence[Answer],
+        wall_s: float = 0.0,
+        *,
+        diff: bool = False,
+        place: str | None = None,
     ) -> None:
         self._answers = tuple(answers)
         self.wall_s = wall_s
         self._diff = diff
+        self._place_in = (place, LEDGER.cell)
 
     @overload
     def __getitem__(self, index: int) -> Answer: ...
@@ -95,8 +102,11 @@ class Answers(Printed, Sequence[Answer]):
             raise NotImplementedError  # IPython then asks for the text
         LEDGER.tell(call for answer in self for call in answer.calls)
         cells, rows, columns = self._places()
+        (place, cell), self._place_in = self._place_in, (None, None)
+        place = place if cell == LEDGER.cell else None
         for bundle in answers_bundles(cells, rows, columns, wall_s=self.wall_s, diff=self._diff):
-            publish(bundle)
+            publish(bundle, display_id=place, update=place is not None)
+            place = None
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         LEDGER.tell(call for answer in self for call in answer.calls)
@@ -150,7 +160,7 @@ def _record(answer: Answer) -> dict[str, Any]:
 
 def preview(questions: Sequence[Question]) -> PromptPreview:
     """Return what the first of ``questions`` would send, and how many are cached; send nothing."""
-    held = sum(map(_is_held, questions))
+    held = sum(_is_held(_first_call(question)) for question in questions)
     return replace(ask.preview(questions[0]), questions=len(questions), held=held)
 
 
@@ -162,15 +172,17 @@ def check_price(questions: Sequence[Question], max_paid: int) -> None:
     """
     if len(questions) <= max_paid:
         return
-    paid = [
-        question
-        for question in questions
-        if question.mode != "replay"
-        and (question.mode in ("refresh", "bypass") or not _is_held(question))
-    ]
-    if len(paid) <= max_paid:
+    paid: dict[Any, Call] = {}
+    for number, question in enumerate(questions):
+        call = _first_call(question)
+        anyway = (question.mode or modes.current_mode()) in ("refresh", "bypass")
+        if anyway or not _is_held(call):
+            # Equal questions are paid once; one whose first call cannot be seen is like no other.
+            key = call.request.key if call and call.request and not anyway else number
+            paid[key] = _guess(question, call)
+    if len(paid) <= max_paid or modes.current_mode() == "replay":
         return
-    money = format_usd(total_usd(map(_guess, paid)))
+    money = format_usd(total_usd(paid.values()))
     about = f" for about {money}" if money else ""
     raise LLMCacheError(
         f"{format_count(len(paid), 'call')} would be paid{about}, and {max_paid} are allowed",
@@ -178,20 +190,24 @@ def check_price(questions: Sequence[Question], max_paid: int) -> None:
     )
 
 
-def _is_held(question: Question) -> bool:
-    """Return whether the first call of ``question`` is in the cache."""
+def _first_call(question: Question) -> OpenCall | None:
     try:
-        call = ask.first_call(question)
+        return ask.first_call(question)
     except LLMCacheError:
-        return False
-    return call.request is not None and call.place.holds(call.request)
+        return None
 
 
-def _guess(question: Question) -> Call:
+def _is_held(call: OpenCall | None) -> bool:
+    """Return whether the cache answers ``call``."""
+    return call is not None and call.request is not None and call.place.holds(call.request)
+
+
+def _guess(question: Question, call: OpenCall | None) -> Call:
     """Return what the price of ``question`` is guessed of before it is asked."""
-    tokens = len(question.prompt + (question.system or "")) // 4
-    usage = {"input_tokens": tokens, "output_tokens": _GUESSED_TOKENS}
-    return Call(None, "miss", question.label, None, 0.0, usage=usage)
+    asked = str(call.asked.prompt if call else question.prompt)
+    usage = {"input_tokens": len(asked) // 4, "output_tokens": _GUESSED_TOKENS}
+    model = call.label if call else question.label
+    return Call(None, "miss", model, None, 0.0, usage=usage)
 
 
 class _Pace:
@@ -199,14 +215,14 @@ class _Pace:
 
     def __init__(self) -> None:
         self._resume_at = 0.0
-        self.stopped = threading.Event()
+        self.stopped = False
 
     def pause(self, seconds: float) -> None:
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)
 
     def wait(self) -> None:
-        while (rest_s := self._resume_at - time.monotonic()) > 0 and not self.stopped.is_set():
-            self.stopped.wait(rest_s)
+        while (rest_s := self._resume_at - time.monotonic()) > 0 and not self.stopped:
+            time.sleep(min(rest_s, _POLL_S))
 
 
 def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> Answers:
@@ -220,24 +236,19 @@ def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> 
     """
     began, run = time.perf_counter(), _Run(questions, jobs)
     stopped: KeyboardInterrupt | None = None
-    with (
-        Progress("asking", len(questions), "answer", look=run.look),
-        _Here() if NO_THREADS else ThreadPoolExecutor(jobs, "llmcache-grid") as pool,
-    ):
-        while True:
-            try:
-                run.submit(pool)
-                if not run.running:
-                    break
-                run.collect()
-            except KeyboardInterrupt as error:
-                run.stop()
-                if stopped is not None:  # the second time nothing is waited for
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    break
-                stopped = error
+    with Progress("asking", len(questions), "answer", look=run.look) as progress:
+        try:
+            run.start()
+            run.wait()
+        except KeyboardInterrupt as error:
+            stopped = error
+            run.stop()
+            with suppress(KeyboardInterrupt):  # the second time nothing is waited for
+                run.wait()
     wall_s = time.perf_counter() - began
-    answers = Answers([run.done[number] for number in sorted(run.done)], wall_s, diff=diff)
+    done = dict(run.done)
+    came = [done[number] for number in sorted(done)]
+    answers = Answers(came, wall_s, diff=diff, place=progress.left)
     if stopped is not None:
         there = f"{len(answers)} of {format_count(len(questions), 'answer')} are there"
         raise Interrupted(
@@ -246,46 +257,59 @@ def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> 
     return answers
 
 
-class _Here(Executor):
-    """Does what is submitted at once."""
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Return what is done already."""
-        done: Future[T] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # as an executor hands every error on
-            done.set_exception(error)
-        return done
-
-
 class _Run:
-    """What is asked at once, and what has come."""
+    """What is asked at once, and what has come.
+
+    Where an interrupt may come, in the main thread, nothing is done here that takes a lock in
+    Python code, as pools and events do: interrupted there it would stay locked.
+    """
 
     def __init__(self, questions: Sequence[Question], jobs: int) -> None:
         self.done: dict[int, Answer] = {}
-        self.running: dict[Future[Answer], int] = {}
         self._todo = iter(enumerate(questions))
-        self._jobs, self._pace = jobs, _Pace()
+        self._jobs, self._pace = min(jobs, len(questions)), _Pace()
+        self._fault: BaseException | None = None
+        self._going = threading.Lock()
+        self._leader = threading.Thread()
 
-    def submit(self, pool: Executor) -> None:
-        """Begin as many as may be asked at once."""
-        while len(self.running) < self._jobs and not self._pace.stopped.is_set():
-            number, question = next(self._todo, (None, None))
-            if number is None or question is None:
-                return
-            context = contextvars.copy_context()
-            self.running[pool.submit(context.run, _ask_one, question, self._pace)] = number
+    def start(self) -> None:
+        """Begin to ask, in other threads; where there are none, ask one after the other."""
+        self._going.acquire()
+        context = contextvars.copy_context()
+        self._leader = threading.Thread(target=context.run, args=(self._lead,), daemon=True)
+        try:
+            self._leader.start()
+        except RuntimeError:  # there are no threads, as in Pyodide
+            self._work()
 
-    def collect(self) -> None:
-        """Wait until one has come."""
-        for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-            self.done[self.running[future]] = future.result()
-            del self.running[future]
+    def wait(self) -> None:
+        """Wait for the end of all that was begun."""
+        while self._leader.is_alive() and not self._going.acquire(timeout=_POLL_S):
+            pass
+        if self._fault is not None:
+            raise self._fault
 
     def stop(self) -> None:
         """Begin no more."""
-        self._pace.stopped.set()
+        self._pace.stopped = True
+
+    def _lead(self) -> None:
+        try:
+            with ThreadPoolExecutor(self._jobs, "llmcache-grid") as pool:
+                contexts = [contextvars.copy_context() for _ in range(self._jobs)]
+                for ended in [pool.submit(context.run, self._work) for context in contexts]:
+                    ended.result()
+        except BaseException as fault:  # noqa: BLE001  # raised where it is waited for
+            self._fault = fault
+        finally:
+            self._going.release()
+
+    def _work(self) -> None:
+        for number, question in self._todo:
+            if self._pace.stopped:
+                return
+            context = contextvars.copy_context()
+            self.done[number] = context.run(_ask_one, question, self._pace)
 
     def look(self) -> tuple[int, str]:
         """Return how many have come, and what there is to remark on them."""
@@ -323,7 +347,7 @@ def _ask_one(question: Question, pace: _Pace) -> Answer:
                 return _failed(question, str(unfit), began, calls, unfit.answer)
             except LLMCacheError as error:
                 pause_s = _pause_s(error, attempt)
-                if pause_s is None or attempt == _PATIENCE or pace.stopped.is_set():
+                if pause_s is None or attempt == _PATIENCE or pace.stopped:
                     return _failed(question, str(error), began, calls)
                 pace.pause(pause_s)
     raise AssertionError("the last attempt returns")

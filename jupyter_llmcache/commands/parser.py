@@ -33,7 +33,7 @@ _WORD = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _LOOKS_LIKE_FLAG = re.compile(r"--?[A-Za-z]")
-_OPENS_QUOTE = re.compile(r"""(?:[^\s"'=]+=)?["']""")
+_OPENS_QUOTE = re.compile(r"""(?:[^\s"'=]+=)?(?!"[^"]*"(?:,(?:"[^"]*"|[^,"']*))+\Z)["']""")
 
 
 class Word(NamedTuple):
@@ -251,7 +251,7 @@ def _closed(word: Word, owner: str) -> str:
 
 _STEP = r"""\.[^\W\d]\w* | \[-?\d+\] | \["[^"\n]*"\] | \['[^'\n]*'\]"""
 _PATH = rf"[^\W\d]\w*(?:{_STEP})*"
-_PLACEHOLDER = re.compile(rf'\{{\{{(?:[ \t]*(?P<path>{_PATH})[ \t]*|"\{{\{{")\}}\}}', re.VERBOSE)
+PLACEHOLDER = re.compile(rf'\{{\{{(?:[ \t]*(?P<path>{_PATH})[ \t]*|"\{{\{{")\}}\}}', re.VERBOSE)
 _PATH_ALONE = re.compile(_PATH, re.VERBOSE)
 _OTHER_PLACEHOLDER = re.compile(r"(?:\$?\{|\$)([^\W\d]\w*)\}?")
 _PART = re.compile(rf"^[^\W\d]\w*|{_STEP}", re.VERBOSE)
@@ -273,7 +273,7 @@ def fill(text: str, namespace: Variables) -> str:
         path = match["path"]
         return "{{" if path is None else _as_text(look_up(path, namespace), path)
 
-    return _PLACEHOLDER.sub(value_of, text)
+    return PLACEHOLDER.sub(value_of, text)
 
 
 def fill_path(text: str, namespace: Variables) -> str:
@@ -283,7 +283,7 @@ def fill_path(text: str, namespace: Variables) -> str:
         LLMCacheError: It is ``{x}`` or ``$x`` alone, which nobody means as a file's name; or the
             variable holds no path.
     """
-    if match := _PLACEHOLDER.fullmatch(text):
+    if match := PLACEHOLDER.fullmatch(text):
         value = look_up(match["path"], namespace) if match["path"] else "{{"
         if isinstance(value, str | os.PathLike):
             return os.fspath(value)

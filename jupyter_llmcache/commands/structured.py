@@ -50,7 +50,7 @@ def structured(model: Any, schema: Any, label: str) -> Any:
     except (NotImplementedError, AttributeError, ValueError) as error:
         why = f": {one_line(error, 120).rstrip('.')}" if isinstance(error, ValueError) else ""
         raise LLMCacheError(
-            f"{label} has no structured output{why}",
+            f"{label}, {a_type(model)}, has no structured output{why}",
             "Ask another model, or leave --schema out",
         ) from error
 

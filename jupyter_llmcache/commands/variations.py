@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from ..text import a_type, did_you_mean
 from .answer import Answer
 from .ask import Combination
 from .models import Chosen, fields_of, innermost
-from .parser import Variables, is_variable, look_up, root, texts_in
+from .parser import PLACEHOLDER, Variables, is_variable, look_up, root, texts_in
 
 #: A longer item is called by its key or label, in a list by its number, counted from one.
 _SHORT_CHARS = 40
@@ -26,6 +26,19 @@ _NOT_VARIED = {
     "system": "-s, with {{name}} and --each",
     "stop": "-p stop=...",
 }
+#: The other columns of ``Answers.to_pandas``, which no item can be called.
+_COLUMNS = [
+    "model",
+    "sample",
+    "text",
+    "cached",
+    "wall_s",
+    "saved_s",
+    "tokens",
+    "cost",
+    "key",
+    "error",
+]
 
 
 class Item(NamedTuple):
@@ -123,8 +136,12 @@ def _side(
         return kind, [Item(number, number) for number in range(given)]
     name, values = given
     if kind == "each":
-        if root(name) != name:
+        if not name.isidentifier() or not values:
             raise LLMCacheError(f"--each {name}: not a name", "Write --each topic=topics")
+        if name in _COLUMNS:
+            raise LLMCacheError(
+                f"--each {name}: to_pandas() has a column of this name", "Choose another name"
+            )
         return name, items_of(values, _variable("--each", values, namespace))
     if name in _NOT_VARIED:
         raise LLMCacheError(f"--vary {name}: not a parameter", f"Give it by {_NOT_VARIED[name]}")
@@ -146,6 +163,20 @@ def _combined(chosen: Mapping[tuple[str, str], Item]) -> Combination:
         of("sample").get("sample", 0),
         {name: item.label for (_, name), item in chosen.items()},
     )
+
+
+def check_asked(text: str, items: Iterable[str]) -> None:
+    """See to it that each name of ``--each`` stands in the prompt or the system text.
+
+    Raises:
+        LLMCacheError: One does not, so that all its items would ask the same.
+    """
+    asked = {root(match["path"] or "") for match in PLACEHOLDER.finditer(text)}
+    for name in items:
+        if name not in asked:
+            raise LLMCacheError(
+                f"--each {name}: the prompt does not ask for it", f"Write {{{{{name}}}}} into it"
+            )
 
 
 def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
@@ -201,7 +232,7 @@ def _conversation(what: str, value: Any) -> Iterator[BaseMessage]:
     messages = []
     if isinstance(value, BaseMessage):
         messages = [value]
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple) and not any(isinstance(each, str) for each in value):
         with suppress(TypeError, ValueError, NotImplementedError, KeyError):
             messages = convert_to_messages(value)
     if not messages:

@@ -43,9 +43,16 @@ def answer_bundles(text: str, drawn_as: Format) -> list[Bundle]:
     return [{"text/html": FORMATS[drawn_as](text), "text/plain": cut(visible(text))}]
 
 
-def answer_html(text: str, drawn_as: Format) -> str:
-    """Return an answer as one piece of safe HTML, for a place inside a larger drawing."""
-    return "".join(bundle["text/html"] for bundle in answer_bundles(text, drawn_as))
+def answer_html(text: str, drawn_as: Format, *, formulas: bool = True) -> str:
+    """Return an answer as one piece of safe HTML, for a place inside a larger drawing.
+
+    ``formulas``: whether they are set, or stand as they were typed.
+    """
+    if formulas or drawn_as != "markdown" or not text.strip():
+        drawn = answer_bundles(text, drawn_as)
+    else:
+        drawn = GrowingAnswer(formulas=False).bundles(text, ended=True)
+    return "".join(bundle["text/html"] for bundle in drawn)
 
 
 def _markdown(text: str) -> str:
@@ -80,9 +87,14 @@ FORMATS: dict[str, Callable[[str], str]] = {
 
 
 class GrowingAnswer:
-    """Makes the outputs of one Markdown text that grows, at the cost of what is new."""
+    """Makes the outputs of one Markdown text that grows, at the cost of what is new.
 
-    def __init__(self) -> None:
+    Args:
+        formulas: Whether formulas are set.
+    """
+
+    def __init__(self, *, formulas: bool = True) -> None:
+        self._sets_formulas = formulas
         self._forget()
 
     def _forget(self) -> None:
@@ -117,7 +129,7 @@ class GrowingAnswer:
         from .markdown import tokens_html
         from .sanitize import drawing
 
-        html = tokens_html(tokens, plain, self._env, formulas=formulas)
+        html = tokens_html(tokens, plain, self._env, formulas=formulas and self._sets_formulas)
         if formulas and len(self._done_source) >= FOLDED_CHARS:
             html = f"<details><summary>{_told(tokens, plain)}</summary>{html}</details>"
         return {"text/html": drawing(html), "text/plain": plain.rstrip("\n")}

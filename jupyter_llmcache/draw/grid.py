@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from itertools import islice
+from typing import NamedTuple
 
 from ..ledger import Call
 from ..text import format_count, format_seconds, one_line, visible, wrapped
@@ -16,8 +18,10 @@ from .line import NOTHING_BEHIND, Behind, pill_html, state_of_all, totals_line, 
 from .sanitize import IGNORE_MATH
 from .table import LINE_STYLE, SEPARATOR
 
-#: A table has so many rows and columns at most; what is beyond stands in others, folded.
-MAX_ROWS, MAX_COLUMNS = 10, 10
+#: The open table has so many rows, columns and samples at most; what is beyond is folded ...
+MAX_ROWS, MAX_COLUMNS, MAX_SAMPLES = 10, 10, 10
+#: ... in tables of so many answers: more would block the page, and a page shows few outputs.
+MAX_FOLDED = 100
 #: A longer answer has a frame that scrolls and is pulled larger at its corner: characters, lines.
 MAX_OPEN_CHARS, MAX_OPEN_LINES = 400, 8
 MAX_LABEL_CHARS = 60
@@ -69,6 +73,14 @@ class AnswerCell:
 _Cells = dict[tuple[str, str], list[AnswerCell]]
 
 
+class _Part(NamedTuple):
+    """What one table shows of all rows, columns and samples."""
+
+    rows: range
+    columns: range
+    samples: range
+
+
 def answers_bundles(
     cells: Sequence[AnswerCell],
     rows: Sequence[str],
@@ -90,14 +102,18 @@ def answers_bundles(
     for cell in cells:
         held.setdefault((cell.row, cell.column), []).append(cell)
     base = columns[0] if diff and len(columns) > 1 else None
-    parts = list(_parts(rows, columns))
+    whole = _Part(*map(range, (len(rows), len(columns), max(map(len, held.values()), default=0))))
     bundles = []
-    for number, (some_rows, some_columns) in enumerate(parts):
-        html = _table_html(held, some_rows, some_columns, base)
+    for number, part in enumerate([*_parts(whole)] or [whole]):
+        some_rows, some_columns = (
+            [all_[i] for i in some] for all_, some in ((rows, part.rows), (columns, part.columns))
+        )
+        place = partial(_place_html, held, part.samples, base, number > 0)
+        html = _table_html(some_rows, some_columns, place)
         if number:
-            what = _described(rows, some_rows, columns, some_columns)
-            html = f"<details><summary>{escape(what)}</summary>{html}</details>"
-        if number == len(parts) - 1:
+            what = escape(_described(whole, part))
+            html = f"<details><summary>{what}</summary>{html}</details>"
+        else:
             line = escape(_totals(cells, wall_s))
             pictures = dict.fromkeys(p for cell in cells for p in cell.behind.pictures)
             html += f'<div style="{LINE_STYLE}">{unfolding(line, Behind((), [*pictures]))}</div>'
@@ -141,26 +157,39 @@ def _places(rows: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, 
     return ((row, column) for row in rows for column in columns)
 
 
-def _parts(
-    rows: Sequence[str], columns: Sequence[str]
-) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-    for row in range(0, len(rows), MAX_ROWS):
-        for column in range(0, len(columns), MAX_COLUMNS):
-            yield rows[row : row + MAX_ROWS], columns[column : column + MAX_COLUMNS]
+def _parts(whole: _Part) -> Iterator[_Part]:
+    """Yield what each table shows, the open one first."""
+    rows, columns, samples = map(len, whole)
+    places = max(1, min(rows, MAX_ROWS) * min(columns, MAX_COLUMNS))
+    first = min(MAX_SAMPLES, max(2, MAX_FOLDED // places))
+    for some_samples in _ranges(samples, first, max(1, MAX_FOLDED // places)):
+        wide = max(MAX_COLUMNS, MAX_FOLDED // (rows * len(some_samples)))
+        for some_columns in _ranges(columns, MAX_COLUMNS, wide):
+            is_open = not (some_samples.start or some_columns.start)
+            most = max(1, MAX_FOLDED // (len(some_samples) * len(some_columns)))
+            for some_rows in _ranges(rows, MAX_ROWS if is_open else most, most):
+                yield _Part(some_rows, some_columns, some_samples)
 
 
-def _described(
-    rows: Sequence[str], some_rows: Sequence[str], columns: Sequence[str], some: Sequence[str]
+def _ranges(count: int, first: int, then: int) -> Iterator[range]:
+    """Yield the numbers below ``count`` in ranges: ``first`` of them, then so many each time."""
+    start, stop = 0, first
+    while start < count:
+        yield range(start, min(stop, count))
+        start, stop = stop, stop + then
+
+
+def _described(whole: _Part, part: _Part) -> str:
+    return ", ".join(
+        f"{name} {some.start + 1:,} to {some.stop:,} of {len(of):,}"
+        for name, of, some in zip(_Part._fields, whole, part, strict=True)
+        if len(some) < len(of)
+    )
+
+
+def _table_html(
+    rows: Sequence[str], columns: Sequence[str], place: Callable[[str, str], str]
 ) -> str:
-    told = []
-    for name, whole, part in (("rows", rows, some_rows), ("columns", columns, some)):
-        if len(part) < len(whole):
-            first = whole.index(part[0]) + 1
-            told.append(f"{name} {first:,} to {first + len(part) - 1:,} of {len(whole):,}")
-    return ", ".join(told)
-
-
-def _table_html(held: _Cells, rows: Sequence[str], columns: Sequence[str], base: str | None) -> str:
     labelled = any(rows)
     head = "".join(
         f'<th scope="col" style="{_LABEL}">{escape(_label(column))}</th>' for column in columns
@@ -168,7 +197,7 @@ def _table_html(held: _Cells, rows: Sequence[str], columns: Sequence[str], base:
     corner = "<td></td>" if labelled else ""
     body = "".join(
         f"<tr>{_row_head(row) if labelled else ''}"
-        f"{''.join(_place_html(held, row, column, base) for column in columns)}</tr>"
+        f"{''.join(f'<td style={_CELL!r}>{place(row, column)}</td>' for column in columns)}</tr>"
         for row in rows
     )
     return (
@@ -186,17 +215,18 @@ def _label(text: str) -> str:
     return one_line(text, MAX_LABEL_CHARS)
 
 
-def _place_html(held: _Cells, row: str, column: str, base: str | None) -> str:
-    samples = held.get((row, column), [])
+def _place_html(
+    held: _Cells, samples: range, base: str | None, folded: bool, row: str, column: str
+) -> str:
     first = held.get((row, base), []) if base is not None else []
-    drawn = "<hr>".join(
-        _cell_html(cell, first[number].text if number < len(first) else None)
-        for number, cell in enumerate(samples)
+    return "<hr>".join(
+        _cell_html(cell, first[number].text if number < len(first) else None, folded=folded)
+        for number, cell in enumerate(held.get((row, column), []))
+        if number in samples
     )
-    return f'<td style="{_CELL}">{drawn}</td>'
 
 
-def _cell_html(cell: AnswerCell, compared_with: str | None) -> str:
+def _cell_html(cell: AnswerCell, compared_with: str | None, *, folded: bool) -> str:
     line = _line_html(cell)
     if cell.error:
         why = escape(one_line(cell.error, 300))
@@ -204,9 +234,10 @@ def _cell_html(cell: AnswerCell, compared_with: str | None) -> str:
             came = f'<div style="white-space:pre-wrap">{escape(visible(cell.text))}</div>'
             why = f"<details><summary>{why}</summary>{came}</details>"
         return f'{line}<div dir="auto">{why}</div>'
-    if compared_with is None:
-        return line + _framed(cell.text, answer_html(cell.text, cell.drawn_as))
-    return line + _framed(cell.text, _marked(compared_with, cell.text))
+    if compared_with is not None:
+        return line + _framed(cell.text, _marked(compared_with, cell.text))
+    # A front end would set formulas that nobody sees, one by one.
+    return line + _framed(cell.text, answer_html(cell.text, cell.drawn_as, formulas=not folded))
 
 
 def _line_html(cell: AnswerCell) -> str:

@@ -67,7 +67,8 @@ class Progress:
         self._look = look or (lambda: (self.done, self._remark))
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._began = time.monotonic()
-        self._over = threading.Event()
+        self._going = threading.Lock()  # an event's lock, interrupted, would stay locked
+        self._going.acquire()
         self._draws_html = draws_html()
         self._display_id = uuid.uuid4().hex
         self._drawn = False
@@ -87,13 +88,18 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         _is_told.reset(self._outer)
-        self._over.set()
+        self._going.release()
         self._join()
         if self._drawn and self._draws_html:
             publish(NOTHING, display_id=self._display_id, update=True)
         elif self._drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+    @property
+    def left(self) -> str | None:
+        """The display id of the empty output that is left; None where there is none."""
+        return self._display_id if self._drawn and self._draws_html else None
 
     def update(self, done: int, remark: str = "") -> None:
         """Note that ``done`` are done in all, and what there is to remark, as ``2 cached``."""
@@ -108,7 +114,7 @@ class Progress:
     def _draw(self) -> None:
         wait_s = self._patience_s
         for frame in itertools.cycle(_FRAMES):
-            if self._over.wait(wait_s):
+            if self._going.acquire(timeout=wait_s):
                 return
             if (seen := self._look()) is not None:
                 self.update(*seen)

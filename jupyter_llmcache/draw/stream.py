@@ -137,19 +137,21 @@ class _Notebook:
         self._display_id = uuid.uuid4().hex
         self._drawn: list[Bundle] = []
         self._text = ""
-        self._news = threading.Condition()
+        # Taken by itself: an interrupt inside of a condition's own code would leave it locked.
+        self._lock = threading.RLock()
+        self._news = threading.Condition(self._lock)
         self._stopped = False
         self._join = start_drawing(self._draw_until_stopped, "llmcache-stream")
 
     def update(self, text: str) -> None:
-        with self._news:
+        with self._lock:
             is_first = not self._text
             self._text = text
             if is_first:
                 self._news.notify()
 
     def stop(self, *, failed: bool) -> None:
-        with self._news:
+        with self._lock:
             self._stopped = True
             self._news.notify()
         self._join()
@@ -184,7 +186,7 @@ class _Notebook:
 
     def _wait(self, interval_s: float) -> bool:
         """Wait for the next drawing, the first text or the end; return whether to go on."""
-        with self._news:
+        with self._lock:
             waiting_for_text = not self._text
             due = time.monotonic() + interval_s
             while not self._stopped and (rest_s := due - time.monotonic()) > 0:

@@ -138,7 +138,9 @@ def _is_schema(value: Any) -> bool:
 #: Whether a variable is of the kind that a flag takes.
 _FITS: Mapping[str, Callable[[Any], bool]] = {
     "variable": lambda _: True,
-    "items": lambda value: isinstance(value, (list, tuple, dict)) or hasattr(value, "iterrows"),
+    "items": lambda value: (
+        hasattr(type(value), "__len__") and not isinstance(value, (str, bytes, type))
+    ),
     "answer": lambda value: hasattr(value, "messages") or isinstance(value, list),
     "schema": _is_schema,
     "attachment": lambda value: (

@@ -8,6 +8,7 @@ import random
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -90,7 +91,13 @@ def test_each_item_of_a_list_a_dict_and_a_table(notebook, openai_server):
 
 def test_without_threads_one_is_asked_after_the_other(notebook, openai_server, monkeypatch):
     """As in Pyodide: all are answered, in order."""
-    monkeypatch.setattr("jupyter_llmcache.commands.grid.NO_THREADS", True)
+
+    class Unstartable(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    threads = SimpleNamespace(Lock=threading.Lock, Thread=Unstartable)
+    monkeypatch.setattr("jupyter_llmcache.commands.grid.threading", threads)
     notebook.user_ns["kinds"] = ["cats", "dogs", "fish"]
     answers = notebook.run("%%llm -m a --each kind=kinds\nabout {{kind}}").value
     assert [answer.coords["kind"] for answer in answers] == ["cats", "dogs", "fish"]
@@ -139,32 +146,77 @@ def test_values_are_parted_at_commas(text, values):
 
 WRONG_USES = [
     ("-m a --each nothing", "--each nothing: there is nothing in it"),
-    ("-m a --each text", "--each text: a str is not a list"),
+    ("-m a --each text", "--each text: to_pandas() has a column of this name"),
+    ("-m a --each x=text", "--each text: a str is not a list"),
+    ("-m a --each x=several", "--each several: a generator is not a list"),
     ("-m a --each topcs", "there is no variable of this name. Did you mean 'topics'?"),
     ("-m a --each x=topics --each x=rows", "'x' varies twice"),
+    ("-m a --each =topics", "--each : not a name. Write --each topic=topics"),
+    ("-m a --each x=", "--each x: not a name"),
+    ("-m a --each 1x=topics", "--each 1x: not a name"),
+    ("-m a --each x=topics", "--each x: the prompt does not ask for it. Write {{x}} into it"),
+    ("-m a --raw --each x=topics", "--each x: the prompt does not ask for it"),
+    ("-m a --each sample=topics", "--each sample: to_pandas() has a column of this name"),
     ("-m a --samples 0", "'0' is not a whole number over zero"),
+    ("-m a --samples 2.5", "'2.5' is not a whole number over zero"),
     ("-m a --samples 2 --samples 3", "'sample' varies twice"),
     ("-m a --vary temperature", "'temperature' is not of the form NAME=VALUE"),
+    ("-m a --vary =1,2", "'=1,2' is not of the form NAME=VALUE"),
     ("-m a --vary temperature=0,", "a value is missing"),
+    ("-m a --vary temperature=", "a value is missing"),
+    ("-m a --vary temperature=[0,1", "begins as JSON does and is not JSON"),
     ("-m a --vary temprature=0,1", "Did you mean 'temperature'?"),
     ("-m a --vary model=x,y", "--vary model: not a parameter. Give it by -m, more than once"),
     ("-m a --vary system=x,y", "--vary system: not a parameter. Give it by -s"),
     ("-m a --vary stop=x,y", "--vary stop: not a parameter. Give it by -p stop="),
+    ("-m a --vary base_url=http://x,http://y", "this is read only when a model is made"),
     ("-m a -t 1 --vary temperature=0,1", "temperature is given by --vary and by -t or -p"),
+    ("-m a -p top_p=1 --vary top_p=0,1", "top_p is given by --vary and by -t or -p"),
+    ("-m a --vary top_p=0,1 --vary top_p=1", "'top_p' varies twice"),
+    ("-m chain --vary temperature=0,1", "they are for a single model"),
     ("-m a --jobs 0 --samples 2", "'0' is not a whole number over zero"),
     ("-m a -m nobody", "-m nobody: there is no variable of this name"),
     ("-m a -c", "-c: there is no answer yet to go on from"),
+    ("-m a -c --after topics", "-c and --after exclude each other"),
     ("-m a --after text", "--after text: a str is not a conversation"),
+    ("-m a --after topics", "--after topics: a list is not a conversation"),
     ("-m a --after gone", "--after gone: there is no variable of this name"),
+    ("-m chain --after dicts", "chain takes no conversation"),
+    ("-m a --schema", "--schema lacks its NAME"),
     ("-m a --schema text", "--schema text: a str is not a schema"),
+    ("-m chain --schema schema", "chain, a RunnableSequence, has no structured output"),
+    ("-m demo --schema schema", "demo, a Demo, has no structured output"),
+    ("-m a --attach", "--attach lacks its WHAT"),
     ("-m a --attach gone.png", "no file that can be read"),
     ("-m a --attach nothing", "--attach nothing: a list cannot be attached"),
+    ("-m a --attach empty", "--attach empty: there is nothing in it"),
+    ("-m a --attach odd", "--attach odd: it is not a kind of file that can be sent"),
+    ("-m chain --attach picture", "chain takes no attachment"),
     ("-m a --next", "Give it with -f code"),
 ]
 
 
+def test_quoted_values_vary(notebook, openai_server):
+    """A text with a comma in it is one value where it stands in quotes."""
+    answers = notebook.run('%%llm -m a --vary reasoning_effort="a,b","c",null\nhi').value
+    assert [answer.coords["reasoning_effort"] for answer in answers] == ["a,b", "c", None]
+    assert {body.get("reasoning_effort") for body in openai_server.bodies} == {"a,b", "c", None}
+
+
 def test_a_wrong_use_is_one_line_and_asks_nothing(notebook, openai_server):
     """A wrong use is one clear line before anything is asked."""
+    notebook.run(
+        "from langchain_core.prompts import ChatPromptTemplate\n"
+        "chain = ChatPromptTemplate.from_template('{x}') | a"
+    )
+    notebook.user_ns.update(
+        several=(number for number in range(3)),
+        schema={"title": "T", "type": "object", "properties": {}},
+        dicts=[{"role": "user", "content": "q"}],
+        picture=PNG,
+        empty=b"",
+        odd=bytes(range(256)),
+    )
     for flags, told in WRONG_USES:
         run = notebook.run(f"%%llm {flags}\nhi", check=False)
         assert isinstance(run.error, LLMCacheError), flags
@@ -178,12 +230,41 @@ def test_too_much_to_pay_is_said_before(notebook, openai_server):
     notebook.user_ns["many"] = list(range(12))
     notebook.run("%config LLMCache.max_paid_calls = 10")
     run = notebook.run("%%llm -m a --each many\n{{many}}", check=False)
-    assert "12 calls would be paid" in str(run.error)
+    assert "12 calls would be paid, and 10 are allowed. Give --yes, or set" in str(run.error)
     assert not openai_server.requests
     notebook.run("%%llm -m a --yes --each many\n{{many}}")
     notebook.user_ns["many"] = list(range(20))
     assert len(notebook.run("%%llm -m a --each many\n{{many}}").value) == 20
     assert len(openai_server.requests) == 20
+    for flags in ("--refresh", "--no-cache"):
+        run = notebook.run(f"%%llm -m a {flags} --each many\n{{{{many}}}}", check=False)
+        assert "20 calls would be paid" in str(run.error)
+    notebook.user_ns["many"] = ["x"] * 20
+    assert len(notebook.run("%%llm -m a --each many\n{{many}}").value) == 20
+    assert len(openai_server.requests) == 21
+
+
+def test_what_it_would_cost_is_told(notebook, openai_server):
+    """Where prices are known the error says for about how much, whatever -m calls the model."""
+    notebook.user_ns["p"] = notebook.user_ns["a"].model_copy(update={"model_name": "gpt-4o"})
+    run = notebook.run("%%llm -m p --samples 101\nhi", check=False)
+    assert re.search(r"101 calls would be paid for about \$0\.3\d+, and 100", str(run.error))
+    notebook.run("%llm_cache mode replay")
+    run = notebook.run("%%llm -m p --samples 101\nhi", check=False)
+    assert "101 of 101 answers failed: replay: " in str(run.error)
+    assert not openai_server.requests
+
+
+def test_objects_that_are_cached_cost_nothing(notebook, openai_server):
+    """What --schema asks for is found before it is asked, as any question is."""
+    notebook.run("from pydantic import BaseModel\nclass Person(BaseModel):\n    name: str")
+    openai_server.reply = lambda _: '{"name": "Ada"}'
+    cell = "%%llm -m a --schema Person --each topic=topics\n{{topic}}"
+    notebook.run(cell)
+    notebook.run("%config LLMCache.max_paid_calls = 1")
+    assert all(answer.cached for answer in notebook.run(cell).value)
+    shown = notebook.run("%%llm -m a --schema Person --show-prompt\ncats").value
+    assert shown.cached
 
 
 def test_what_fails_stands_in_its_place(notebook, openai_server):
@@ -282,6 +363,11 @@ def test_a_table_tells_how_far_it_has_come(notebook, openai_server, impatient):
     assert re.search(r"asking · \d of 6 answers · 1 cached · 1 failed · \$0\.\d+ · ", run.seen)
     assert " left" in run.seen
     assert "of 2 calls" not in run.seen
+    # The table takes its place, so that nothing of it stays in the notebook.
+    assert len({output.transient["display_id"] for output in run.outputs}) == 1
+    assert "<table" in run.outputs[-1].html
+    again = notebook.run("table = _\ntable")
+    assert [output.kind for output in again.outputs] == ["display_data"]
 
 
 def interrupt_soon(seconds):
@@ -531,8 +617,8 @@ def test_a_stable_table_is_the_same_on_a_second_run(notebook):
     """--stable draws no time and not fresh or cached, in a table, too."""
     cell = "%%llm -m a --stable --each topic=topics\n{{topic}}"
     first, again = (notebook.run(cell) for _ in range(2))
-    assert [o.data for o in first.outputs] == [o.data for o in again.outputs]
-    assert "cats" in first.outputs[0].html
+    assert first.outputs[-1].data == again.outputs[-1].data
+    assert "cats" in first.outputs[-1].html
 
 
 def test_a_graph_with_other_inputs_is_one_line(notebook):

@@ -177,7 +177,7 @@ def test_a_canned_model_is_told(tmp_path):
     """What a model of canned answers says was sent nowhere, is recorded, and is told of."""
     begin = "%load_ext jupyter_llmcache\n%llm_cache sqlite course.db"
     path = notebook(tmp_path / "demo.ipynb", begin, "%%llm -m demo\nHello")
-    recorded = checking.record([str(path)], "demo.db")
+    recorded = checking.check([str(path)], "demo.db", records=True)
     assert recorded.ok
     assert "cell 2  1 answer from the notebook's own canned model" in str(recorded)
     assert "1 answer from the file" in str(checking.check([str(path)], "demo.db"))

@@ -179,7 +179,7 @@ def test_a_canned_model_is_told(tmp_path):
     path = notebook(tmp_path / "demo.ipynb", begin, "%%llm -m demo\nHello")
     recorded = checking.check([str(path)], "demo.db", records=True)
     assert recorded.ok
-    assert "cell 2  1 answer from the notebook's own canned model" in str(recorded)
+    assert "cell 2 1 answer from the notebook's own canned model" in told_by(recorded)
     assert "1 answer from the file" in str(checking.check([str(path)], "demo.db"))
 
 

@@ -57,8 +57,7 @@ def normal_message(message):
         normal_content(message.content),
         tuple(calls),
         getattr(message, "tool_call_id", None),
-        getattr(message, "status", None) == "error",
-    )
+    )  # OpenAI is not sent whether a tool failed
 
 
 def normal_request(messages, kwargs):

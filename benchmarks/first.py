@@ -76,7 +76,7 @@ def took(script: str, *args: str, processes: int = 15, options: tuple[str, ...] 
 
 def main() -> None:
     """Measure both and print them."""
-    from benchmarks.store_entries import text_of
+    from benchmarks.common import text_of
     from tests.servers.openai import OpenAIServer
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

@@ -1,32 +1,28 @@
-"""What a hit and a new answer cost in each cache, as ratios to peers in one run; how it grows.
+"""What the stores cost alone, as ratios to langchain-community's; how that grows; many users.
 
-    python benchmarks/store.py            the table, in some minutes
+    python benchmarks/store.py            the tables, in some minutes
     python benchmarks/store.py --full     also a million entries, and docs/growth.png
     python benchmarks/store.py --quick    a few rounds, to see that everything works
 
-Ways that are compared take turns in an order that is shuffled each time; ratios are those of median
-processor times, for the clock also tells of what else the machine does (wall/CPU are printed in
-microseconds). Each does the same work: it is given generations and returns generations. The peers:
-LangChain's own caches, diskcache and joblib where they are installed, Redis where a server is, a
-cache that answers at once ("floor"). Ours runs with all that keeps it safe.
+Both are given generations and return generations. How ways are compared is told in common.py; what
+whole calls of models cost, in calls.py. Times are wall/processor microseconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
+import multiprocessing
 import random
 import shutil
 import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from hashlib import blake2b
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,180 +31,23 @@ sys.path.insert(0, str(ROOT))
 warnings.simplefilter("ignore")  # langchain-community warns when it is imported and used
 
 from langchain_community.cache import SQLiteCache as CommunityCache  # noqa: E402
-from langchain_core.caches import BaseCache, InMemoryCache  # noqa: E402
-from langchain_core.globals import set_llm_cache  # noqa: E402
-from langchain_openai import ChatOpenAI  # noqa: E402
 
-from benchmarks.store_entries import (  # noqa: E402
+from benchmarks.common import (  # noqa: E402
     LLM_STRING,
     Took,
+    compare,
     encoded,
     fill,
     generations_of,
     key_of,
     line,
     record_of,
-    shuffled,
     text_of,
     told,
 )
-from benchmarks.store_load import many  # noqa: E402
-from benchmarks.streams import ConstantCache, prompts, tools  # noqa: E402
 from jupyter_llmcache import answer as entry  # noqa: E402
-from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache  # noqa: E402
 from jupyter_llmcache.stores.memory import MemoryStore  # noqa: E402
 from jupyter_llmcache.stores.sqlite import SQLiteStore  # noqa: E402
-from tests.servers.openai import OpenAIServer  # noqa: E402
-
-GOALS = {  # of sqlite / community, end to end
-    "short prompt": 0.30,
-    "100 KB prompt": 0.45,
-    "20-turn chat": 0.40,
-    "1 MB image": 0.70,
-    "20 tools": None,
-}
-
-
-class DiskCache(BaseCache):
-    """The shortest LangChain cache over diskcache."""
-
-    def __init__(self, folder: Path) -> None:
-        import diskcache
-
-        self._cache = diskcache.Cache(str(folder))
-
-    def lookup(self, prompt: str, llm_string: str) -> Any:
-        """Return what was stored for the two strings, or None."""
-        return self._cache.get((prompt, llm_string))
-
-    def update(self, prompt: str, llm_string: str, return_val: Any) -> None:
-        """Store it."""
-        self._cache[prompt, llm_string] = return_val
-
-    def clear(self, **kwargs: Any) -> None:  # noqa: ARG002  # LangChain's name
-        """Forget it."""
-        self._cache.clear()
-
-
-class JoblibCache(DiskCache):
-    """The shortest LangChain cache over joblib's store of results."""
-
-    def __init__(self, folder: Path) -> None:
-        import joblib
-
-        self._dump, self._load, self._folder = joblib.dump, joblib.load, folder
-        folder.mkdir()
-
-    def _path(self, prompt: str, llm_string: str) -> Path:
-        return self._folder / blake2b(f"{prompt}{llm_string}".encode(), digest_size=16).hexdigest()
-
-    def lookup(self, prompt: str, llm_string: str) -> Any:
-        """Return what was stored for the two strings, or None."""
-        path = self._path(prompt, llm_string)
-        return self._load(path) if path.exists() else None
-
-    def update(self, prompt: str, llm_string: str, return_val: Any) -> None:
-        """Store it."""
-        self._dump(return_val, self._path(prompt, llm_string))
-
-
-@contextlib.contextmanager
-def redis_cache(folder: Path) -> Iterator[BaseCache | None]:
-    """Yield LangChain's own cache on a server of its own, where there is one."""
-    server = shutil.which("redis-server") or shutil.which("valkey-server")
-    if server is None or importlib.util.find_spec("redis") is None:
-        yield None
-        return
-    import redis
-    from langchain_community.cache import RedisCache
-
-    path = folder / "redis.sock"
-    command = [server, "--port", "0", "--unixsocket", str(path), "--dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            while not path.exists():
-                time.sleep(0.02)
-            with redis.Redis(unix_socket_path=str(path)) as client:
-                yield RedisCache(redis_=client)
-        finally:
-            process.terminate()
-
-
-# --- end to end ---
-
-
-@contextlib.contextmanager
-def caches(folder: Path) -> Iterator[dict[str, BaseCache]]:
-    """Yield all caches by name."""
-    sqlite, memory = SQLiteCache(folder / "ours.db"), MemoryCache()
-    found: dict[str, BaseCache] = {
-        "floor": ConstantCache(),
-        "InMemoryCache": InMemoryCache(),
-        "memory": memory,
-        "sqlite": sqlite,
-        "community": CommunityCache(str(folder / "community.db")),
-    }
-    for name, cls in (("diskcache", DiskCache), ("joblib", JoblibCache)):
-        if importlib.util.find_spec(name):
-            found[name] = cls(folder / name)
-    try:
-        with redis_cache(folder) as redis:
-            yield found | ({"redis": redis} if redis else {})
-    finally:
-        set_llm_cache(None)
-        sqlite.close()
-        memory.close()
-
-
-def invoking(cache: BaseCache, ask: Callable[[], Any]) -> Callable[[], Any]:
-    """Return what asks with ``cache`` as LangChain's global one."""
-
-    def invoke() -> Any:
-        set_llm_cache(cache)
-        return ask()
-
-    return invoke
-
-
-def end_to_end(rounds: int) -> None:
-    """Print ratios of whole ``invoke`` calls: hits of every shape, and new answers."""
-    with (
-        tempfile.TemporaryDirectory() as name,
-        OpenAIServer(lambda _: text_of(1, 1000)) as server,
-        caches(Path(name)) as all_caches,
-    ):
-        plain: Any = ChatOpenAI(model="gpt-x", api_key="k", base_url=server.url, max_retries=0)
-        for shape, prompt in prompts().items():
-            llm = plain.bind_tools(tools()) if shape == "20 tools" else plain
-            ways = {
-                name: invoking(cache, lambda llm=llm, prompt=prompt: llm.invoke(prompt))
-                for name, cache in all_caches.items()
-            }
-            slower = 20 if shape == "1 MB image" else 4 if shape == "100 KB prompt" else 1
-            print_hits(shape, shuffled(ways, max(5, rounds // slower)))
-        numbers = iter(range(1_000_000))
-        puts = {
-            name: invoking(cache, lambda: plain.invoke(text_of(next(numbers), 40)))
-            for name, cache in all_caches.items()
-        }
-        del puts["floor"]  # it finds what it was given last
-        took = shuffled(puts, max(5, rounds // 4))
-        print("\na new answer end to end, the provider on this machine")
-        print(line(took))
-        told("sqlite / InMemoryCache", took["sqlite"].cpu_s / took["InMemoryCache"].cpu_s, None)
-
-
-def print_hits(shape: str, took: dict[str, Took]) -> None:
-    """Print the ratios of one shape of request."""
-    print(f"\nhit end to end, {shape}")
-    print(line(took))
-    short = shape == "short prompt"
-    cpu = {name: each.cpu_s for name, each in took.items()}
-    told("sqlite / community", cpu["sqlite"] / cpu["community"], GOALS[shape])
-    told("sqlite / floor", cpu["sqlite"] / cpu["floor"], 1.4 if short else None)
-    told("sqlite / InMemoryCache", cpu["sqlite"] / cpu["InMemoryCache"], 1.0 if short else None)
-    told("memory / InMemoryCache", cpu["memory"] / cpu["InMemoryCache"], 1.0 if short else None)
-
 
 # --- the stores alone ---
 
@@ -241,7 +80,7 @@ def stores_alone(entries: int, community_entries: int, rounds: int) -> dict[str,
                 number = next(numbers)
                 community.update(text_of(number, 1000), LLM_STRING, generations_of(number))
 
-            took = shuffled(
+            took = compare(
                 {
                     "lookup": lookup(store, entries),
                     "memory lookup": lookup(memory, 1000),
@@ -250,6 +89,7 @@ def stores_alone(entries: int, community_entries: int, rounds: int) -> dict[str,
                     "community update": community_put,
                 },
                 rounds,
+                10,
             )
             began = time.perf_counter()
             store.clear()
@@ -292,7 +132,7 @@ def embeddings(number: int) -> None:
                 )
             store.flush()
             keys = [key_of(n) for n in range(number // 2, number // 2 + 100)]
-            took = shuffled({"a hundred neighbours": lambda: store.get_many(keys)}, 50)
+            took = compare({"a hundred neighbours": lambda: store.get_many(keys)}, 50)
         print(f"\n{number:,} embedded texts")
         print(line(took))
         told("file / (1.05 raw + 200 each)", path.stat().st_size / (number * (1.05 * raw + 200)), 1)
@@ -319,39 +159,60 @@ def held() -> None:
         told("lost", lost, 0)
 
 
-# --- a new process ---
+# --- many users ---
 
-FIRST_HIT = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from langchain_core.caches import InMemoryCache
-from langchain_core.globals import set_llm_cache
-from langchain_openai import ChatOpenAI
-llm = ChatOpenAI(model="gpt-x", api_key="k", base_url=sys.argv[3], max_retries=0)
-set_llm_cache(InMemoryCache())
-llm.invoke("the first"), llm.invoke("the first")
-began = time.perf_counter()
-from jupyter_llmcache import SQLiteCache
-set_llm_cache(SQLiteCache(sys.argv[2]))
-llm.invoke("the first")
-print(time.perf_counter() - began)
-"""
+Told = tuple[int, int, float]
 
 
-def first_hit(processes_: int) -> None:
-    """Print how long a new process takes from importing ours to its first answer."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        OpenAIServer(lambda _: text_of(1, 1000)) as server,
-    ):
-        command = [sys.executable, "-c", FIRST_HIT, str(ROOT), f"{folder}/ours.db", server.url]
-        took = [
-            float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            for _ in range(processes_ + 1)
-        ]
-    found_ms = statistics.median(took[1:]) * 1e3  # the first one asks the provider
-    print("\na new process, from importing ours to its first hit, LangChain warm")
-    print(f"  {found_ms:.1f} ms  goal 15{'' if found_ms < 15 else '  MISSED'}")
+def mixed(path: str, seed: int, for_s: float, shared: SQLiteStore | None = None) -> Told:
+    """Look up four times and update once, again and again; return calls, errors and p99 in s."""
+    store = shared or SQLiteStore(path)
+    chance = random.Random(seed)
+    took, errors, number = [], 0, 1_000_000 * (seed + 1)
+    deadline = time.perf_counter() + for_s
+    while time.perf_counter() < deadline:
+        number += 1
+        writes = number % 5 == 0
+        began = time.perf_counter()
+        try:
+            store.put(record_of(number)) if writes else store.get(key_of(chance.randrange(1000)))
+        except Exception:  # noqa: BLE001  # that is what is counted
+            errors += 1
+        took.append(time.perf_counter() - began)
+    return len(took), errors, statistics.quantiles(took, n=100)[98] if len(took) > 1 else 0.0
+
+
+def many(for_s: float) -> None:
+    """Print calls a second, errors and p99 with 8 threads, and with 4 processes, on one file."""
+    for name, run in (("8 threads", threads), ("4 processes", processes)):
+        with tempfile.TemporaryDirectory() as folder:
+            fill(Path(folder), 1000, 0)
+            told_by = run(f"{folder}/ours.db", for_s)
+        calls, errors = sum(t[0] for t in told_by), sum(t[1] for t in told_by)
+        p99_ms = max(t[2] for t in told_by) * 1e3
+        print(f"\n{name}, one call of five an update")
+        print(f"  {calls / for_s:.0f}/s, {errors} errors, p99 {p99_ms:.2f} ms", flush=True)
+
+
+def threads(path: str, for_s: float) -> list[Told]:
+    """Let eight threads share one cache."""
+    store, done = SQLiteStore(path), []
+    workers = [
+        threading.Thread(target=lambda n=n: done.append(mixed(path, n, for_s, store)))
+        for n in range(8)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    store.close()
+    return done
+
+
+def processes(path: str, for_s: float) -> list[Told]:
+    """Let four processes share one file."""
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        return pool.starmap(mixed, [(path, n, for_s) for n in range(4)])
 
 
 # --- growth ---
@@ -419,10 +280,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="a million entries, docs/growth.png")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # LangChain turned its own on again
-    end_to_end(5 if args.quick else 400)
-    first_hit(1 if args.quick else 7)
     counts = [100, 200] if args.quick else [1000, 10_000, 100_000]
-    points = growth(counts + [1_000_000] * args.full, 5 if args.quick else 500)
+    points = growth(counts + [1_000_000] * args.full, 3 if args.quick else 60)
     embeddings(200 if args.quick else 10_000)
     held()
     many(0.1 if args.quick else 4.0)

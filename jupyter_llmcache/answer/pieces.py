@@ -66,43 +66,36 @@ def pack(pieces: Sequence[Piece], whole: Generation) -> list[Any] | None:
     return packed if len(packed) > 1 and count == len(text or "") else None
 
 
-def pieces_of(answer: bytes, whole: Generation) -> list[Piece] | None:
+def pieces_of(answer: bytes, whole: Generation) -> Iterator[Piece] | None:
     """Return in what pieces ``whole``, the answer in ``answer``, came; None: it was in one.
 
     Pieces that do not make the answer are taken for none.
     """
     packed = load(answer).get("pieces")
     text = _text_of(whole) or ""
-    if not isinstance(packed, list):
+    if not isinstance(packed, list) or not packed:
         return None
     try:
-        if sum(map(_size, packed)) == len(text):
-            return list(_unpacked(packed, text)) or None
+        said = [each[1] for each in packed if isinstance(each, list)]
+        sizes = [each[0] if isinstance(each, list) else each for each in packed]
+        are_right = all(_CHECKS[n](value) for fields in said for n, value in fields.items())
+        are_sizes = {int} == set(map(type, sizes)) and min(sizes) >= 0
+        if are_right and are_sizes and sum(sizes) == len(text):
+            return _unpacked(packed, sizes, text)
     except (AttributeError, LookupError, TypeError, ValueError):
         pass
     return None
 
 
-def _unpacked(packed: list[Any], text: str) -> Iterator[Piece]:
+def _unpacked(packed: list[Any], sizes: list[int], text: str) -> Iterator[Piece]:
     said: Mapping[str, Any] = {}
     at = 0
-    for each in packed:
-        size = _size(each)
-        if isinstance(each, list):
-            said = each[1]
-            if not all(_CHECKS[name](value) for name, value in said.items()):
-                raise ValueError(said)
+    for each, size in zip(packed, sizes, strict=True):
+        said = each[1] if isinstance(each, list) else said
         fields = {name: copy.copy(value) for name, value in said.items()}
         info = fields.pop("info", None)
         yield Piece(fields.pop("content", text[at : at + size]), fields, info)
         at += size
-
-
-def _size(packed: Any) -> int:
-    size = packed[0] if isinstance(packed, list) else packed
-    if type(size) is not int or size < 0:
-        raise ValueError(size)
-    return size
 
 
 def _text_of(whole: Generation) -> str | None:

@@ -316,7 +316,7 @@ def _wrap_stream(original: Method, module: ModuleType) -> Method:
         plan = _plan(self, streams=True)
         asked = _unheard_stream(self, plan, args, kwargs) if plan and is_own else None
         call = _looked_for(plan, asked) if plan and asked else None
-        if call is not None and call.found is not None and not call.found.pieces:
+        if call is not None and call.found is not None and not call.found.is_in_pieces:
             yield from _chunks_of(call)
             return
         watched = None if plan is None else _watch(self, plan, call)
@@ -341,7 +341,7 @@ def _wrap_astream(original: Method, module: ModuleType) -> Method:
         plan, call = _plan(self, streams=True), None
         if plan and is_own and (asked := _unheard_stream(self, plan, args, kwargs, is_async=True)):
             call = await plan.place.run(_looked_for, plan, asked, model=self)
-        if call is not None and call.found is not None and not call.found.pieces:
+        if call is not None and call.found is not None and not call.found.is_in_pieces:
             for chunk in _chunks_of(call):
                 yield chunk
             return

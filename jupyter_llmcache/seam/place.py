@@ -8,7 +8,7 @@ import functools
 import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
     AbstractAsyncContextManager,
@@ -78,9 +78,15 @@ class Found(NamedTuple):
     generations: list[Generation]
 
     @property
-    def pieces(self) -> list[Piece] | None:
+    def is_in_pieces(self) -> bool:
+        """Whether a stream of it may come in pieces; a look that costs nothing."""
+        entry = self.entry
+        return entry is not None and not modes.is_whole.get() and b'"pieces":' in entry.answer
+
+    @property
+    def pieces(self) -> Iterator[Piece] | None:
         """In what pieces a stream brought the answer; None where it was in one, or in none."""
-        if self.entry is None or modes.is_whole.get():
+        if self.entry is None or not self.is_in_pieces:
             return None
         from ..answer.pieces import pieces_of  # only a stream asks for them
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
@@ -73,6 +73,14 @@ def chat_chunks(
     yield ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
 
 
+#: The fields of a chunk that are empty lists and dicts where nothing is said.
+_BLANK: Mapping[str, Callable[[], Any]] = {
+    name: type(value)
+    for name, value in AIMessageChunk(content="").__dict__.items()
+    if value in ([], {})
+}
+
+
 def chunks_in_pieces(
     generation: Generation, pieces: Iterable[Piece]
 ) -> Iterator[ChatGenerationChunk | GenerationChunk]:
@@ -82,9 +90,13 @@ def chunks_in_pieces(
         if not isinstance(generation, ChatGeneration):
             yield GenerationChunk(text=content, generation_info=info)
             continue
-        # What has no calls needs none of the reading that takes most of making a chunk.
-        make = AIMessageChunk if "tool_call_chunks" in fields else AIMessageChunk.model_construct
-        message = make(content=content, id=id_, **fields)
+        if "tool_call_chunks" in fields:
+            message = AIMessageChunk(content=content, id=id_, **fields)
+        else:  # without the reading of calls, and of defaults, which takes most of making a chunk
+            blank = {name: make() for name, make in _BLANK.items()}
+            message = AIMessageChunk.model_construct(
+                **{**blank, **fields, "content": content, "id": id_}
+            )
         yield ChatGenerationChunk(message=message, generation_info=info)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -62,7 +63,7 @@ class Watch:
         self._put_aside: dict[str, AIMessage] = {}
         self.model = model
         #: What the pieces of a hit's stream say of tokens, which callbacks must not see either.
-        self._used: Iterator[Any] | None = None
+        self._used: deque[Any] | None = None
         #: How many prompts came to the provider's door.
         self.seen = 0
 
@@ -184,24 +185,27 @@ class Watch:
         )
         return generation.model_copy(update={"message": message})
 
-    def told_of(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
-        """Return the pieces of a hit as callbacks are told of them, with a usage of nothing."""
+    def told_of(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Yield the pieces of a hit as callbacks are told of them, with a usage of nothing."""
         if self._detached:
-            return pieces
-        used = [piece.fields.get("usage_metadata") for piece in pieces]
-        self._used = iter([each for each in used if each])
-        return [
-            piece._replace(fields={**piece.fields, "usage_metadata": _NOTHING_USED.copy()})
-            if each
-            else piece
-            for piece, each in zip(pieces, used, strict=True)
-        ]
+            yield from pieces
+            return
+        self._used = deque()
+        for piece in pieces:
+            if used := piece.fields.get("usage_metadata"):
+                self._used.append(used)
+                yield piece._replace(
+                    fields={**piece.fields, "usage_metadata": _NOTHING_USED.copy()}
+                )
+            else:
+                yield piece
 
     def restored_chunk(self, chunk: Any) -> Any:
         """Return a hit's chunk with its own usage and content; others as they are."""
         aside = self._put_aside.get(getattr(chunk, "id", None) or "")
         if self._used is not None and getattr(chunk, "usage_metadata", None):
-            return chunk.model_copy(update={"usage_metadata": next(self._used, None)})
+            used = self._used.popleft() if self._used else None
+            return chunk.model_copy(update={"usage_metadata": used})
         if aside is None or self._used is not None:
             return chunk
         own = {"usage_metadata": aside.usage_metadata, "content": aside.content}

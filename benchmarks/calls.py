@@ -1,0 +1,342 @@
+"""What calls of models cost with each cache, as ratios to peers in one run.
+
+    python benchmarks/calls.py            the table, in some minutes
+    python benchmarks/calls.py --quick    a few rounds, to see that everything works
+
+Hits of all shapes, sync and async, of streams and batches; new answers; calls that are not cached.
+The peers: LangChain's own caches, diskcache, joblib and DSPy's cache where they are installed,
+Redis where a server is, and a cache that answers at once ("floor"). Each is given generations and
+returns generations; ours runs with all that keeps it safe. Times are wall/processor microseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+warnings.simplefilter("ignore")  # langchain-community warns when it is imported and used
+
+from langchain_community.cache import SQLiteCache as CommunityCache  # noqa: E402
+from langchain_core.caches import BaseCache, InMemoryCache  # noqa: E402
+from langchain_core.globals import set_llm_cache  # noqa: E402
+from langchain_openai import ChatOpenAI  # noqa: E402
+
+from benchmarks.common import Took, acompare, compare, line, prompts, text_of, told, tools  # noqa: E402
+from jupyter_llmcache import MemoryCache, SQLiteCache, mode  # noqa: E402
+from jupyter_llmcache.seam import patch  # noqa: E402
+from tests.servers.openai import OpenAIServer  # noqa: E402
+
+#: The most that a hit from SQLite may take of community's, as the first release was measured.
+GOALS = {
+    "short prompt": 0.30,
+    "100 KB prompt": 0.45,
+    "20-turn chat": 0.40,
+    "1 MB image": 0.70,
+    "20 tools": None,
+}
+
+
+class ConstantCache(BaseCache):
+    """Finds the same answer at once: what is left is LangChain's own time."""
+
+    answer: Any = None
+
+    def lookup(self, prompt: str, llm_string: str) -> Any:  # noqa: ARG002  # LangChain's names
+        """Return what was stored last."""
+        return self.answer
+
+    def update(self, prompt: str, llm_string: str, return_val: Any) -> None:  # noqa: ARG002  # as above
+        """Store it."""
+        self.answer = list(return_val)
+
+    def clear(self, **kwargs: Any) -> None:  # noqa: ARG002  # as above
+        """Forget it."""
+        self.answer = None
+
+
+class OverCache(BaseCache):
+    """The shortest LangChain cache over somebody's functions.
+
+    Args:
+        find: Returns what was stored for the two strings, or None.
+        keep: Stores generations for the two strings.
+    """
+
+    def __init__(
+        self, find: Callable[[tuple[str, str]], Any], keep: Callable[[tuple[str, str], Any], None]
+    ) -> None:
+        self._find, self._keep = find, keep
+
+    def lookup(self, prompt: str, llm_string: str) -> Any:
+        """Return what was stored for the two strings, or None."""
+        return self._find((prompt, llm_string))
+
+    def update(self, prompt: str, llm_string: str, return_val: Any) -> None:
+        """Store it."""
+        self._keep((prompt, llm_string), return_val)
+
+    def clear(self, **kwargs: Any) -> None:
+        """Nobody asks."""
+
+
+def over_diskcache(folder: Path) -> OverCache:
+    """Return a cache over diskcache."""
+    import diskcache
+
+    cache = diskcache.Cache(str(folder))
+    return OverCache(cache.get, cache.__setitem__)
+
+
+def over_joblib(folder: Path) -> OverCache:
+    """Return a cache over joblib's files."""
+    import joblib
+
+    folder.mkdir()
+
+    def path(strings: tuple[str, str]) -> Path:
+        return folder / blake2b("".join(strings).encode(), digest_size=16).hexdigest()
+
+    return OverCache(
+        lambda strings: joblib.load(path(strings)) if path(strings).exists() else None,
+        lambda strings, answer: joblib.dump(answer, path(strings)),
+    )
+
+
+def over_dspy(folder: Path) -> OverCache:
+    """Return a cache over what DSPy keeps answers in, on disk."""
+    from dspy.clients.cache import Cache
+
+    cache = Cache(
+        enable_disk_cache=True,
+        enable_memory_cache=False,
+        disk_cache_dir=str(folder),
+        disk_size_limit_bytes=10**9,
+    )
+    return OverCache(
+        lambda strings: cache.get(dict(zip(("prompt", "model"), strings, strict=True))),
+        lambda strings, answer: cache.put(
+            dict(zip(("prompt", "model"), strings, strict=True)), answer
+        ),
+    )
+
+
+@contextlib.contextmanager
+def redis_cache(folder: Path) -> Iterator[BaseCache | None]:
+    """Yield LangChain's own cache on a server of its own, where there is one."""
+    server = shutil.which("redis-server") or shutil.which("valkey-server")
+    if server is None or importlib.util.find_spec("redis") is None:
+        yield None
+        return
+    import redis
+    from langchain_community.cache import RedisCache
+
+    path = folder / "redis.sock"
+    command = [server, "--port", "0", "--unixsocket", str(path), "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            while not path.exists():
+                time.sleep(0.02)
+            with redis.Redis(unix_socket_path=str(path)) as client:
+                yield RedisCache(redis_=client)
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def caches() -> Iterator[dict[str, BaseCache]]:
+    """Yield all caches by name, in a folder of their own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sqlite, memory = SQLiteCache(folder / "ours.db"), MemoryCache()
+        found: dict[str, BaseCache] = {
+            "floor": ConstantCache(),
+            "InMemoryCache": InMemoryCache(),
+            "memory": memory,
+            "sqlite": sqlite,
+            "community": CommunityCache(str(folder / "community.db")),
+        }
+        peers = {"diskcache": over_diskcache, "joblib": over_joblib, "dspy": over_dspy}
+        found |= {n: make(folder / n) for n, make in peers.items() if importlib.util.find_spec(n)}
+        try:
+            with redis_cache(folder) as redis:
+                yield found | ({"redis": redis} if redis else {})
+        finally:
+            set_llm_cache(None)
+            sqlite.close()
+            memory.close()
+
+
+def under(cache: BaseCache | None, ask: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what asks with ``cache`` as LangChain's global one."""
+
+    def asked() -> Any:
+        set_llm_cache(cache)
+        return ask()
+
+    return asked
+
+
+def ratios(took: dict[str, Took], goals: dict[tuple[str, str], float | None]) -> None:
+    """Print the times, and the ratios that matter with what they should be at most."""
+    print(line(took))
+    for (ours, peer), goal in goals.items():
+        told(f"{ours} / {peer}", took[ours].cpu_s / took[peer].cpu_s, goal)
+
+
+def hits(plain: Any, all_caches: dict[str, BaseCache], rounds: int) -> None:
+    """Print what a whole ``invoke`` takes that the cache answers, for each shape of request."""
+    for shape, prompt in prompts().items():
+        llm = plain.bind_tools(tools()) if shape == "20 tools" else plain
+        ways = {
+            name: under(cache, lambda llm=llm, prompt=prompt: llm.invoke(prompt))
+            for name, cache in all_caches.items()
+        }
+        slower = 20 if shape == "1 MB image" else 4 if shape == "100 KB prompt" else 1
+        goals: dict[tuple[str, str], float | None] = {("sqlite", "community"): GOALS[shape]}
+        if shape == "short prompt":
+            goals |= {("sqlite", "InMemoryCache"): 1.0, ("memory", "InMemoryCache"): 1.0}
+        print(f"\nhit, {shape}")
+        ratios(compare(ways, max(3, rounds // slower), 10 // min(slower, 10)), goals)
+
+
+def other_hits(
+    llm: Any, all_caches: dict[str, BaseCache], rounds: int, runner: asyncio.Runner
+) -> None:
+    """Print what hits by other ways than ``invoke`` take."""
+    goals: dict[tuple[str, str], float | None] = {("sqlite", "InMemoryCache"): 1.7}
+    ways = {name: under(cache, lambda: llm.ainvoke("hello")) for name, cache in all_caches.items()}
+    print("\nhit, ainvoke")
+    ratios(runner.run(acompare(ways, rounds, 10)), goals)
+    batch = [f"question {number}" for number in range(8)]
+    ways = {name: under(cache, lambda: llm.abatch(batch)) for name, cache in all_caches.items()}
+    print("\nhits, abatch of 8")
+    ratios(runner.run(acompare(ways, max(3, rounds // 8), 2)), goals)
+
+    print("\nfirst token of a stream; LangChain's caches see no streams, so theirs is an invoke")
+    chosen = {name: all_caches[name] for name in ("memory", "sqlite")}
+    first: dict[str, Callable[[], Any]] = {
+        "InMemoryCache": under(all_caches["InMemoryCache"], lambda: llm.invoke("hello")),
+        "miss": under(None, lambda: next(llm.stream("hello"))),
+    }
+    for name, cache in chosen.items():
+        first[name] = under(cache, lambda: next(llm.stream("stream me")))
+        under(cache, lambda: list(llm.stream("stream me")))()
+    ratios(compare(first, max(3, rounds // 2), 5), {("sqlite", "InMemoryCache"): 1.7})
+
+
+class OwnModel(ChatOpenAI):
+    """Answers by code of its own without ``cache_key``: it is not cached."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        return super()._generate(*args, **kwargs)
+
+
+def uncached(options: dict[str, Any], rounds: int) -> None:
+    """Print what calls take that are not cached, over those of LangChain alone."""
+    llm, own = ChatOpenAI(**options), OwnModel(**options)
+    off = ChatOpenAI(**options, cache=False)
+    cache = MemoryCache()
+
+    def alone(ask: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: (patch.uninstall(cache), under(None, ask)())
+
+    def beside(ask: Callable[[], Any], on: BaseCache | None = cache) -> Callable[[], Any]:
+        return lambda: (patch.install(cache), under(on, ask)())
+
+    def bypassed() -> None:
+        with mode("bypass"):
+            llm.invoke("hello")
+
+    ways = {
+        "alone": alone(lambda: llm.invoke("hello")),
+        "again": alone(lambda: llm.invoke("hello")),
+        "none on": beside(lambda: llm.invoke("hello"), None),
+        "cache=False": beside(lambda: off.invoke("hello")),
+        "bypass": beside(bypassed),
+        "own code": beside(lambda: own.invoke("hello")),
+    }
+    took = compare(ways, rounds)
+    cache.close()
+    print("\na call that is not cached, the provider on this machine; twice alone is the noise")
+    ratios(took, {(name, "alone"): 1.05 for name in list(ways)[1:]})
+
+
+def new_answers(
+    llm: Any, server: OpenAIServer, all_caches: dict[str, BaseCache], rounds: int
+) -> None:
+    """Print what a new answer takes, end to end and beyond a call without any cache."""
+    numbers = iter(range(10_000_000))
+    chosen = {name: cache for name, cache in all_caches.items() if name != "floor"}
+    ways = {
+        name: under(cache, lambda: llm.invoke(f"question {next(numbers)}"))
+        for name, cache in (chosen | {"none": None}).items()
+    }
+    for size_bytes in (60, 1_000, 10_000, 100_000):
+        server.reply = lambda _, size_bytes=size_bytes: text_of(1, size_bytes)
+        print(f"\na new answer of {size_bytes:,} bytes, the provider on this machine")
+        took = compare(ways, rounds)
+        ratios(took, {("sqlite", "community"): None})
+        more_ms = (took["sqlite"].cpu_s - took["none"].cpu_s) * 1e3
+        told("beyond no cache, in ms", more_ms, 0.25 if size_bytes == 60 else None)
+
+
+def single_flight(llm: Any, server: OpenAIServer, runner: asyncio.Runner) -> None:
+    """Print how many of 64 equal calls at once are paid for."""
+
+    async def many() -> float:
+        began = time.perf_counter()
+        await asyncio.gather(*(llm.ainvoke("the same") for _ in range(64)))
+        return time.perf_counter() - began
+
+    server.delay_s = 0.2
+    before = len(server.requests)
+    set_llm_cache(None)
+    without = runner.run(many())
+    paid = len(server.requests) - before
+    set_llm_cache(cache := MemoryCache())
+    with_ours = runner.run(many())
+    ours = len(server.requests) - before - paid
+    set_llm_cache(None)
+    cache.close()
+    server.delay_s = 0.0
+    print("\n64 equal requests at once")
+    told(f"paid for ({paid} without us)", ours, 1)
+    told("time / LangChain alone", with_ours / without, None)
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a few rounds")
+    rounds = 3 if parser.parse_args().quick else 60
+    warnings.simplefilter("ignore")  # LangChain turned its own on again
+    with (
+        OpenAIServer(lambda _: text_of(1, 1000)) as server,
+        caches() as all_caches,
+        asyncio.Runner() as runner,
+    ):
+        options = {"model": "gpt-x", "api_key": "k", "base_url": server.url, "max_retries": 0}
+        llm = ChatOpenAI(**options)
+        hits(llm, all_caches, rounds)
+        other_hits(llm, all_caches, rounds, runner)
+        uncached(options, 4 * rounds)
+        new_answers(llm, server, all_caches, rounds)
+        single_flight(llm, server, runner)
+
+
+if __name__ == "__main__":
+    main()

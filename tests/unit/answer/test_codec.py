@@ -363,7 +363,8 @@ def test_structured_output_is_recalled(chat_openai, openai_server, responses):
 
 
 def in_pieces(packed: Any, whole: Generation) -> list[Any] | None:
-    return pieces_of(entry.encode([whole], VERSIONS, packed), whole)
+    found = pieces_of(entry.encode([whole], VERSIONS, packed), whole)
+    return None if found is None else list(found)
 
 
 def test_pieces_come_back():

@@ -179,10 +179,7 @@ class Place:
     async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
         """Run what may touch a file in a thread, in this context: on an event loop nothing does.
 
-        Args:
-            function: What to run.
-            args: With what.
-            model: Where it only describes this model and looks for its answer.
+        ``model``: all that it does is to describe this model and to look for its answer.
         """
         if self.store is not None and self.store.backend == "memory" and keys.is_known(model):
             return function(*args)

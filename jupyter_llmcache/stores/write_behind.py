@@ -199,11 +199,7 @@ _all: weakref.WeakSet[WriteBehind] = weakref.WeakSet()
 
 
 def hurry(timeout_s: float) -> bool:
-    """Have all that waits tried now, by the threads in the background; return whether it is stored.
-
-    Args:
-        timeout_s: How long to wait for each of them, in seconds.
-    """
+    """Have all that waits tried now, for ``timeout_s`` each; return whether it is stored."""
     stored = [each.hurry(timeout_s) for each in list(_all)]
     return all(stored)
 

@@ -107,7 +107,14 @@ def run(python: Path, sources: Path, cache: str, only: str | None) -> dict[str, 
         }
         tests = next(each for each in ("tests/unit_tests", "tests") if (sources / each).is_dir())
         command = [python, "-m", "pytest", "-q", "-p", "tools.langchain_tests", tests]
-        command += ["--disable-socket", "--allow-unix-socket", "-p", "no:cacheprovider"]
+        command += [
+            "--disable-socket",
+            "--allow-unix-socket",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "addopts=",
+        ]
         command += ["-k", only] if only else []
         subprocess.run(command, cwd=sources, env=variables, check=False)  # noqa: S603  # the tests that were fetched
         return dict(json.loads(line) for line in told.read_text("utf-8").splitlines())

@@ -264,7 +264,7 @@ def test_a_file_without_the_web_loads_nothing_of_it(tmp_path):
     code = f"""
     import sys
     from jupyter_llmcache import SQLiteCache
-    from jupyter_llmcache.commands.demo import Demo
+    from jupyter_llmcache.commands.local import Demo
     from langchain_core.globals import set_llm_cache
     set_llm_cache(SQLiteCache({str(tmp_path / "a.db")!r}))
     print([Demo(sleep=0).invoke("hi").content for _ in range(2)] != [], *sys.modules)

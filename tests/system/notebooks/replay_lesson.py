@@ -1,6 +1,6 @@
 """Replays a lesson in this process, every socket call of which fails, and prints what it showed.
 
-    python tests/notebooks/replay_lesson.py LESSON
+    python tests/system/notebooks/replay_lesson.py LESSON
 
 Run it by different interpreters and in different environments: all must show the same.
 """

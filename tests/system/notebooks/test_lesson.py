@@ -1,7 +1,7 @@
 """The recorded lessons replay: without a key, without a network, the same wherever they run.
 
 The long form, over releases of LangChain and Python:
-``pytest -m slow tests/notebooks/test_lesson.py``.
+``pytest -m slow tests/system/notebooks/test_lesson.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A kernel killed at any moment: the file is sound, and no answer that was acknowledged is lost.
 
-The long form: ``pytest -m slow tests/stores/test_kill.py``.
+The long form: ``pytest -m slow tests/system/stores/test_kill.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Several kernels on one file.
 
-The long form: ``pytest -m slow tests/stores/test_many_processes.py``.
+The long form: ``pytest -m slow tests/system/stores/test_many_processes.py``.
 """
 
 from __future__ import annotations

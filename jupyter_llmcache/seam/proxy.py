@@ -363,7 +363,7 @@ def _answers(result: ChatResult, model: Any, run_manager: Any) -> Sequence[Gener
     run_id = getattr(run_manager, "run_id", None)
     seen = []
     for number, generation in enumerate(result.generations):
-        message, info = in_blocks(generation.message, model), generation.generation_info
+        message, info = in_blocks(generation, model), generation.generation_info
         update = {
             "id": message.id or (run_message_id(run_id, number) if run_id else None),
             "response_metadata": {**said, **(info or {}), **message.response_metadata},

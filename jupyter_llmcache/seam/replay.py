@@ -108,12 +108,17 @@ def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
 # --- a fresh answer as its caller will see it ---
 
 
-def in_blocks(message: Any, model: Any) -> Any:
-    """Return an answer with the content that LangChain gives it behind the provider's method.
+def in_blocks(generation: Any, model: Any) -> Any:
+    """Return an answer's message with the content that LangChain gives it behind the provider.
 
-    That is standard blocks, where the model asks for ``output_version="v1"``.
+    That is standard blocks, where the model asks for ``output_version="v1"``. What they are read
+    by may stand beside the message: LangChain puts the two together first.
     """
-    return standard(message) if getattr(model, "output_version", None) == "v1" else message
+    message = generation.message
+    if getattr(model, "output_version", None) != "v1":
+        return message
+    metadata = {**(generation.generation_info or {}), **message.response_metadata}
+    return standard(message.model_copy(update={"response_metadata": metadata}))
 
 
 def standard(message: Any) -> Any:
@@ -139,8 +144,7 @@ class Numbering:
     def write(self, chunk: Any) -> None:
         """Write a chunk's content in blocks, if its message is to have them."""
         message = getattr(chunk, "message", None)
-        written = in_blocks(message, self._model)
-        if written is message:
+        if message is None or (written := in_blocks(chunk, self._model)) is message:
             return
         chunk.message = written
         for block in written.content:

@@ -11,9 +11,10 @@ import pytest
 from langchain_core.globals import set_llm_cache
 from pydantic import BaseModel, ValidationError, field_validator
 
-from jupyter_llmcache import SQLiteCache, calls
+from jupyter_llmcache import MemoryCache, SQLiteCache, calls
 from jupyter_llmcache.seam.cache import mode
 from jupyter_llmcache.seam.structured import refused
+from tests.servers.openai import Reply
 
 BAD = '{"city": "Bonn", "people": "many"}'
 
@@ -110,3 +111,18 @@ def test_a_recalled_object_is_the_callers_own(cache, chat_openai, openai_server,
     assert recalled.additional_kwargs == fresh.additional_kwargs
     assert recalled.additional_kwargs["parsed"] == City(city="Rome", people=3)
     assert openai_server.answered == 1
+
+
+@pytest.mark.parametrize("output_version", ["v0", "v1"])
+@pytest.mark.parametrize("way", ["invoke", "stream", "batch"])
+def test_a_refusal_is_raised_as_without_a_cache(chat_openai, openai_server, output_version, way):
+    """A model that refuses raises LangChain's own error, with a cache on as without one."""
+    openai_server.reply = lambda *_: Reply(None, refusal="I cannot tell that.")
+    llm = chat_openai(output_version=output_version).with_structured_output(City)
+    raised = []
+    for cache in (None, MemoryCache()):
+        set_llm_cache(cache)
+        with pytest.raises(Exception, match="cannot tell") as caught:
+            WAYS[way](llm)
+        raised.append(type(caught.value))
+    assert raised[0] is raised[1]

@@ -59,6 +59,8 @@ def compare(package: str, *, here: bool, only: str | None) -> list[str]:
         python = Path(sys.executable) if here else environment(package, sources)
         ended = {cache: run(python, sources, cache, only) for cache in CACHES}
     alone, different = ended["alone"], []
+    if not alone:
+        raise SystemExit(f"{package} {version(package)}: no test ran, see above")
     print(
         f"{package} {version(package)}: {len(alone)} tests, {list(alone.values()).count('passed')}"
         " of them pass without us"

@@ -1,8 +1,7 @@
 """The way of one request through the cache: find it, or let the provider answer and keep that.
 
 Two rules shape the code. Once the provider has answered, nothing here may raise: a fault of the
-store becomes the call's ``warning``. In replay mode nothing may reach a provider: what is not found
-raises before the call.
+store becomes the call's ``warning``. In replay mode what is not found raises before the provider.
 """
 
 from __future__ import annotations
@@ -177,15 +176,18 @@ class OpenCall:
 
     def _claim_to_wait_for(self) -> Claim | None:
         """Return another machine's claim; None where this call has its answer or has to pay."""
-        leads_here = self._flight is not None and self.found is None
-        if self.request is None or not leads_here or self._waited_s >= MAX_WAIT_S:
+        leads_here = self._flight and self.found is None and self._waited_s < MAX_WAIT_S
+        if self.request is None or not leads_here:
             return None
         self._claimed_at = time.perf_counter()
         self._claim = self.place.claim(self.request)
-        return None if self._claim is None or self._claim.leads else self._claim
+        if self._claim is not None and self._claim.leads:
+            self._take_claimed()  # its answer may have come between the look and the claim
+            return None
+        return self._claim
 
     def _take_claimed(self) -> None:
-        """Look for what another machine got, after its claim has ended."""
+        """Look for what another machine got, whose claim has ended."""
         self._waited_s = max(self._waited_s, time.perf_counter() - self._claimed_at)
         self._look_again()
         if self.found is not None:

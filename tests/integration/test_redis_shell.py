@@ -65,6 +65,25 @@ def test_a_password_is_never_shown(shell, run):
         assert SECRET not in str(run("list"))
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_answer_between_the_look_and_the_claim(
+    server, chat_openai, openai_server, monkeypatch, is_async
+):
+    """What another machine got after this one looked, and before it claimed, is not paid again."""
+    mine, theirs = (jupyter_llmcache.RedisCache(server.url) for _ in range(2))
+    claim = mine.store.claim
+
+    def late(key: bytes):
+        chat_openai(cache=theirs).invoke("Hello")
+        return claim(key)
+
+    monkeypatch.setattr(mine.store, "claim", late)
+    llm = chat_openai(cache=mine)
+    assert (await llm.ainvoke("Hello") if is_async else llm.invoke("Hello")).text
+    assert openai_server.answered == 1
+    assert [call.kind for call in jupyter_llmcache.calls()] == ["miss", "hit"]
+
+
 def test_an_answer_is_delivered_while_the_server_is_away(shell, run, server, chat_openai):
     """A server that goes away costs no answer; what was paid then is stored when it is back."""
     run(f"redis {server.url}")

@@ -536,6 +536,8 @@ def test_what_the_server_holds_counts_as_what_names_it(kind, with_key, fields, s
 
     def make(word: str) -> Asked:
         api, more, call, messages = HELD[kind](word)
+        if not more.keys() <= classes[api].model_fields.keys():
+            pytest.skip("this release has no such field")
         url = servers[api].url if api == "openai" else servers[api].root
         return classes[api](**fields | {"base_url": url} | more), call, messages
 

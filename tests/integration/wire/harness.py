@@ -303,6 +303,7 @@ REASONS: Mapping[str, str] = {
     "*.status": "whether a tool failed; what of it a class sends was not read in its code",
     "field *": "a field that this class does not send with these values",
     "call *": "an argument that this class does not send",
+    "field model_name": "the model's name counts, also where the address alone says who answers",
 }
 
 

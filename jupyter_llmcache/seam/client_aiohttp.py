@@ -113,7 +113,7 @@ class _Silence(asyncio.Transport):
 async def _tee_aiohttp(content: Any, visit: web.Visit) -> None:
     """Note what is in aiohttp's reader already, and what will be fed to it."""
     if not hasattr(content, "_buffer"):  # no body at all
-        visit.end()
+        await asyncio.to_thread(visit.end)
         return
     for piece in content._buffer:  # noqa: SLF001  # what came before anybody could listen
         visit.feed(piece)

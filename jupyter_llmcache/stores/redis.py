@@ -135,14 +135,7 @@ class RedisStore(Store):
             for entry in entries:
                 self._hot.pop(entry.key, None)
                 self._values.remember(entry)
-        if not self._behind:
-            try:
-                self._write(entries)
-                return True
-            except ServerAwayError:
-                pass
-        self._behind.add(entries)
-        return False
+        return self._behind.put(entries, self._write)
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were."""
@@ -351,15 +344,11 @@ class RedisStore(Store):
                 self._pending.take_back(pending)
             raise
 
-    def _commit_pending(self) -> bool:
+    def _commit_pending(self) -> None:
         with self._committing:  # what is deleted meanwhile does not come back
-            try:
-                for some in _slices(self._behind.taken(), _SLICE):
-                    self._write(some)
-                    self._behind.done(some)
-            except ServerAwayError:
-                return False
-        return True
+            for some in _slices(self._behind.taken(), _SLICE):
+                self._write(some)
+                self._behind.done(some)
 
     def _name(self, what: str, key: bytes = b"") -> bytes:
         return f"{self._prefix}:{what}{':' if key else ''}".encode() + key

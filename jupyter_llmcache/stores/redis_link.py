@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from ..errors import LLMCacheError, StoreError
+from .base import BusyError
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ SCHEMES = {
 }
 
 
-class ServerAwayError(StoreError):
+class ServerAwayError(BusyError):
     """The server does not answer now."""
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar, Unpack
 from ..entry import Entry
 from ..errors import StoreError
 from . import sqlite_query, sqlite_rows, sqlite_schema, sqlite_write
-from .base import BusyError, LifeTotals, Payload, Store, Verification, Which
+from .base import LifeTotals, Payload, Store, Verification, Which
 from .sqlite_file import SQLiteFile
 from .sqlite_open import DamagedFileError
 from .write_behind import PendingHits, WriteBehind, close_at_exit
@@ -74,7 +74,7 @@ class SQLiteStore(Store):
         self._hits = PendingHits()
         self._evictor = sqlite_write.Evictor(self.bounds)
         self._behind = WriteBehind(
-            self._commit_pending,
+            self._commit,
             busy=f"{self.location} is in use by another program",
             remedy="Close the program that holds the file",
         )
@@ -152,14 +152,7 @@ class SQLiteStore(Store):
 
     def put_many(self, entries: Collection[Entry]) -> bool:
         """Store all of ``entries``; where the file is not free at once, they are pending."""
-        if not self._behind:
-            try:
-                self._commit(entries, _PUT_PATIENCE_S)
-                return True
-            except BusyError:
-                pass
-        self._behind.add(entries)
-        return False
+        return self._behind.put(entries, self._commit)
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were. Raises as ``put_many``."""
@@ -333,7 +326,7 @@ class SQLiteStore(Store):
 
         return self._ask(found, [])
 
-    def _commit(self, entries: Collection[Entry], patience_s: float) -> None:
+    def _commit(self, entries: Collection[Entry] = ()) -> None:
         """Write ``entries`` after what is pending."""
         pending: list[Entry] = []
 
@@ -342,7 +335,7 @@ class SQLiteStore(Store):
             self._behind.done(pending)
 
         try:
-            with self._file.writing(committed, patience_s) as connection:
+            with self._file.writing(committed, _PUT_PATIENCE_S) as connection:
                 pending += self._behind.taken() if self._behind else ()
                 now = self._clock()
                 sqlite_write.write_hits(connection, self._hits)
@@ -352,13 +345,6 @@ class SQLiteStore(Store):
         except BaseException:
             self._evictor.forget()
             raise
-
-    def _commit_pending(self) -> bool:
-        try:
-            self._commit((), _PUT_PATIENCE_S)
-        except BusyError:
-            return False
-        return True
 
     def _write_hits(self) -> None:
         if self._hits.hits and not self._file.is_empty():

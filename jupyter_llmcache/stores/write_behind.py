@@ -17,7 +17,7 @@ from contextlib import suppress
 from ..entry import Entry
 from ..errors import StoreError
 from ..text import format_count
-from .base import Store
+from .base import BusyError, Store
 
 #: What the waiting entries may take in memory.
 MAX_WAITING_BYTES = 1 << 26
@@ -72,13 +72,13 @@ class WriteBehind:
     """Keeps entries and has them committed, in order and each key's last one only.
 
     Args:
-        commit: Commits all that waits (``taken``, then ``done``) and returns True; False where the
-            place is not free yet. A StoreError loses what waits.
+        commit: Commits all that waits (``taken``, then ``done``). A BusyError leaves it waiting,
+            another StoreError loses it.
         busy: Why entries wait, in a few words.
         remedy: What the user can do about it.
     """
 
-    def __init__(self, commit: Callable[[], bool], *, busy: str, remedy: str) -> None:
+    def __init__(self, commit: Callable[[], None], *, busy: str, remedy: str) -> None:
         self._commit = commit
         self._busy = busy
         self._remedy = remedy
@@ -111,12 +111,21 @@ class WriteBehind:
         """Return the waiting entry of ``key``."""
         return self._waiting.get(key)
 
-    def add(self, entries: Collection[Entry]) -> None:
-        """Keep ``entries`` and see that they will be committed.
+    def put(self, entries: Collection[Entry], write: Callable[[Collection[Entry]], None]) -> bool:
+        """Store ``entries`` by ``write``, or behind what waits; return whether they are stored.
 
         Raises:
-            StoreError: Too much waits already; nothing of ``entries`` is kept.
+            StoreError: They cannot be stored, or too much waits already.
         """
+        if not self._waiting:
+            with suppress(BusyError):
+                write(entries)
+                return True
+        self._add(entries)
+        return False
+
+    def _add(self, entries: Collection[Entry]) -> None:
+        """Keep ``entries`` and see that they will be committed."""
         with self._lock:
             size_bytes = sum(map(_size_bytes, [*self._waiting.values(), *entries]))
             if size_bytes > MAX_WAITING_BYTES:
@@ -169,19 +178,21 @@ class WriteBehind:
 
     def end(self) -> None:
         """Commit what waits, and say in one line how much is lost; the store is closed after it."""
-        self._lost += self.flush(_LAST_PATIENCE_S)
+        lost, self._lost = self._lost + self.flush(_LAST_PATIENCE_S), 0
         self.drop()
-        if self._lost:
-            told = f"not stored: {format_count(self._lost, 'answer')}: {self._fault or self._busy}"
+        if lost:
+            told = f"not stored: {format_count(lost, 'answer')}: {self._fault or self._busy}"
             print(f"jupyter_llmcache: {told}", file=sys.stderr)  # noqa: T201  # at the end nobody else tells
 
     def _tried(self) -> bool:
         try:
-            return self._commit()
+            self._commit()
+        except BusyError:
+            return False
         except StoreError as error:
             self._fault = str(error)
             self._lost += self.drop()
-            return True
+        return True
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S

@@ -206,6 +206,7 @@ def test_what_is_lost_at_the_end_is_told(own_server, monkeypatch, capsys):
     own_server.kill()
     store.put_many([entry(1), entry(2)])
     store.close()
+    store.close()
     told = capsys.readouterr().err
     assert told.startswith("jupyter_llmcache: not stored: 2 answers: redis://127.0.0.1")
     assert told.count("\n") == 1

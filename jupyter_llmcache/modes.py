@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from .errors import LLMCacheError
 
+T = TypeVar("T")
 Mode = Literal["auto", "replay", "refresh", "bypass"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 ENVIRONMENT_VARIABLE = "LLMCACHE_MODE"
@@ -53,11 +54,8 @@ def sample(number: int) -> Iterator[None]:
     """
     if type(number) is not int or number < 0:
         raise LLMCacheError(f"sample {number!r} is not a whole number of 0 or more", "Write 1")
-    token = _sample.set(number)
-    try:
+    with setting(_sample, number):
         yield
-    finally:
-        _sample.reset(token)
 
 
 def current_sample() -> int:
@@ -65,40 +63,28 @@ def current_sample() -> int:
     return _sample.get()
 
 
-#: Set by ``--keep``: store the answer whatever the verdict on it is.
+#: Whether answers are stored even if they are empty, filtered or unfinished.
 is_keeping: ContextVar[bool] = ContextVar("llmcache_is_keeping", default=False)
-#: Set while a hit's stream comes in one piece.
+#: Whether a hit's stream comes in one piece: its reader waits for the whole of it.
 is_whole: ContextVar[bool] = ContextVar("llmcache_is_whole", default=False)
-#: Set while a model call is only described.
+#: Whether the first model call is stopped, before cache and provider, by ``Previewed``.
 is_previewing: ContextVar[bool] = ContextVar("llmcache_is_previewing", default=False)
-
-
-def keeping() -> AbstractContextManager[None]:
-    """Store answers inside the block even if they are empty, filtered or unfinished."""
-    return _setting(is_keeping)
-
-
-def in_one_piece() -> AbstractContextManager[None]:
-    """Stream hits in one piece inside the block: its reader waits for the whole of them."""
-    return _setting(is_whole)
-
-
-def previewing() -> AbstractContextManager[None]:
-    """Stop the first model call of the block, before cache and provider, by ``Previewed``."""
-    return _setting(is_previewing)
+#: Called whenever a provider of models is about to be asked.
+on_paying: ContextVar[Callable[[], None]] = ContextVar("llmcache_on_paying", default=lambda: None)
 
 
 @contextmanager
-def _setting(flag: ContextVar[bool]) -> Iterator[None]:
-    token = flag.set(True)
+def setting(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Let ``variable`` have ``value`` inside the block."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        flag.reset(token)
+        variable.reset(token)
 
 
 class Previewed(BaseException):  # no error, and no chain's retry may catch it
-    """Raised instead of the first model call inside ``previewing``; carries it out of a chain."""
+    """Raised in the place of a model call that is only previewed; carries it out of a chain."""
 
     def __init__(self, call: Any) -> None:
         self.call = call

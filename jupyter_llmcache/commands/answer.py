@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -20,7 +21,6 @@ from ..draw.line import (
     note_html,
 )
 from ..draw.sanitize import IGNORE_MATH
-from ..draw.stream import take_streamed
 from ..draw.table import SEPARATOR, row_lines, rows_html, sections_html
 from ..ledger import LEDGER, Call
 from ..text import (
@@ -102,6 +102,14 @@ class Answer:
         """The line under the answer."""
         return answer_line(self.calls, **self._line_facts())
 
+    def show_text(self) -> None:
+        """Draw the text, in a notebook or a terminal."""
+        if draws_html():
+            for bundle in answer_bundles(self.text, self.format):
+                publish(bundle)
+        else:
+            print(visible(self.text))  # noqa: T201  # what was asked for
+
     def show_line(self) -> None:
         """Draw the line under the answer in a notebook."""
         publish(answer_line_bundle(self.calls, behind=self.behind(), **self._line_facts()))
@@ -123,9 +131,8 @@ class Answer:
     def _ipython_display_(self) -> None:
         if not draws_html():
             raise NotImplementedError  # IPython then asks for the text
-        if not take_streamed(self):
-            for bundle in answer_bundles(self.text, self.format):
-                publish(bundle)
+        if not take_shown(self):
+            self.show_text()
             self.show_line()
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
@@ -133,9 +140,29 @@ class Answer:
         printer.text(repr(self) if nested else self._terminal_text())
 
     def _terminal_text(self) -> str:
-        """The text and the line; of an answer that was streamed the text stands there already."""
+        """The text and the line; of an answer that grew the text stands there already."""
         LEDGER.tell(self.calls)
-        return self.line if take_streamed(self) else f"{cut(visible(self.text))}\n\n{self.line}"
+        return self.line if take_shown(self) else f"{cut(visible(self.text))}\n\n{self.line}"
+
+
+#: The answer that was drawn last while it came, and the cell it stands in: the display hook, which
+#: gets the same answer as the cell's value, must not draw it a second time.
+_shown: tuple[weakref.ref[Answer], int | None] | None = None
+
+
+def note_shown(answer: Answer) -> None:
+    """Note that ``answer`` was drawn in this cell."""
+    global _shown  # noqa: PLW0603  # a process has one display hook at work
+    _shown = (weakref.ref(answer), LEDGER.cell)
+
+
+def take_shown(answer: Answer) -> bool:
+    """Return whether ``answer`` was drawn in this cell; asked again, say no."""
+    global _shown  # a process has one display hook at work
+    if _shown is None or _shown[0]() is not answer:
+        return False
+    cell, _shown = _shown[1], None
+    return cell == LEDGER.cell
 
 
 #: A larger picture is named and not drawn: the notebook's file would hold it again.

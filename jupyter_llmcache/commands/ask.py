@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -21,20 +21,22 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import BaseModel
 
+from .. import modes
 from .. import request as keys
 from ..draw.answer import Format, draws_html
-from ..draw.stream import StreamDisplay, note_streamed
 from ..errors import LLMCacheError, NotDescribableError
 from ..ledger import LEDGER, Call, Totals, collecting
-from ..modes import Mode, Previewed, in_one_piece, keeping, previewing, sample
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall
 from ..text import format_seconds
-from .answer import Answer, PromptPreview
+from .answer import Answer, PromptPreview, note_shown
 from .faults import explain_provider_error
 from .models import innermost, takes_messages
 from .structured import read_structured, refusal, structured
+
+if TYPE_CHECKING:
+    from ..draw.stream import StreamDisplay
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Question:
     before: tuple[BaseMessage, ...] = ()
     attached: tuple[dict[str, Any], ...] = ()
     schema: Any = None
-    mode: Mode | None = None
+    mode: modes.Mode | None = None
     keep: bool = False
     stream: bool = False
     format: Format = "markdown"
@@ -74,24 +76,6 @@ class Question:
     coords: Mapping[str, Any] = field(default_factory=dict)
     items: tuple[str, ...] = ()
     sample: int = 0
-
-
-class Combination(NamedTuple):
-    """What one of several questions has of its own.
-
-    Attributes:
-        model: The word behind -m; None: the default.
-        items: The items of ``--each`` by their names.
-        varied: The parameters of ``--vary``.
-        sample: Which sample.
-        coords: All of that as it is called in a table.
-    """
-
-    model: str | None = None
-    items: Mapping[str, Any] = {}
-    varied: Mapping[str, Any] = {}
-    sample: int = 0
-    coords: Mapping[str, Any] = {}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -127,26 +111,23 @@ def ask(question: Question) -> Answer:
     payload, model = _payload(question), _model(question)
     wall_began, cpu_began = time.perf_counter(), time.process_time()
     grows = question.stream and question.schema is None
-    partial: list[str] = []
+    growing = _Growing(question) if grows else None
     with collecting() as calls:
         try:
             with _circumstances(question):
-                if grows:
-                    result, display = _streamed(question, payload, partial)
-                else:
-                    result, display = model.invoke(payload), None
+                result = growing.read(payload) if growing else model.invoke(payload)
         except KeyboardInterrupt as stopped:
             LEDGER.tell(calls)
             waited_s = time.perf_counter() - wall_began
             line = f"stopped by hand after {format_seconds(waited_s)}; nothing of it was stored"
-            text, answer = "".join(partial[-1:]), None
-            if text:
-                answer = _answer(question, payload, text, calls, wall_s=waited_s, cpu_s=0.0)
+            answer = None
+            if growing and growing.text:
+                answer = _answer(question, payload, growing.text, calls, wall_s=waited_s, cpu_s=0.0)
                 line += "; what had come is in _"
             raise Interrupted(line, answer) from stopped
         except LLMCacheError as error:
             LEDGER.tell(calls)  # the error itself tells of them
-            result, display = refusal(error, question.schema) if question.schema else None, None
+            result = refusal(error, question.schema) if question.schema else None
             if result is None:
                 raise
     answer = _answer(
@@ -157,11 +138,8 @@ def ask(question: Question) -> Answer:
         wall_s=time.perf_counter() - wall_began,
         cpu_s=time.process_time() - cpu_began,
     )
-    if display is not None:
-        display.finish(answer.text)
-        if draws_html():
-            answer.show_line()
-        note_streamed(answer)
+    if growing is not None:
+        growing.finish(answer)
     return answer
 
 
@@ -176,10 +154,10 @@ def first_call(question: Question) -> OpenCall:
     Raises:
         LLMCacheError: It makes none.
     """
-    with _circumstances(question), previewing():
+    with _circumstances(question), modes.setting(modes.is_previewing, True):
         try:
             _model(question).invoke(_payload(question))
-        except Previewed as stopped:
+        except modes.Previewed as stopped:
             call: OpenCall = stopped.call
             return call
     raise LLMCacheError(f"{question.label} calls no model", "There is nothing to show")
@@ -190,13 +168,13 @@ def _circumstances(question: Question) -> Iterator[None]:
     """Everything that holds for this question alone; errors come out as one clear line."""
     with ExitStack() as stack:
         stack.enter_context(streams.seeing_all())
-        stack.enter_context(in_one_piece())
+        stack.enter_context(modes.setting(modes.is_whole, True))
         if question.sample:
-            stack.enter_context(sample(question.sample))
+            stack.enter_context(modes.sample(question.sample))
         if question.mode is not None:
             stack.enter_context(mode(question.mode))
         if question.keep:
-            stack.enter_context(keeping())
+            stack.enter_context(modes.setting(modes.is_keeping, True))
         try:
             yield
         except LLMCacheError:
@@ -239,44 +217,77 @@ def _payload(question: Question) -> Any:
     return question.prompt
 
 
-def _streamed(question: Question, payload: Any, partial: list[str]) -> tuple[Any, StreamDisplay]:
-    model = _with_usage(question.model)
-    with StreamDisplay(question.format) as display:
-        try:
-            whole = _read(model, payload, display, partial)
-        except Exception as error:
-            # A server that does not know the option refuses all of the request.
-            if model is question.model or partial or "stream_options" not in str(error):
-                raise
-            whole = _read(question.model, payload, display, partial)
-    if isinstance(whole, AIMessageChunk):
-        whole = message_chunk_to_message(whole)
-    return whole, display
+class _Growing(ExitStack):
+    """Reads an answer as a stream and draws it while it grows; a hit of a model is there at once.
 
+    Attributes:
+        text: What has come.
+    """
 
-def _read(model: Any, payload: Any, display: StreamDisplay, partial: list[str]) -> Any:
-    if hasattr(innermost(model), "stream_mode"):
-        return _read_graph(model, payload, display, partial)
-    whole: Any = None
-    for chunk in model.stream(payload):
-        whole = chunk if whole is None else whole + chunk
-        partial[:] = [_text_of(whole)]
-        display.update(partial[0])
-    return whole
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.text = ""
+        self._model, self._format = question.model, question.format
+        self._display: StreamDisplay | None = None
 
+    def read(self, payload: Any) -> Any:
+        """Return what the stream adds up to."""
+        model = _with_usage(self._model)
+        with self, modes.setting(modes.on_paying, self._begin):
+            if not isinstance(innermost(model), BaseLanguageModel):
+                self._begin()  # nobody knows what a chain does before it asks
+            try:
+                whole = self._read(model, payload)
+            except Exception as error:
+                # A server that does not know the option refuses all of the request.
+                if model is self._model or self.text or "stream_options" not in str(error):
+                    raise
+                whole = self._read(self._model, payload)
+        return message_chunk_to_message(whole) if isinstance(whole, AIMessageChunk) else whole
 
-def _read_graph(graph: Any, payload: Any, display: StreamDisplay, partial: list[str]) -> Any:
-    """Draw the message that is being written, the last of which is the answer; return the state."""
-    state: Any = None
-    whole: Any = None
-    for kind, came in graph.stream(payload, stream_mode=["messages", "values"]):
-        if kind == "values":
-            state = came
-        elif isinstance(came[0], AIMessageChunk):
-            whole = whole + came[0] if whole and whole.id == came[0].id else came[0]
-            partial[:] = [_text_of(whole)]
-            display.update(partial[0])
-    return state
+    def finish(self, answer: Answer) -> None:
+        """Draw the whole answer for good, the same as if it had not been streamed."""
+        if self._display is not None:
+            self._display.finish(answer.text)
+        else:
+            answer.show_text()
+        if draws_html():
+            answer.show_line()
+        note_shown(answer)
+
+    def _begin(self) -> None:
+        if self._display is None:
+            from ..draw.stream import StreamDisplay  # a hit needs none of it
+
+            self._display = self.enter_context(StreamDisplay(self._format))
+
+    def _read(self, model: Any, payload: Any) -> Any:
+        whole: Any = None
+        if hasattr(innermost(model), "stream_mode"):
+            return self._read_graph(model, payload)
+        for chunk in model.stream(payload):
+            if whole is not None:
+                self._begin()  # more comes, though no provider was asked
+            whole = chunk if whole is None else whole + chunk
+            self._update(whole)
+        return whole
+
+    def _read_graph(self, graph: Any, payload: Any) -> Any:
+        """Draw the message that is being written, the last of which is the answer."""
+        state: Any = None
+        whole: Any = None
+        for kind, came in graph.stream(payload, stream_mode=["messages", "values"]):
+            if kind == "values":
+                state = came
+            elif isinstance(came[0], AIMessageChunk):
+                whole = whole + came[0] if whole and whole.id == came[0].id else came[0]
+                self._update(whole)
+        return state
+
+    def _update(self, whole: Any) -> None:
+        self.text = _text_of(whole)
+        if self._display is not None:
+            self._display.update(self.text)
 
 
 def _with_usage(model: Any) -> Any:

@@ -227,8 +227,9 @@ def questions_of(
         newest: The newest answer, for ``-c``.
         streams: Whether the answer is drawn as it grows where no flag says.
     """
-    from .ask import Combination, Question
+    from .ask import Question
     from .models import choose, innermost
+    from .variations import Combination, check_asked, check_varied, combinations_of, more_of
 
     mode, parameters = _mode(args), parameters_of(args)
     if args.next and (args.format or settings.format) != "code":
@@ -238,8 +239,6 @@ def questions_of(
         raise LLMCacheError("--diff compares columns", "Give -m more than once, or --vary")
     combinations = [Combination(models[0] if models else None)]
     if several := len(args.axes) > len(models) or len(models) > 1:
-        from .variations import check_asked, combinations_of
-
         combinations = combinations_of(args.axes, namespace, parameters)
         check_asked("" if args.raw else f"{prompt}{args.system or ''}", combinations[0].items)
     shared: dict[str, Any] = {
@@ -250,8 +249,6 @@ def questions_of(
         "stable": args.stable or settings.stable,
     }
     if args.schema or args.attach or args.after or getattr(args, "continue"):
-        from .variations import more_of
-
         shared |= more_of(args, namespace, newest)
     questions = []
     for each in combinations:
@@ -265,8 +262,6 @@ def questions_of(
         if system and not args.raw:
             system = fill(system, names)
         if several:
-            from .variations import check_varied
-
             check_varied(chosen, each.varied)
             coords = {**({} if "model" in coords else {"model": chosen.label}), **coords}
         questions.append(

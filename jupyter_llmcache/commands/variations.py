@@ -14,7 +14,6 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 from ..errors import LLMCacheError
 from ..text import a_type, did_you_mean
 from .answer import Answer
-from .ask import Combination
 from .models import Chosen, fields_of, innermost
 from .parser import PLACEHOLDER, Variables, is_variable, look_up, root, texts_in
 
@@ -102,6 +101,24 @@ def _name(item: Any, otherwise: Any) -> Any:
 
 
 # --- the questions ---
+
+
+class Combination(NamedTuple):
+    """What one of several questions has of its own.
+
+    Attributes:
+        model: The word behind -m; None: the default.
+        items: The items of ``--each`` by their names.
+        varied: The parameters of ``--vary``.
+        sample: Which sample.
+        coords: All of that as it is called in a table.
+    """
+
+    model: str | None = None
+    items: Mapping[str, Any] = {}
+    varied: Mapping[str, Any] = {}
+    sample: int = 0
+    coords: Mapping[str, Any] = {}
 
 
 def combinations_of(

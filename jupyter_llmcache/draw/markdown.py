@@ -92,18 +92,19 @@ def code_blocks(text: str) -> list[tuple[str, str]]:
 
 def parse(source: str, env: _Env) -> list[Token]:
     """Return the tokens of ``source``, in which control characters are visible already."""
-    return _parser().parse(source, env)
+    return _parser(formulas="$" in source or "\\" in source).parse(source, env)
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _parser(*, formulas: bool = True) -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_DEPTH + 20})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     # Whether a link's target is fit to be one is decided here and again by the sanitizer.
     parser.validateLink = _may_be_target  # type: ignore[method-assign]
-    add_rules(parser)
+    if formulas:  # most texts have none, and the rules are asked at each mark
+        add_rules(parser)
     parser.inline.ruler.before("autolink", "line_break", _line_break)
     parser.block.ruler.before("reference", "footnote", _footnote, {"alt": ["paragraph"]})
     parser.core.ruler.push("tasks", lambda state: _tick(state.tokens))

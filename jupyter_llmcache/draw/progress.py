@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from html import escape
-from types import TracebackType
 from typing import Self, TypeVar
 
 from ..ledger import Call, total_usd
@@ -81,12 +80,7 @@ class Progress:
         self._outer = _is_told.set(True)
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _is_told.reset(self._outer)
         self._going.release()
         self._join()

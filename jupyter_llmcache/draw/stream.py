@@ -11,14 +11,11 @@ import sys
 import threading
 import time
 import uuid
-import weakref
 from collections.abc import Callable
 from functools import cached_property
 from html import escape
-from types import TracebackType
 from typing import Protocol, Self
 
-from ..ledger import LEDGER
 from ..text import settled, visible
 from .answer import (
     NOTHING,
@@ -37,32 +34,10 @@ MIN_INTERVAL_S = 0.1
 INTERVAL_PER_COST = 40
 #: ... but at most these, so that a text that is slow to draw still grows.
 MAX_INTERVAL_S = 2.0
-#: Nothing is drawn before; what is there by then, as a hit is, is drawn once.
+#: Nothing is drawn before; what is there by then is drawn once.
 PATIENCE_S = 0.15
-#: A hit is there by then, and nothing of the drawing has to be loaded beside it.
-HIT_PATIENCE_S = 0.05
 SPINNER_INTERVAL_S = 1.0
 _SPINNER = "⠋⠙⠸⠴⠦⠇"
-
-
-#: The value that a stream has drawn last, and the cell it stands in: the display hook, which gets
-#: the same value as the cell's own, must not draw it a second time.
-_streamed: tuple[weakref.ref[object], int | None] | None = None
-
-
-def note_streamed(value: object) -> None:
-    """Note that a stream has drawn ``value`` in this cell."""
-    global _streamed  # noqa: PLW0603  # a process has one display hook at work
-    _streamed = (weakref.ref(value), LEDGER.cell)
-
-
-def take_streamed(value: object) -> bool:
-    """Return whether a stream has drawn ``value`` in this cell; asked again, say no."""
-    global _streamed  # a process has one display hook at work
-    if _streamed is None or _streamed[0]() is not value:
-        return False
-    cell, _streamed = _streamed[1], None
-    return cell == LEDGER.cell
 
 
 class _Canvas(Protocol):
@@ -92,12 +67,7 @@ class StreamDisplay:
         """Draw the whole ``text`` for good, the same as if it had not been streamed."""
         self._canvas.finish(text)
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, error_type: object, *_: object) -> None:
         self._canvas.stop(failed=error_type is not None)
 
 
@@ -168,10 +138,8 @@ class _Notebook:
         return lambda text: answer_bundles(text, "text")
 
     def _draw_until_stopped(self) -> None:
-        if not self._wait(HIT_PATIENCE_S):
-            return  # a hit: loading what draws would only have made it wait
         self._bundles("")  # what drawing imports is loaded while the provider thinks
-        interval_s, drawn = PATIENCE_S - HIT_PATIENCE_S, ""
+        interval_s, drawn = PATIENCE_S, ""
         frames = itertools.cycle(_SPINNER)
         while self._wait(interval_s):
             text, began = self._text, time.thread_time()

@@ -7,11 +7,12 @@ import marshal
 import operator
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from .. import modes
 from ..errors import NotDescribableError
 from ..provider_row import MODEL_FIELDS
 from ..text import kebab
@@ -164,13 +165,8 @@ _memory: dict[int, _Known] = {}
 _inside: ContextVar[frozenset[int]] = ContextVar("llmcache_inside", default=frozenset())
 
 
-@contextmanager
-def _reading(model: Any) -> Iterator[None]:
-    token = _inside.set(_inside.get() | {id(model)})
-    try:
-        yield
-    finally:
-        _inside.reset(token)
+def _reading(model: Any) -> AbstractContextManager[None]:
+    return modes.setting(_inside, _inside.get() | {id(model)})
 
 
 def _held(model: Any) -> tuple[Mapping[str, Any], ...]:

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 _PAUSE_LIMIT_S = 5.0
 #: Between two looks whether another machine has the answer, on an event loop, in seconds.
 _CLAIM_PAUSE_S = 0.05
-#: Exceptions that are the caller's doing, not the provider's.
-_LEFT = (KeyboardInterrupt, asyncio.CancelledError)
 
 
 class OpenCall:
@@ -263,6 +261,7 @@ class OpenCall:
         """
         if modes.current_mode() == "replay":
             raise self._replay_miss()
+        modes.on_paying.get()()
         began = time.perf_counter()
         self._keep_here(True)
         try:
@@ -278,7 +277,7 @@ class OpenCall:
         except BaseException as error:
             self._failed = True
             self._reason = type(error).__name__
-            self._left = isinstance(error, _LEFT)
+            self._left = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
             with suppress(Exception):  # what an odd model or error says must not take its place
                 hide_secrets(error, keys.secrets_of(self.asked.model))
             if isinstance(error, ValidationError):

@@ -18,6 +18,7 @@ from http.client import HTTPResponse
 from types import ModuleType
 from typing import Any
 
+from .. import modes
 from . import web
 from .client_aiohttp import aiohttp_door
 from .doors import Door, Doors, Method, Wrap, pairs, text, whole
@@ -33,11 +34,8 @@ def _naming(address: Callable[..., str]) -> Wrap:
 
     def wrap(original: Method, _: ModuleType) -> Method:
         def named(*args: Any, **kwargs: Any) -> Any:
-            token = _named.set(address(*args, **kwargs))
-            try:
+            with modes.setting(_named, address(*args, **kwargs)):
                 return original(*args, **kwargs)
-            finally:
-                _named.reset(token)
 
         return named
 

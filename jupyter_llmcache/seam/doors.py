@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from .. import modes
+
 Method = Callable[..., Any]
 #: What makes a door's method: gets the original and the module.
 Wrap = Callable[[Method, ModuleType], Method]
@@ -120,11 +122,8 @@ class Doors(importlib.abc.MetaPathFinder):
         """Find a client's module as Python does, and put its doors in after it was run."""
         if name not in self._modules or self._finding.get() == name:
             return None
-        token = self._finding.set(name)
-        try:
+        with modes.setting(self._finding, name):
             spec = importlib.util.find_spec(name)
-        finally:
-            self._finding.reset(token)
         loader = spec.loader if spec else None
         if spec is None or loader is None:
             return spec

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, Self
 
 from .. import modes
@@ -86,12 +85,7 @@ class Batch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is not None:
             self._reason = self._reason or type(error).__name__
             with suppress(Exception):  # as in call.py
@@ -168,14 +162,16 @@ class Batch:
         if self._requests and modes.current_mode() == "replay":
             raise self._replay_miss()
         what = format_count(len(self._missing) or len(self._texts), "text")
-        token = _busy.set(_busy.get() | {id(self._model)})
         began = time.perf_counter()
         try:
-            with kept_elsewhere() if self._requests else nullcontext(), telling_embedding(what):
+            with (
+                modes.setting(_busy, _busy.get() | {id(self._model)}),
+                kept_elsewhere() if self._requests else nullcontext(),
+                telling_embedding(what),
+            ):
                 yield
         finally:
             self._provider_s = time.perf_counter() - began
-            _busy.reset(token)
 
     def settle(self, vectors: Any) -> None:
         """Keep what came for what was asked.

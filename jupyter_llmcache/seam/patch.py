@@ -59,6 +59,8 @@ _strangers: set[str] = set()
 def install(owner: object) -> None:
     """Lead models' calls to the cache for as long as ``owner`` lives or until ``uninstall``."""
     with _lock:
+        if owner in _owners:
+            return
         _DOORS.install(owner)
         embed.put(place.serving)
         if modes.current_mode() == "replay":
@@ -99,11 +101,10 @@ def seeing_all() -> Iterator[None]:
     owner = _Owner()
     with _lock:
         (_owners.add if _owners else install)(owner)  # the methods may be in their place
-    token = place.sees_all.set(True)
     try:
-        yield
+        with modes.setting(place.sees_all, True):
+            yield
     finally:
-        place.sees_all.reset(token)
         with _lock:
             _owners.discard(owner)
             if not _owners:
@@ -305,8 +306,7 @@ def _is_langchains(method: Method, module: ModuleType) -> bool:
 
 
 def _prompts_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    prompts = args[0] if args else kwargs.get("messages", kwargs.get("prompts", ()))
-    return len(prompts)
+    return len(args[0] if args else kwargs.get("messages", kwargs.get("prompts", ())))
 
 
 def _wrap_stream(original: Method, module: ModuleType) -> Method:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from .. import modes
 from ..entry import Entry
 from ..ledger import LEDGER
 
@@ -102,11 +102,6 @@ def keep_elsewhere(inside: bool) -> None:
     _inside.set(inside)
 
 
-@contextmanager
-def kept_elsewhere() -> Iterator[None]:
+def kept_elsewhere() -> AbstractContextManager[None]:
     """The block in which what is sent is kept by another door of ours."""
-    token = _inside.set(True)
-    try:
-        yield
-    finally:
-        _inside.reset(token)
+    return modes.setting(_inside, True)

@@ -9,7 +9,6 @@ import inspect
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from langchain_core.language_models import BaseLanguageModel
@@ -70,12 +69,7 @@ class Watch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         ended, self._ended = self._ended, []
         if len(ended) == 1:
             # What LangChain did around the only request is part of the caller's wait.

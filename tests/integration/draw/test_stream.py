@@ -9,8 +9,11 @@ import time
 import pytest
 from IPython.core.displaypub import DisplayPublisher
 
+from jupyter_llmcache.commands.answer import note_shown
+from jupyter_llmcache.commands.local import Demo
 from jupyter_llmcache.draw.answer import answer_bundles, draws_html
-from jupyter_llmcache.draw.stream import StreamDisplay, note_streamed
+from jupyter_llmcache.draw.stream import StreamDisplay
+from jupyter_llmcache.draw.table import SEPARATOR
 from jupyter_llmcache.ledger import LEDGER
 from tests.shells import RecordingShell
 from tests.unit.draw.reading import answer, drawn_line, miss
@@ -23,7 +26,7 @@ def finish(display: StreamDisplay, whole) -> None:
     display.finish(whole.text)
     if draws_html():
         whole.show_line()
-    note_streamed(whole)
+    note_shown(whole)
 
 
 @pytest.fixture
@@ -99,6 +102,16 @@ def test_a_streamed_answer_is_not_drawn_twice_in_its_cell(streaming, shell: Reco
     LEDGER.cell = 99
     shell.user_ns["value"] = value
     assert len(shell.run("value").outputs) == 2
+
+
+def test_a_hit_is_drawn_though_nothing_shows_its_value(shell: RecordingShell) -> None:
+    """In a loop each cached answer stands there with its line, as each fresh one does."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache memory")
+    shell.user_ns["model"] = Demo(sleep=0)
+    ask = "for _ in range(3): get_ipython().run_cell_magic('llm', '-m model', 'hi')"
+    texts = [output.text for output in shell.run(ask).outputs]
+    assert [text.partition(" ")[0] for text in texts if SEPARATOR in text][-2:] == ["cached"] * 2
+    assert texts.count(Demo(sleep=0).invoke("hi").text) == 3
 
 
 def test_waiting_is_shown_with_its_seconds(streaming) -> None:

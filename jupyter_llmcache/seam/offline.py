@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from ..ledger import LEDGER
 from ..provider_row import PLACEHOLDER_KEY
 from ..request.own_code import is_installed
 from . import clients, serving, sockets
-from .doors import Below, Door, Doors, Method
+from .doors import Below, Door, Doors, Method, Wrap
 from .web_request import key_variables_in
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def hold(owner: object) -> None:
     with _lock:
         _owners.add(owner)
         clients.install(owner)
+        _PROMPTS.install(owner)
         for web in serving.webs():
             _prepare(web.store)
         _place(_TRACING_KEYS, PLACEHOLDER_KEY)
@@ -79,6 +80,7 @@ def release(owner: object) -> None:
     with _lock:
         _owners.discard(owner)
         clients.uninstall(owner)
+        _PROMPTS.uninstall(owner)
         sockets.reopen(owner)
         for name in [modes.ENVIRONMENT_VARIABLE] if _owners else list(_placed):
             value = _placed.pop(name, None)
@@ -131,8 +133,9 @@ class _Environment(_THEIRS):  # type: ignore[misc]  # Python's own is private
             raise
 
     def __setitem__(self, name: str, value: str | None) -> None:
-        # A lesson's os.environ["X"] = os.getenv("X"), where X is not set.
-        if value is not None or not _WANTED.fullmatch(str(name)):
+        # A lesson's os.environ["X"] = os.getenv("X"), where X is not set, or the teacher's key
+        # taken out of one.
+        if value or not _WANTED.fullmatch(str(name)):
             super().__setitem__(name, value)
 
 
@@ -148,6 +151,41 @@ def _cannot_do_without() -> bool:
     if way == "__contains__" or module.partition(".")[0] == _US:
         return False
     return not way or is_installed(module)
+
+
+#: A prompt for a key. ``getpass`` asks for one unless its prompt says that it wants a password.
+_KEY_PROMPT = re.compile(
+    r"(?:api|access|auth|secret)[ _-]?(?:key|token)|[A-Z\d]_(?:KEY|TOKEN)\b", re.IGNORECASE
+)
+_PASSWORD_PROMPT = re.compile(r"pass(?:word|phrase|code)", re.IGNORECASE)
+
+
+def _keys_typed(asks_key: Callable[[str], object]) -> Wrap:
+    """Return a wrap that answers a prompt for a key itself: in replay nobody needs one."""
+
+    def wrap(original: Method, _: ModuleType) -> Method:
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            words = [each for each in (*args, kwargs.get("prompt")) if isinstance(each, str)]
+            if modes.current_mode() == "replay" and asks_key(words[0] if words else ""):
+                return PLACEHOLDER_KEY
+            return original(*args, **kwargs)
+
+        return ask
+
+    return wrap
+
+
+_BY_GETPASS = _keys_typed(lambda prompt: not _PASSWORD_PROMPT.search(prompt))
+_BY_INPUT = _keys_typed(_KEY_PROMPT.search)
+_PROMPTS = Doors(
+    [
+        Door("getpass", "", "getpass", _BY_GETPASS),
+        Door("builtins", "", "input", _BY_INPUT),
+        # A kernel puts its own in their places for each cell.
+        Door("ipykernel.kernelbase", "Kernel", "getpass", _BY_GETPASS),
+        Door("ipykernel.kernelbase", "Kernel", "raw_input", _BY_INPUT),
+    ]
+)
 
 
 # --- LangChain's back doors ---

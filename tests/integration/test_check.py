@@ -183,6 +183,22 @@ def test_a_canned_model_is_told(tmp_path):
     assert "1 answer from the file" in str(checking.check([str(path)], "demo.db"))
 
 
+def test_a_typed_key_stops_nobody(lesson, course):
+    """A lesson that asks for a key runs where nobody can type one, and no other prompt does."""
+    path = lesson(
+        "import os\nfrom getpass import getpass\n"
+        "if not os.getenv('COHERE_API_KEY'):\n    os.environ['COHERE_API_KEY'] = getpass('Key: ')\n"
+        "assert os.environ['COHERE_API_KEY'] == 'no-key'",
+        "assert input('Your OpenAI API key: ') == getpass() == 'no-key'",
+        "input('Your name: ')",
+        "getpass('Password of the database: ')",
+        cell_5=["raises-exception"],
+    )
+    report = checking.check([str(path)])
+    assert [cell["error"] is None for cell in cells_of(report)] == [True] * 5 + [False]
+    assert "StdinNotImplementedError" in cells_of(report)[5]["error"]
+
+
 def test_missing_texts_and_pages_make_a_course_incomplete(lesson, course, openai_server):
     """An unrecorded text and an unrecorded address are told, also where the cell catches them."""
     path = lesson(

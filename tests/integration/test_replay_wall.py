@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import concurrent.futures
 import contextlib
 import functools
+import getpass
 import http.client
+import io
 import json
 import os
 import shutil
@@ -614,6 +617,31 @@ os.environ.setdefault("SEARCH_API_KEY", "typed")
         os.environ["OTHER_VARIABLE"]
     with pytest.raises(TypeError):
         os.environ["OTHER_VARIABLE"] = None
+
+
+def test_a_key_that_was_taken_out_of_a_lesson_is_none(monkeypatch):
+    """An empty string in a key's place takes away neither a placeholder nor a student's own."""
+    monkeypatch.setenv("MY_API_KEY", "my own")
+    with mode("replay"):
+        os.environ.update({"LANGSMITH_API_KEY": "", "MY_API_KEY": "", "OPENAI_API_KEY": ""})
+        assert os.environ["LANGSMITH_API_KEY"] == "no-key"
+        assert ChatOpenAI().openai_api_key.get_secret_value() == "no-key"
+    assert os.environ["MY_API_KEY"] == "my own"
+    assert "OPENAI_API_KEY" not in os.environ
+
+
+def test_a_prompt_for_a_key_asks_nobody(monkeypatch):
+    """In a script as in a notebook; other prompts reach a person, and all is given back."""
+    typed = io.StringIO("Ada\nNo\n")
+    monkeypatch.setattr(sys, "stdin", typed)
+    before = builtins.input, getpass.getpass
+    with mode("replay"):
+        for prompt in ("Enter your API key", "OPENAI_API_KEY=", "access token: "):
+            assert input(prompt) == "no-key"
+        assert getpass.getpass() == getpass.getpass(prompt="OpenAI: ") == "no-key"
+        assert input("Your name: ") == "Ada"
+    assert (builtins.input, getpass.getpass) == before
+    assert input("API key: ") == "No"
 
 
 def test_the_environment_is_pythons_own_again():

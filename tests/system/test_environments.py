@@ -12,6 +12,7 @@ from tests import environments
 TELL = "from importlib.metadata import version; print(version('langchain-core'))"
 
 
+@pytest.mark.slow  # other releases are installed
 @pytest.mark.parametrize("langchain", ["1.0", "1.4", "1.6"])
 def test_environment_has_the_version_it_is_named_for(langchain):
     """An environment holds the LangChain of its name, and the package can be imported in it."""

@@ -85,6 +85,7 @@ def test_experiments_replay_as_committed(kernel_folder):
     assert held == (NOTEBOOKS / "experiments.db").read_bytes()
 
 
+@pytest.mark.slow  # the model's library is compiled
 @pytest.mark.parametrize("name", GUIDES)
 def test_guide_against_a_real_model(name, kernel_folder, local_model, monkeypatch):
     """The guide shows fresh answers of a real model, then cached ones, also after a restart."""

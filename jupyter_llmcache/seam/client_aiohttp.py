@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
 from types import ModuleType
 from typing import Any
 
@@ -120,14 +121,15 @@ async def _tee_aiohttp(content: Any, visit: web.Visit) -> None:
     if content.is_eof():
         await asyncio.to_thread(visit.end)
     else:
-        _fed[id(content)] = visit
+        _fed[id(content)] = visit, copy_context()
         cls: Any = type(content)
         content.__class__ = _teed(cls)
 
 
-#: What is still being fed to a reader, and what is whole, by the reader's number.
-_fed: dict[int, web.Visit] = {}
-_whole: dict[int, web.Visit] = {}
+#: What is still being fed to a reader, and where it was asked for, by the reader's number.
+_fed: dict[int, tuple[web.Visit, Context]] = {}
+#: What was fed whole and is being kept.
+_kept: dict[int, asyncio.Future[None]] = {}
 
 
 class _Teed:
@@ -137,36 +139,47 @@ class _Teed:
 
     def feed_data(self, data: bytes, *args: Any) -> Any:
         """Note a piece on its way to the reader."""
-        if (visit := _fed.get(id(self))) is not None:
-            visit.feed(data)
+        if (fed := _fed.get(id(self))) is not None:
+            fed[0].feed(data)
         return super().feed_data(data, *args)  # type: ignore[misc]  # aiohttp's
 
     def feed_eof(self) -> None:
-        """Note that the body is whole; it is kept by who reads it to its end."""
-        if (visit := _fed.pop(id(self), None)) is not None:
-            _whole[id(self)] = visit
+        """Keep the body, which is whole, whether or not somebody reads it."""
+        if (fed := _fed.pop(id(self), None)) is not None:
+            visit, asking = fed
+            if (kept := _off_the_loop(asking, visit.end)) is not None:
+                _kept[id(self)] = kept
         super().feed_eof()  # type: ignore[misc]  # as above
 
     def set_exception(self, *args: Any) -> None:
         """Note that the body will not be whole."""
-        self._end()
+        self._leave()
         super().set_exception(*args)  # type: ignore[misc]  # as above
 
-    def _end(self) -> None:
-        if (visit := _whole.pop(id(self), None)) is not None:
-            visit.end()
-        if (visit := _fed.pop(id(self), None)) is not None:
-            visit.end(whole=False)
+    def _leave(self) -> None:
+        _kept.pop(id(self), None)
+        if (fed := _fed.pop(id(self), None)) is not None:
+            visit, asking = fed
+            _off_the_loop(asking, functools.partial(visit.end, whole=False))
 
-    __del__ = _end
+    __del__ = _leave
+
+
+def _off_the_loop(asking: Context, end: Callable[[], None]) -> asyncio.Future[None] | None:
+    """Let a thread call ``end``, which may write to the file; where no loop runs, call it."""
+    try:
+        return asyncio.get_running_loop().run_in_executor(None, asking.run, end)
+    except RuntimeError:  # no loop, or one whose threads are gone
+        asking.run(end)
+        return None
 
 
 def _reading(name: str) -> Method:
     async def read(self: Any, *args: Any, **kwargs: Any) -> Any:
         data = await getattr(super(_Teed, self), name)(*args, **kwargs)
         # Who reads waits for the file, and the loop does not.
-        if (visit := _whole.pop(id(self), None)) is not None:
-            await asyncio.to_thread(visit.end)
+        if (kept := _kept.pop(id(self), None)) is not None:
+            await asyncio.shield(kept)
         return data
 
     return read

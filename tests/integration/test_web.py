@@ -374,6 +374,29 @@ def test_a_body_that_nobody_reads_is_kept(client, pages, recording):
     assert len(pages.seen) == 1
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_body_that_comes_late_is_kept_off_the_loop(reads, pages, recording, monkeypatch):
+    """Whether or not somebody reads it, the loop does not wait for the file."""
+    wrote = []
+    cache = recording()
+    put = cache.store.put
+
+    def seen(entry):
+        wrote.append(threading.current_thread())
+        return put(entry)
+
+    monkeypatch.setattr(cache.store, "put", seen)
+
+    async def ask():
+        async with aiohttp.ClientSession() as session, session.get(pages.url("/sse")) as answer:
+            await (answer.read() if reads else asyncio.sleep(4 * PAUSE_S))
+
+    asyncio.run(ask())
+    (call,) = calls()
+    assert call.stored
+    assert threading.main_thread() not in wrote
+
+
 @pytest.mark.parametrize("client", ["httpx", "requests", "urllib", "aiohttp"])
 def test_a_cut_answer_is_not_kept(client, pages, recording):
     """A connection that broke in the middle leaves nothing behind."""

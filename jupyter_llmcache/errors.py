@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _SECRET = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?(?=[\w*\-]*[\d*])[\w*\-]{12,}|(?<=Bearer )\S+",
@@ -30,14 +30,20 @@ def without_secrets(text: str) -> str:
 def hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
     """Take secrets out of what ``error`` says, and ``keys`` out of all that is told from now on."""
     _keys.update(key for key in keys if len(key) >= _SECRET_CHARS)
-    seen: list[BaseException] = []
-    one: BaseException | None = error
-    while one is not None and one not in seen:
-        seen.append(one)
+    for one in chain_of(error):
         one.args = tuple(without_secrets(a) if isinstance(a, str) else a for a in one.args)
         if isinstance(said := getattr(one, "message", None), str):
             with contextlib.suppress(AttributeError):
                 one.message = without_secrets(said)  # type: ignore[attr-defined]
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what it came from, each once."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
         one = one.__cause__ or one.__context__
 
 

@@ -257,9 +257,10 @@ class _Growing(ExitStack):
 
     def _begin(self) -> None:
         if self._display is None:
-            from ..draw.stream import StreamDisplay  # a hit needs none of it
+            from ..draw.stream import stream_display  # a hit needs none of it
 
-            self._display = self.enter_context(StreamDisplay(self._format))
+            self._display = stream_display(self._format)
+            self.enter_context(self._display)
 
     def _read(self, model: Any, payload: Any) -> Any:
         whole: Any = None

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ..errors import LLMCacheError, without_secrets
+from ..errors import LLMCacheError, chain_of, without_secrets
 from ..text import one_line
 
 _MESSAGE_CHARS = 240
@@ -47,7 +47,7 @@ def explain_provider_error(error: BaseException, label: str) -> LLMCacheError:
         error: What the call of a model or chain raised.
         label: What the person calls the model.
     """
-    for one in _chain(error):
+    for one in chain_of(error):
         if isinstance(one, LLMCacheError):
             return one
     what, remedy = _told(error)
@@ -56,19 +56,19 @@ def explain_provider_error(error: BaseException, label: str) -> LLMCacheError:
 
 def _told(error: BaseException) -> tuple[str, str]:
     """Return what goes behind the model's name, and what to do."""
-    for one in _chain(error):
+    for one in chain_of(error):
         status = status_of(one)
         if status >= 400:
             said = said_by(one)
             what, remedy = _told_by_status(status, said)
             return f": {what} (HTTP {status}): {said}", remedy
-    names = " ".join(base.__name__ for one in _chain(error) for base in type(one).__mro__)
+    names = " ".join(base.__name__ for one in chain_of(error) for base in type(one).__mro__)
     said, address = said_by(error), _address(error)
     if _TIMED_OUT.search(names):
         remedy = "Run the cell again, or set -p timeout=120"
         return f": no answer came in time{address}", remedy
     if _UNREACHABLE.search(names):
-        root = said_by(list(_chain(error))[-1])
+        root = said_by(list(chain_of(error))[-1])
         remedy = "Check the network, the base URL, and whether the server runs"
         return f": the server cannot be reached{address}: {root}", remedy
     argument = _UNEXPECTED_ARGUMENT.search(said)
@@ -91,16 +91,6 @@ def _told_by_status(status: int, said: str) -> tuple[str, str]:
     return "the provider refused the request", "Change what it names, and run the cell again"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield ``error`` and what it came from, each once."""
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or one.__context__
-
-
 def status_of(error: Any) -> int:
     """Return the HTTP status that ``error`` carries, or 0."""
     response = getattr(error, "response", None)
@@ -118,7 +108,7 @@ def status_of(error: Any) -> int:
 
 def _address(error: BaseException) -> str:
     """Return `` at http://...`` where the error knows its request; no user, password or query."""
-    for one in _chain(error):
+    for one in chain_of(error):
         try:
             url = one.request.url  # type: ignore[attr-defined]
             user = f"{url.userinfo.decode()}@"

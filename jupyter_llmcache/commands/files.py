@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..draw.progress import Progress
 from ..draw.table import SEPARATOR, Report
@@ -39,26 +40,39 @@ _NAMED = 10
 def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
     """Write entries to a new file."""
     from ..course import export_database, export_lines
-    from ..seam import web
 
     keys = _used(store, ledger) if args.used else None
     form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
     write = export_lines if form == "jsonl" else export_database
     total = store.count() if keys is None else len(keys)
-    hosts = web.hosts(store, keys)
+    hosts = hosts_in(store, keys)
     if hosts and not getattr(args, "json", False):
         print("Pages have owners: may you hand on what is from these hosts?")  # noqa: T201  # said before it is written
         for host in hosts:
-            held = f"{format_count(host.entries, 'answer')}, {format_bytes(host.size_bytes)}"
-            print(f"  {host.host}: {held}")  # noqa: T201  # as above
+            held = f"{format_count(host['entries'], 'answer')}, {format_bytes(host['size_bytes'])}"
+            print(f"  {host['host']}: {held}")  # noqa: T201  # as above
     with Progress(f"exporting to {args.path}", total) as progress:
         count = write(store, args.path, keys, progress.update)
     size_bytes = Path(args.path).expanduser().stat().st_size
     what = f"exported {format_count(count, 'entry')} to {args.path}"
     data: dict[str, Any] = {"path": args.path, "entries": count}
     data |= {"format": form, "size_bytes": size_bytes}
-    data["hosts"] = [host._asdict() for host in hosts]
+    data["hosts"] = hosts
     return Report(SEPARATOR.join((what, format_bytes(size_bytes))), data=data)
+
+
+def hosts_in(store: Store, keys: Collection[bytes] | None = None) -> list[dict[str, Any]]:
+    """Return what ``store`` holds of each host, the largest first; ``keys``: only of these."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for entry in store.entries(keys=keys, kind="web", texts=False):
+        host = urlsplit(entry.title.partition(" ")[2]).hostname or "?"
+        counts[host] += 1
+        sizes[host] += entry.size_bytes
+    return [
+        {"host": host, "entries": counts[host], "size_bytes": sizes[host]}
+        for host in sorted(counts, key=lambda host: (-sizes[host], host))
+    ]
 
 
 def _used(store: Store, ledger: Ledger) -> Collection[bytes]:

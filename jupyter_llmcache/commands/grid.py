@@ -17,7 +17,7 @@ from ..draw.answer import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
 from ..draw.progress import Progress, remark_on
 from ..draw.table import SEPARATOR
-from ..errors import LLMCacheError
+from ..errors import LLMCacheError, chain_of
 from ..ledger import LEDGER, Call, collecting, total_usd
 from ..seam.call import OpenCall
 from ..text import Printed, did_you_mean, format_count, format_usd, one_line, token_counts
@@ -355,8 +355,7 @@ def _ask_one(question: Question, pace: _Pace) -> Answer:
 
 def _pause_s(error: BaseException, attempt: int) -> float | None:
     """Return how long to wait after "too many requests", in seconds; None after anything else."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in chain_of(error):
         if status_of(cause) == 429 and "quota" not in str(error):
             headers = getattr(getattr(cause, "response", None), "headers", {})
             try:
@@ -365,7 +364,6 @@ def _pause_s(error: BaseException, attempt: int) -> float | None:
                 told_s = math.nan
             pause_s = told_s if math.isfinite(told_s) and told_s >= 0 else 2.0**attempt
             return min(pause_s, _MAX_PAUSE_S)
-        cause = cause.__cause__
     return None
 
 

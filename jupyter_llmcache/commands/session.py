@@ -113,10 +113,12 @@ class Session:
         if self.cache is not None:
             from langchain_core.globals import get_llm_cache, set_llm_cache
 
-            from ..seam.cache import turn_on
+            from ..seam.place import turn_on
 
             if get_llm_cache() is self.cache:
-                set_llm_cache(_open_or_none(self._replaced))
+                # One of ours may have been closed meanwhile by another shell.
+                is_closed = getattr(self._replaced, "closed", False)
+                set_llm_cache(None if is_closed else self._replaced)
             turn_on(None)
             self.cache.close()
             self.cache = self._replaced = None
@@ -125,7 +127,7 @@ class Session:
     def _turn_on(self, cache: ObservedCache) -> CacheStatus:
         from langchain_core.globals import get_llm_cache, set_llm_cache
 
-        from ..seam.cache import turn_on
+        from ..seam.place import turn_on
 
         before = get_llm_cache()
         if before is not self.cache:
@@ -203,8 +205,3 @@ class Session:
         if modes.session_mode() is not None:
             modes.set_session_mode(None)
             self._release_replay()
-
-
-def _open_or_none(cache: BaseCache | None) -> BaseCache | None:
-    """Return ``cache`` unless it is one of ours that was closed meanwhile by another shell."""
-    return None if getattr(cache, "closed", False) else cache

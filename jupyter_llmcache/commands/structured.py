@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ..errors import LLMCacheError
+from ..errors import LLMCacheError, chain_of
 from ..text import a_type, one_line
 
 _FAULT_CHARS = 300
@@ -77,20 +77,19 @@ def refusal(error: BaseException, schema: Any) -> dict[str, Any] | None:
     """
     from ..seam.structured import refused
 
-    fault: BaseException | None = error
-    while fault is not None and not isinstance(fault, ValidationError):
-        fault = fault.__cause__ or fault.__context__
+    fault = _refused_by(error)
     if fault is None:
         return None
     found = refused(fault, {"response_format": schema}, "")
     return {"raw": AIMessage(found[0].text if found else ""), "parsing_error": fault}
 
 
+def _refused_by(error: BaseException) -> ValidationError | None:
+    return next((one for one in chain_of(error) if isinstance(one, ValidationError)), None)
+
+
 def _said(error: BaseException) -> str:
-    fault: BaseException | None = error
-    while fault is not None and not isinstance(fault, ValidationError):
-        fault = fault.__cause__ or fault.__context__
-    if isinstance(fault, ValidationError):
+    if (fault := _refused_by(error)) is not None:
         told = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
         return one_line("; ".join(told), _FAULT_CHARS)
     return one_line(error, _FAULT_CHARS)

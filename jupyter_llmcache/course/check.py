@@ -297,7 +297,8 @@ def begin(path: str | None, replays: bool) -> None:
         _serve_only(path, read_only=replays)
         from langchain_core.globals import set_llm_cache
 
-        from ..seam.cache import SQLiteCache, turn_on
+        from ..seam.cache import SQLiteCache
+        from ..seam.place import turn_on
 
         ours = SQLiteCache(path)
         set_llm_cache(ours)

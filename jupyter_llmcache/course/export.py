@@ -1,11 +1,8 @@
 """Entries into one clean file, for others: a SQLite database, or sorted JSON lines.
 
-The same entries give the same bytes, wherever and whenever. Rows go in by the order of their keys,
-with their payloads as they are (two builds of zlib compress alike texts to unlike bytes), without
-what a session leaves behind (hits, times of use, free pages). Last, the bytes of the header that
-count changes and name SQLite's version get a fixed value. JSON lines are for a person to review and
-for git to compare: the first line says what the file is, every other one is one entry, with what
-was asked and what was answered as JSON, not as text in JSON.
+The same entries give the same bytes, wherever and whenever (see ``stores.sqlite_copy``). JSON lines
+are for a person to review and for git to compare: the first line says what the file is, every other
+one is one entry, with what was asked and what was answered as JSON, not as text in JSON.
 """
 
 from __future__ import annotations

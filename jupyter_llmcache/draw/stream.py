@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from functools import cached_property
 from html import escape
-from typing import Protocol, Self
+from typing import Self
 
 from ..text import settled, visible
 from .answer import (
@@ -40,35 +40,13 @@ SPINNER_INTERVAL_S = 1.0
 _SPINNER = "⠋⠙⠸⠴⠦⠇"
 
 
-class _Canvas(Protocol):
-    def update(self, text: str) -> None: ...
-    def stop(self, *, failed: bool) -> None: ...
-    def finish(self, text: str) -> None: ...
+def stream_display(drawn_as: Format = "markdown") -> StreamDisplay:
+    """Return what draws an answer while it arrives; ``drawn_as``: see ``Answer.format``.
 
-
-class StreamDisplay:
-    """Draws an answer while it arrives: ``update`` inside a ``with``, ``finish`` after it.
-
-    Args:
-        drawn_as: How the answer is drawn; see ``Answer.format``.
+    Inside a ``with`` its ``update`` takes the whole text so far, and returns at once; after it
+    ``finish`` draws the whole for good, the same as if it had not been streamed.
     """
-
-    def __init__(self, drawn_as: Format = "markdown") -> None:
-        self._canvas: _Canvas = _Notebook(drawn_as) if draws_html() else _Terminal()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def update(self, text: str) -> None:
-        """Take the whole text so far; return at once."""
-        self._canvas.update(text)
-
-    def finish(self, text: str) -> None:
-        """Draw the whole ``text`` for good, the same as if it had not been streamed."""
-        self._canvas.finish(text)
-
-    def __exit__(self, error_type: object, *_: object) -> None:
-        self._canvas.stop(failed=error_type is not None)
+    return _Notebook(drawn_as) if draws_html() else _Terminal()
 
 
 class _Terminal:
@@ -77,11 +55,14 @@ class _Terminal:
     def __init__(self) -> None:
         self._shown = ""
 
+    def __enter__(self) -> Self:
+        return self
+
     def update(self, text: str) -> None:
         self._append(visible(settled(text)))
 
-    def stop(self, *, failed: bool) -> None:
-        if failed and self._shown:
+    def __exit__(self, error: object, *_: object) -> None:
+        if error and self._shown:
             sys.stdout.write("\n")
 
     def finish(self, text: str) -> None:
@@ -113,6 +94,9 @@ class _Notebook:
         self._stopped = False
         self._join = start_drawing(self._draw_until_stopped, "llmcache-stream")
 
+    def __enter__(self) -> Self:
+        return self
+
     def update(self, text: str) -> None:
         with self._lock:
             is_first = not self._text
@@ -120,12 +104,12 @@ class _Notebook:
             if is_first:
                 self._news.notify()
 
-    def stop(self, *, failed: bool) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
         with self._lock:
             self._stopped = True
             self._news.notify()
         self._join()
-        if failed and (self._drawn or self._text):
+        if error and (self._drawn or self._text):
             self._publish(answer_bundles(self._text, self._drawn_as) if self._text else [])
 
     def finish(self, text: str) -> None:
@@ -172,6 +156,9 @@ class _Notebook:
         for number in range(len(bundles), len(self._drawn)):
             publish(NOTHING, display_id=f"{self._display_id}-{number}", update=True)
         self._drawn = [*bundles, *[NOTHING] * (len(self._drawn) - len(bundles))]
+
+
+StreamDisplay = _Notebook | _Terminal
 
 
 def _interval_s(cost_s: float) -> float:

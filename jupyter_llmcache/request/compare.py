@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..text import json_or_text
+from .canonical import TAG
 from .likeness import common_prefix, likely_cause, similarity
 
 #: Values up to this many characters are shown whole.
 SHOWN_CHARS = 48
 #: What is shown before and after the place where long texts part.
 _BEFORE_CHARS, _AFTER_CHARS = 12, 28
-#: Begins the only key of an object that stands for something JSON cannot say, or for long data.
-_TAG = "llmcache:"
 #: Names that group fields and tell a person nothing.
 _GROUPS = frozenset({"parameters", "params", "extras", "fields"})
 #: How far apart a difference in one of these puts two requests; everything else counts 1.
@@ -116,7 +115,7 @@ def _same(one: Any, other: Any) -> bool:
 def _is_object(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    return len(value) != 1 or not next(iter(value)).startswith(_TAG)
+    return len(value) != 1 or not next(iter(value)).startswith(TAG)
 
 
 def _is_plain(one: Sequence[Any], other: Sequence[Any]) -> bool:
@@ -249,7 +248,7 @@ def _shown(value: Any) -> str:
         return f"'{_cut(value)}'"
     if isinstance(value, dict) and not _is_object(value):
         return (
-            f"({next(iter(value)).removeprefix(_TAG)} {_cut(str(next(iter(value.values()))), 12)})"
+            f"({next(iter(value)).removeprefix(TAG)} {_cut(str(next(iter(value.values()))), 12)})"
         )
     return _cut(json.dumps(value, ensure_ascii=False), 2 * SHOWN_CHARS)
 

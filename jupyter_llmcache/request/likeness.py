@@ -108,10 +108,7 @@ def likely_cause(one: str, other: str) -> str | None:
 
 def _order(one: str, other: str) -> str | None:
     """Tell where the same pieces stand in another order."""
-    pieces, other_pieces = (
-        re.findall(r"[^\s,;{}\[\]()]+", one),
-        re.findall(r"[^\s,;{}\[\]()]+", other),
-    )
+    pieces, other_pieces = map(_PIECE.findall, (one, other))
     if pieces == other_pieces or sorted(pieces) != sorted(other_pieces):
         return None
     if _PAIR.search(one):

@@ -23,10 +23,9 @@ from .. import request as keys
 from ..errors import NotDescribableError, ReplayMissError, StoreError
 from ..stores.base import Store
 from . import patch
-from .place import RECORD_FIRST, Place, entry_of, turn_on
+from .doors import Owner
+from .place import RECORD_FIRST, Place, entry_of
 from .serving import Web
-
-__all__ = ["MemoryCache", "ObservedCache", "SQLiteCache", "cache_class", "mode", "turn_on"]
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +212,7 @@ def mode(name: str) -> Iterator[None]:
         return
     from . import offline
 
-    guard = _ReplayGuard()
+    guard = Owner()
     try:
         with modes.mode(name):
             patch.install(guard)
@@ -222,7 +221,3 @@ def mode(name: str) -> Iterator[None]:
     finally:
         offline.release(guard)
         patch.uninstall(guard)
-
-
-class _ReplayGuard:
-    """Holds the seams in place while a replay block runs."""

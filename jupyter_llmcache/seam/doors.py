@@ -22,6 +22,10 @@ Wrap = Callable[[Method, ModuleType], Method]
 _HOOK = "__init_subclass__"
 
 
+class Owner:
+    """Who needs doors for a while."""
+
+
 class Door(NamedTuple):
     """A method of a module's class (``owner``), or a function of the module (no ``owner``)."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
@@ -17,7 +16,7 @@ from langchain_core.embeddings import Embeddings
 from .. import modes
 from ..request.clients import client_in
 from .doors import Below, Method
-from .place import Place
+from .place import serving
 
 if TYPE_CHECKING:
     from .embed_call import Batch
@@ -45,17 +44,9 @@ _REACHES_OUT = frozenset(
     }
 )
 
-_serving: Callable[[], Place | None]
 
-
-def put(serving: Callable[[], Place | None]) -> None:
-    """Wrap the methods of every class of embeddings, now and when it is made.
-
-    Args:
-        serving: Returns the place that answers; None where calls are none of our business.
-    """
-    global _serving  # noqa: PLW0603  # one process has one global LangChain cache
-    _serving = serving
+def put() -> None:
+    """Wrap the methods of every class of embeddings, now and when it is made."""
     _DOORS.put(Embeddings)
 
 
@@ -132,7 +123,7 @@ def _open(
         return None
     if which == "remote" and not asks_somebody(model):
         return None
-    place = _serving()
+    place = serving()
     if place is None:
         return None
     arguments = dict(zip(_parameters(method), args, strict=False)) | kwargs

@@ -24,7 +24,7 @@ from ..ledger import LEDGER
 from ..provider_row import PLACEHOLDER_KEY
 from ..request.own_code import is_installed
 from . import clients, serving, sockets
-from .doors import Below, Door, Doors, Method, Wrap
+from .doors import Below, Door, Doors, Method, Owner, Wrap
 from .web_request import key_variables_in
 
 if TYPE_CHECKING:
@@ -68,11 +68,8 @@ def hold_process() -> None:
     hold(_PROCESS)
 
 
-class _Process:
-    """Who holds where the environment asks for replay."""
-
-
-_PROCESS = _Process()
+#: Who holds where the environment asks for replay.
+_PROCESS = Owner()
 
 
 def release(owner: object) -> None:

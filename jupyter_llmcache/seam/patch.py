@@ -34,7 +34,7 @@ from ..ledger import LEDGER
 from . import embed, place
 from .batches import wrap_abatch, wrap_batch
 from .call import OpenCall
-from .doors import Door, Doors, Method
+from .doors import Door, Doors, Method, Owner
 from .place import (
     SHADOW_MARK,
     Asked,
@@ -62,7 +62,7 @@ def install(owner: object) -> None:
         if owner in _owners:
             return
         _DOORS.install(owner)
-        embed.put(place.serving)
+        embed.put()
         if modes.current_mode() == "replay":
             from . import offline
 
@@ -91,14 +91,10 @@ def problem() -> str | None:
     return None
 
 
-class _Owner:
-    """Who needs the methods for a block."""
-
-
 @contextlib.contextmanager
 def seeing_all() -> Iterator[None]:
     """See also the calls of the block that would go past every cache."""
-    owner = _Owner()
+    owner = Owner()
     with _lock:
         (_owners.add if _owners else install)(owner)  # the methods may be in their place
     try:

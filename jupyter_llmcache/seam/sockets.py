@@ -16,7 +16,6 @@ import socket
 import stat
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import ModuleType
@@ -29,39 +28,25 @@ from . import web
 from .doors import Door, Doors, Method
 from .web_request import Asked, is_here, is_model_host
 
-_owners: weakref.WeakSet[object] = weakref.WeakSet()
 #: Names and addresses of our own stores, which stay free.
 _ours: set[str] = set()
 _lock = threading.Lock()
 _hooked = False
 
 
-def close(owner: object, stores: Iterable[str] = ()) -> None:
+def close(owner: object) -> None:
     """Let nothing leave this machine while ``owner`` lives and until ``reopen``.
 
     Connections that stand open to other machines are shut.
-
-    Args:
-        owner: Who wants it.
-        stores: Hosts of our own stores, which stay free.
     """
     global _hooked  # noqa: PLW0603  # an audit hook is for the whole process and stays
-    free(stores)
     with _lock:
-        _owners.add(owner)
         _DOORS.install(owner)
         if not _hooked:
             sys.addaudithook(_look)
             _hooked = True
     if not modes.allows_web():
         shut_open_connections()
-
-
-def reopen(owner: object) -> None:
-    """Take the wall down once no owner is left."""
-    with _lock:
-        _owners.discard(owner)
-        _DOORS.uninstall(owner)
 
 
 def free(hosts: Iterable[str]) -> None:
@@ -73,7 +58,7 @@ def free(hosts: Iterable[str]) -> None:
 
 
 def _look(event: str, args: tuple[Any, ...]) -> None:
-    if not _owners or not event.startswith("socket.") or modes.current_mode() != "replay":
+    if not _DOORS.owners or not event.startswith("socket.") or modes.current_mode() != "replay":
         return
     if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         _check(args[0], "the name")
@@ -269,3 +254,6 @@ _DOORS = Doors(
         ),
     ]
 )
+
+#: Takes the wall down once no owner is left.
+reopen = _DOORS.uninstall

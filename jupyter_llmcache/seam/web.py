@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .. import modes
@@ -302,9 +302,6 @@ class Visit:
         )
 
 
-# --- what a store tells of its web entries ---
-
-
 def _nearest(store: Store, asked: Asked) -> str | None:
     """Return in words how a recorded request to the same address differs."""
     try:
@@ -313,22 +310,3 @@ def _nearest(store: Store, asked: Asked) -> str | None:
     except StoreError:
         return None
     return asked.differs_from([prompt for prompt in prompts if isinstance(prompt, dict)])
-
-
-class HostTotal(NamedTuple):
-    """What a file holds of one host: how many answers, of how many bytes."""
-
-    host: str
-    entries: int
-    size_bytes: int
-
-
-def hosts(store: Store, keys: Collection[bytes] | None = None) -> list[HostTotal]:
-    """Return what ``store`` holds of each host, the largest first; ``keys``: only of these."""
-    totals: dict[str, tuple[int, int]] = {}
-    for entry in store.entries(keys=keys, kind="web", texts=False):
-        host = urlsplit(entry.title.partition(" ")[2]).hostname or "?"
-        number, size = totals.get(host, (0, 0))
-        totals[host] = number + 1, size + entry.size_bytes
-    rows = [HostTotal(host, *total) for host, total in totals.items()]
-    return sorted(rows, key=lambda row: (-row.size_bytes, row.host))

@@ -31,7 +31,8 @@ def find(name: str) -> type[Store]:
     """
     if name in _own():
         module = import_module(f".{name}", __name__)
-        return next(cls for cls in vars(module).values() if _is_store(cls) and _says(cls, name))
+        classes = [cls for cls in vars(module).values() if _is_store(cls)]
+        return next(cls for cls in classes if getattr(cls, "backend", None) == name)
     point = _installed().get(name)
     if point is None:
         raise LLMCacheError(f"there is no store {name!r}", f"Choose one of {', '.join(names())}")
@@ -76,7 +77,3 @@ def _installed() -> dict[str, Any]:
 
 def _is_store(value: Any) -> TypeGuard[type[Store]]:
     return isinstance(value, type) and issubclass(value, Store)
-
-
-def _says(cls: type[Store], name: str) -> bool:
-    return getattr(cls, "backend", None) == name

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -221,7 +222,7 @@ def connect(
     connection = sqlite3.connect(
         address, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
     )
-    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     if broken:  # without this SQLite opens no file that is shorter than it says
         connection.execute("PRAGMA writable_schema = ON")
     for setting in ("temp_store = MEMORY", "trusted_schema = OFF", "cell_size_check = ON"):

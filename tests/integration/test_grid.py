@@ -16,8 +16,7 @@ import pytest
 import jupyter_llmcache
 from jupyter_llmcache.commands.flags import split_values
 from jupyter_llmcache.commands.grid import Answers
-from jupyter_llmcache.draw import progress
-from jupyter_llmcache.draw.stream import StreamDisplay
+from jupyter_llmcache.draw import progress, stream
 from jupyter_llmcache.errors import LLMCacheError
 from tests.servers.base import Failure
 from tests.servers.openai import Reply, rate_limited, server_error
@@ -566,7 +565,7 @@ def test_the_last_answer_of_an_agent_is_streamed(notebook, openai_server, monkey
     """What an agent says grows, the newest message in the place of the one before it."""
     adding_agent(notebook, openai_server)
     shown = []
-    monkeypatch.setattr(StreamDisplay, "update", lambda _, text: shown.append(text))
+    monkeypatch.setattr(stream._Notebook, "update", lambda _, text: shown.append(text))
     answer = notebook.run("%%llm -m agent\nwhat is 2 + 3?").value
     assert answer.text == "The sum is 5."
     assert shown[-1] == "The sum is 5."

@@ -26,6 +26,7 @@ from langgraph.graph import StateGraph
 from langsmith import Client
 
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
+from jupyter_llmcache.commands.files import hosts_in
 from jupyter_llmcache.seam import clients, web
 from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
@@ -731,9 +732,9 @@ def test_hosts_tells_what_a_store_holds(pages):
     requests.get(pages.url("/page", "a.test"), timeout=5)
     requests.get(pages.url("/page2", "a.test"), timeout=5)
     requests.get(pages.url("/page", "b.test"), timeout=5)
-    totals = web.hosts(cache.store)
-    assert {(row.host, row.entries) for row in totals} == {("a.test", 2), ("b.test", 1)}
-    assert all(row.size_bytes > 0 for row in totals)
+    totals = hosts_in(cache.store)
+    assert {(row["host"], row["entries"]) for row in totals} == {("a.test", 2), ("b.test", 1)}
+    assert all(row["size_bytes"] > 0 for row in totals)
     cache.close()
 
 

@@ -12,7 +12,7 @@ from IPython.core.displaypub import DisplayPublisher
 from jupyter_llmcache.commands.answer import note_shown
 from jupyter_llmcache.commands.local import Demo
 from jupyter_llmcache.draw.answer import answer_bundles, draws_html
-from jupyter_llmcache.draw.stream import StreamDisplay
+from jupyter_llmcache.draw.stream import stream_display
 from jupyter_llmcache.draw.table import SEPARATOR
 from jupyter_llmcache.ledger import LEDGER
 from tests.shells import RecordingShell
@@ -21,7 +21,7 @@ from tests.unit.draw.reading import answer, drawn_line, miss
 _WORDS = [f"*word* {number}\n" for number in range(40)]
 
 
-def finish(display: StreamDisplay, whole) -> None:
+def finish(display, whole) -> None:
     """End a stream as asking a model does."""
     display.finish(whole.text)
     if draws_html():
@@ -36,7 +36,7 @@ def streaming(shell: RecordingShell):
     def stream(pieces: list[str], pause_s: float, final: str | None = None, **changes):
         def work() -> object:
             text = ""
-            with StreamDisplay() as display:
+            with stream_display() as display:
                 for piece in pieces:
                     time.sleep(pause_s)
                     text += piece
@@ -126,7 +126,7 @@ def test_a_stream_that_fails_leaves_what_came(shell: RecordingShell) -> None:
     """After an error, or a stop by hand, the text so far stands there."""
 
     def work() -> None:
-        with StreamDisplay() as display:
+        with stream_display() as display:
             display.update("half an ans")
             time.sleep(0.4)
             raise RuntimeError("cut")
@@ -141,7 +141,7 @@ def test_a_stream_that_fails_at_once_leaves_nothing(shell: RecordingShell) -> No
     """Where nothing was drawn before the error, nothing is drawn after it."""
 
     def work() -> None:
-        with StreamDisplay():
+        with stream_display():
             raise RuntimeError("no key")
 
     shell.user_ns["work"] = work
@@ -161,7 +161,7 @@ def test_a_terminal_only_appends(
     """Each piece is printed once, controls made visible, even where they are cut in two."""
     pieces = ["one ", "two\r", "\nthree\x1b", "[2J four", "\r"]
     text, printed = "", []
-    with StreamDisplay() as display:
+    with stream_display() as display:
         for piece in pieces:
             text += piece
             display.update(text)
@@ -176,7 +176,7 @@ def test_a_terminal_prints_the_annotation_after_the_streamed_text(
 ) -> None:
     """The cell's value is then the annotation alone, below the text."""
     whole = answer(miss(), text="Four.")
-    with StreamDisplay() as display:
+    with stream_display() as display:
         display.update("Four.")
     finish(display, whole)
     terminal.user_ns["whole"] = whole
@@ -189,7 +189,7 @@ def test_a_terminal_prints_another_final_text_anew(
     terminal: RecordingShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the whole differs from what was streamed, it is printed below, whole."""
-    with StreamDisplay() as display:
+    with stream_display() as display:
         display.update("thinking")
     finish(display, answer(miss(), text="Four."))
     assert capsys.readouterr().out == "thinking\n\nFour.\n"

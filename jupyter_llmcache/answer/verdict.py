@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
 from ..provider_row import End, ends
@@ -78,7 +77,7 @@ def _fault(generation: Generation, finish: str | None, max_tokens_given: bool) -
         return f"unfinished answer ({finish})"
     if finish is None and _should_tell(generation):
         return "unfinished answer (its end is missing)"
-    if _has_invalid_call(generation):
+    if getattr(getattr(generation, "message", None), "invalid_tool_calls", None):
         return "a tool call that is not JSON"
     return "empty answer" if _is_empty(generation) else None
 
@@ -143,11 +142,6 @@ def _is_refusal(generation: Generation) -> bool:
     return bool(generation.message.additional_kwargs.get("refusal")) or any(
         block.get("type") == "refusal" for block in _blocks(generation)
     )
-
-
-def _has_invalid_call(generation: Generation) -> bool:
-    message = getattr(generation, "message", None)
-    return isinstance(message, AIMessage) and bool(message.invalid_tool_calls)
 
 
 def _is_empty(generation: Generation) -> bool:

@@ -29,11 +29,11 @@ from ..ledger import LEDGER, Call, Totals, collecting
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall
+from ..seam.structured import read_structured, refusal, structured
 from ..text import format_seconds
 from .answer import Answer, PromptPreview, note_shown
 from .faults import explain_provider_error
 from .models import innermost, takes_messages
-from .structured import read_structured, refusal, structured
 
 if TYPE_CHECKING:
     from ..draw.stream import StreamDisplay
@@ -144,8 +144,19 @@ def ask(question: Question) -> Answer:
 
 
 def preview(question: Question) -> PromptPreview:
-    """Return the messages of the first model call that ``question`` would make; send nothing."""
-    return _previewed(first_call(question))
+    """Return the messages of the first model call that ``question`` would make; send nothing.
+
+    Where it cannot be cached, it says why.
+    """
+    call = first_call(question)
+    try:
+        request = keys.describe(*call.asked)
+    except NotDescribableError as error:
+        return PromptPreview(
+            _messages(call), call.label, key=None, cached=False, reason=error.reason
+        )
+    cached = call.place.holds(request)
+    return PromptPreview(_messages(call), request.model, key=request.key.hex(), cached=cached)
 
 
 def first_call(question: Question) -> OpenCall:
@@ -377,18 +388,6 @@ def _text_of(result: Any) -> str:
         return json.dumps(result, ensure_ascii=False, indent=2)
     except (TypeError, ValueError):
         return str(result)
-
-
-def _previewed(call: OpenCall) -> PromptPreview:
-    """Describe ``call`` for the person; where it cannot be cached, say why."""
-    try:
-        request = keys.describe(*call.asked)
-    except NotDescribableError as error:
-        return PromptPreview(
-            _messages(call), call.label, key=None, cached=False, reason=error.reason
-        )
-    cached = call.place.holds(request)
-    return PromptPreview(_messages(call), request.model, key=request.key.hex(), cached=cached)
 
 
 def _messages(call: OpenCall) -> tuple[tuple[str, str], ...]:

@@ -53,8 +53,8 @@ def block_of(word: str, namespace: Variables) -> dict[str, Any]:
             f"--attach {word}: {format_bytes(len(data))} are more than {format_bytes(MAX_BYTES)}",
             "Make it smaller, or give its URL",
         )
-    found = _mime(data)
-    if found is None:
+    kinds = (mime for begin, at, mime in _BEGINNINGS if data[at : at + len(begin)] == begin)
+    if (found := next(kinds, None)) is None:
         try:
             return {"type": "text", "text": data.decode()}
         except UnicodeDecodeError:
@@ -113,11 +113,6 @@ def _file(word: str, path: Path) -> bytes:
             f"({error.strerror or error})",
             "Check the name",
         ) from error
-
-
-def _mime(data: bytes) -> str | None:
-    found = (mime for begin, at, mime in _BEGINNINGS if data[at : at + len(begin)] == begin)
-    return next(found, None)
 
 
 def _kind(mime: str) -> str:

@@ -230,7 +230,7 @@ def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any
         value = newest if goes_on else _variable("--after", args.after, namespace)
         found["before"] = tuple(_conversation(what, value))
     if args.schema:
-        from .structured import schema_of
+        from ..seam.structured import schema_of
 
         found["schema"] = schema_of(args.schema, _variable("--schema", args.schema, namespace))
     if args.attach:

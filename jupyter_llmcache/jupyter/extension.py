@@ -78,7 +78,7 @@ class Extension:
         self.settings = session.settings if session else LLMCache(parent=shell)
         if session is not None:
             self.session = session
-        self._in_cell = False
+        self._in_cell = self._sees_calls = False
         self._magics = _magics(self)
         self._replaced = self._register_magics()
         _configurables(shell).append(self.settings)
@@ -122,11 +122,13 @@ class Extension:
         from ..ledger import LEDGER
 
         text = getattr(info, "raw_cell", "") or ""
-        if "langchain" in text or "langchain_core" in sys.modules:
+        uses_models = "langchain" in text or "langchain_core" in sys.modules
+        if uses_models and not self._sees_calls:
             # Calls that a cache of the notebook's own answers are told of too.
             from ..seam import patch
 
             patch.install(self)
+            self._sees_calls = True
         # The cell's own number: newer IPythons have raised execution_count already, and all of
         # them append to the history later.
         history = self.shell.history_manager

@@ -51,7 +51,7 @@ class ForeignCache(ObservedCache):
         Raises:
             StoreError: The other cache raised, or holds something else than an answer.
         """
-        with self._blaming():
+        with _blaming(self.location):
             held = self._cache.lookup(*_strings(request))
         if held is None:
             return None
@@ -72,7 +72,7 @@ class ForeignCache(ObservedCache):
         Raises:
             StoreError: The other cache raised.
         """
-        with self._blaming():
+        with _blaming(self.location):
             self._cache.update(*_strings(request), answers.decode(entry.answer))
         return True
 
@@ -86,7 +86,7 @@ class ForeignCache(ObservedCache):
         if not _names_model(prompt, llm_string):
             return None
         try:
-            with self._blaming():
+            with _blaming(self.location):
                 held = self._cache.lookup(prompt, llm_string)
             return None if held is None else self._copied(held)
         except StoreError as error:
@@ -115,7 +115,7 @@ class ForeignCache(ObservedCache):
         if not _names_model(prompt, llm_string):
             return None
         try:
-            with self._blaming():
+            with _blaming(self.location):
                 held = await self._cache.alookup(prompt, llm_string)
             return None if held is None else self._copied(held)
         except StoreError as error:
@@ -132,7 +132,7 @@ class ForeignCache(ObservedCache):
 
     async def aclear(self, **kwargs: Any) -> None:
         """Clear the other cache by its own async method."""
-        with self._blaming():
+        with _blaming(self.location):
             await self._cache.aclear(**kwargs)
 
     def _copied(self, held: Any) -> list[Generation]:
@@ -141,19 +141,13 @@ class ForeignCache(ObservedCache):
         Raises:
             DamagedEntryError: It is no answer.
         """
-        if not isinstance(held, list | tuple) or not held:
-            raise self._no_answer()
-        if not all(isinstance(generation, Generation) for generation in held):
+        is_list = isinstance(held, list | tuple) and held
+        if not is_list or not all(isinstance(generation, Generation) for generation in held):
             raise self._no_answer()
         return _without_ids(held)
 
     def _no_answer(self) -> DamagedEntryError:
         return DamagedEntryError(f"{self.location} holds something else than an answer")
-
-    @contextmanager
-    def _blaming(self) -> Iterator[None]:
-        with _blaming(self.location):
-            yield
 
 
 class ForeignStore:

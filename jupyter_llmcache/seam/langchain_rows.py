@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel, BaseLLM
@@ -101,7 +101,7 @@ def langchain_strings(
                 return None
             return dumps(_without_ids(prompt)), fresh._get_llm_string(stop=stop, **kwargs)  # noqa: SLF001  # LangChain has no public way
         if isinstance(fresh, BaseLLM) and isinstance(prompt, str):
-            fields = {**_text_model_fields(fresh)(), "stop": stop}
+            fields = {**getattr(fresh, "_dict_for_compat", fresh.dict)(), "stop": stop}
             return prompt, str(sorted(fields.items()))
     # Private names, and whatever a model's own class does when it is asked for its parameters.
     except Exception:  # noqa: BLE001
@@ -157,10 +157,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, str | int | float)
-
-
-def _text_model_fields(model: BaseLLM) -> Callable[[], dict[str, Any]]:
-    return getattr(model, "_dict_for_compat", None) or model.dict
 
 
 def _without_ids(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

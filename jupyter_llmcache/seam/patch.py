@@ -59,8 +59,6 @@ _strangers: set[str] = set()
 def install(owner: object) -> None:
     """Lead models' calls to the cache for as long as ``owner`` lives or until ``uninstall``."""
     with _lock:
-        if owner in _owners:
-            return
         _DOORS.install(owner)
         embed.put()
         if modes.current_mode() == "replay":

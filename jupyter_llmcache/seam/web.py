@@ -208,7 +208,8 @@ class Visit:
         if self._over:
             return
         self._over = True
-        whole = whole or self._ends_itself()
+        # A stream says that it is over; OpenAI's SDK does not read on after that.
+        whole = whole or b"".join(self._body[-2:]).rstrip().endswith(b"data: [DONE]")
         mode = modes.current_mode()
         if self._web is None or mode == "bypass":
             self._tell("miss" if self._web is None else "bypass")
@@ -220,10 +221,6 @@ class Visit:
             reason, self._warning = "the store is at fault", str(error)
         stored = reason is None and not self._pending
         self._tell("miss", reason=reason and f"not stored: {reason}", stored=stored)
-
-    def _ends_itself(self) -> bool:
-        """Whether a stream said that it is over; OpenAI's SDK does not read on after that."""
-        return b"".join(self._body[-2:]).rstrip().endswith(b"data: [DONE]")
 
     def _keep(self, web: serving.Web) -> str | None:
         """Store the answer, or return why not."""

@@ -21,7 +21,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import Field, SecretStr
 
 from jupyter_llmcache import SQLiteCache, calls
-from jupyter_llmcache.cli import main
+from jupyter_llmcache.__main__ import main
 from tests.servers.base import Failure
 from tests.servers.openai import OpenAIServer
 from tests.shells import CellRun

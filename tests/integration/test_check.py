@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from jupyter_llmcache.cli import main
+from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.course import check as checking
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.stores.base import Store

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_llmcache import request as keys
-from jupyter_llmcache.cli import main
+from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.commands import subcommands
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.seam.place import entry_of
@@ -212,7 +212,7 @@ def test_as_a_program(file):
     """As a program it works without IPython, survives a closed pipe and a narrow encoding."""
     code = (
         "import sys; sys.argv = ['x', 'show', 'a.db', 'last'];"
-        "from jupyter_llmcache.cli import main; status = main();"
+        "from jupyter_llmcache.__main__ import main; status = main();"
         "assert 'IPython' not in sys.modules; sys.exit(status)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True)

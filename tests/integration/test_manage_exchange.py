@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jupyter_llmcache.cli import main
+from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.integration.test_manage import Notebook
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_llmcache import commands
-from jupyter_llmcache.cli import main
+from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.commands import subcommand
 from jupyter_llmcache.commands.parser import Argument
 from jupyter_llmcache.draw.answer import FORMATS

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.globals import set_llm_cache
 
 import jupyter_llmcache
-from jupyter_llmcache.cli import main
+from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.errors import LLMCacheError, ReplayMissError
 from tests.servers.redis import RedisServer
 

@@ -32,8 +32,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("seam",),
     ("course",),
     ("commands",),
-    ("jupyter", "cli"),
-    ("__init__", "__main__"),
+    ("jupyter", "__main__"),
+    ("__init__",),
 )
 #: Rooms that may know IPython.
 IPYTHON_ROOMS = {"__init__", "commands", "draw", "jupyter", "settings"}
@@ -42,7 +42,7 @@ LANGCHAIN_ROOMS = {"answer", "commands", "course", "request", "seam"}
 #: No module is longer, and no package has more entries at its top.
 MAX_LINES, MAX_ENTRIES = 400, 20
 #: What the whole package has, rounded up.
-MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 106, 24_000, 13_700
+MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 104, 23_900, 13_650
 
 
 def room_of(path: Path) -> str:

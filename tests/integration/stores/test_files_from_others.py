@@ -12,7 +12,8 @@ import pytest
 from langchain_core.globals import set_llm_cache
 from langchain_openai import ChatOpenAI
 
-from jupyter_llmcache import SQLiteCache, cli, mode
+from jupyter_llmcache import SQLiteCache, mode
+from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import DamagedEntryError, ReplayMissError, StoreError
 from jupyter_llmcache.stores import sqlite_rows
@@ -128,11 +129,11 @@ def test_texts_that_are_not_what_we_write(path, text, capsys):
         ("export", "course.db", "out.jsonl"),
         ("verify", "course.db"),
     ):
-        assert cli.main(list(words)) in (0, 1, 2), words
+        assert main(list(words)) in (0, 1, 2), words
         told = capsys.readouterr()
         assert "Traceback" not in told.err + told.out, words
-    assert cli.main(["verify", "course.db", "--repair"]) == 0
-    assert cli.main(["verify", "course.db"]) == 0
+    assert main(["verify", "course.db", "--repair"]) == 0
+    assert main(["verify", "course.db"]) == 0
 
 
 def test_replay_gets_by(path):
@@ -223,7 +224,7 @@ def test_a_key_of_another_kind(path, key, capsys):
         connection.execute("PRAGMA ignore_check_constraints = ON")
         change = "UPDATE llmcache_entries SET key = ? WHERE title = 'question 1'"
         connection.execute(change, (key,))
-    assert cli.main(["verify", "course.db"]) == 1
+    assert main(["verify", "course.db"]) == 1
     assert "--repair mends it" in capsys.readouterr().out
     with closing(SQLiteStore(path)) as store:
         assert "CHECK" in store.verify().faults[0]
@@ -252,8 +253,8 @@ def test_a_file_that_was_cut_off(path, long_file, kept, capsys):
     path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(StoreError, match=r"verify --repair .*course\.db"):
         SQLiteStore(path)
-    assert cli.main(["verify", "course.db"]) == 1
-    assert cli.main(["verify", "course.db", "--repair"]) == 0
+    assert main(["verify", "course.db"]) == 1
+    assert main(["verify", "course.db", "--repair"]) == 0
     assert "kept" in capsys.readouterr().out
     assert {"course.db", "course.db.broken1"} <= set(names(path.parent))
     with closing(SQLiteStore(path)) as store:
@@ -267,7 +268,7 @@ def test_a_file_that_was_cut_off(path, long_file, kept, capsys):
 def test_a_file_of_which_nothing_is_left(path, long_file, kept, capsys):
     """Where nothing can be saved, repair says so in one line and leaves the file."""
     path.write_bytes(long_file.read_bytes()[:kept])
-    status = cli.main(["verify", "course.db", "--repair"])
+    status = main(["verify", "course.db", "--repair"])
     told = capsys.readouterr()
     assert "Traceback" not in told.err
     if status:

@@ -1,4 +1,4 @@
-"""The door of embeddings: text by text out of the cache, and from the provider what is missing.
+"""Embeddings: text by text out of the cache, and from the provider what is missing.
 
 No cache of LangChain's sees embeddings. While a cache of ours lives, the public methods of every
 class of ``Embeddings`` are wrapped, those of classes that are made later too. A model that embeds
@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from typing import Any, Self
 
 from langchain_core.embeddings import Embeddings
 
 from .. import modes
+from .. import request as keys
+from ..answer.vector import decode, encode
+from ..entry import Entry
+from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError, hide_secrets
+from ..ledger import LEDGER, Call, Kind
 from ..request.clients import client_in
+from ..text import format_count, one_line
+from .batches import telling_embedding
 from .doors import Below, Method
-from .place import serving
-
-if TYPE_CHECKING:
-    from .embed_call import Batch
+from .place import CHOOSE_FIRST, RECORD_FIRST, Place, serving
+from .serving import kept_elsewhere
 
 #: A method that asks one of these of the same object is no door: they are.
 _HANDS_ON_TO = {
@@ -43,6 +52,8 @@ _REACHES_OUT = frozenset(
         "url",
     }
 )
+#: Objects whose own method is asking a provider just now; what they call of themselves is no call.
+_busy: ContextVar[frozenset[int]] = ContextVar("llmcache_embedding", default=frozenset())
 
 
 def put() -> None:
@@ -116,10 +127,9 @@ def _open(
     asks_one: bool,
 ) -> Batch | None:
     """Return a watch over one call, or None where it is none of our business."""
-    from .embed_call import Batch, is_busy  # few notebooks embed
-
     which = modes.embedded()
-    if is_busy(model) or which == "off" or _holds_another(model):
+    held = getattr(model, "__dict__", {}).values()
+    if which == "off" or id(model) in _busy.get() or any(isinstance(v, Embeddings) for v in held):
         return None
     if which == "remote" and not asks_somebody(model):
         return None
@@ -154,5 +164,234 @@ def _has_words(fields: tuple[str, ...]) -> bool:
     )
 
 
-def _holds_another(model: Any) -> bool:
-    return any(isinstance(value, Embeddings) for value in getattr(model, "__dict__", {}).values())
+# --- one call ---
+
+
+class Batch:
+    """One call between the moment it is seen and the event that tells of it.
+
+    Inside the block, ``look`` says whether a provider has to be asked, and raises in replay; what
+    ``asked`` returns is then asked for inside ``paying``, and ``settle`` keeps it.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        model: Any,
+        texts: list[Any],
+        arguments: dict[str, Any],
+    ) -> None:
+        self._began = time.perf_counter()
+        self._cell = LEDGER.cell
+        self.place, self._model, self._texts = place, model, texts
+        self._store = place.store
+        self._mode = modes.current_mode()
+        self._requests: list[keys.Request] = []
+        self._held: dict[bytes, Entry] = {}
+        self._vectors: dict[bytes, list[float]] = {}
+        self._missing: dict[bytes, keys.Request] = {}
+        self._came: Any = None
+        self._is_one_question = False
+        self._lookup_s = 0.0
+        self._provider_s: float | None = None
+        self._stored = self._pending = False
+        self._reason: str | None = None
+        self._warning: str | None = None
+        self._unrecorded: str | None = None
+        self._arguments = arguments
+        self._label = ""
+
+    def _describe(self, arguments: dict[str, Any]) -> None:
+        if self._mode == "bypass":
+            self._reason = "mode bypass"
+            return
+        try:
+            if not all(type(text) is str for text in self._texts):
+                raise NotDescribableError("what it embeds is not text")  # noqa: TRY301  # one way out for all reasons
+            lists = [value for value in arguments.values() if isinstance(value, list | tuple)]
+            if any(len(value) == len(self._texts) for value in lists):
+                # Each text has a part of this argument, so that the batch is one question.
+                if len(set(self._texts)) < len(self._texts):
+                    raise NotDescribableError("an argument goes with each of its equal texts")  # noqa: TRY301  # as above
+                arguments["texts"] = self._texts
+                self._is_one_question = True
+            first = keys.describe(self._model, "", None, arguments)
+            self._requests = first.with_texts(self._texts)
+        except NotDescribableError as error:
+            self._reason = error.reason
+        except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
+            self._reason = f"{type(error).__name__} while describing the request"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None:
+            self._reason = self._reason or type(error).__name__
+            with suppress(Exception):  # as in call.py
+                hide_secrets(error, keys.secrets_of(self._model))
+        LEDGER.record(self._event(failed=error is not None))
+
+    # --- before the provider ---
+
+    def look(self) -> bool:
+        """Return whether a provider has to be asked.
+
+        Raises:
+            ReplayMissError: It would have to be, and replay is in force.
+        """
+        self._describe(self._arguments)
+        self._label = self._requests[0].model if self._requests else keys.model_label(self._model)
+        self._missing = {request.key: request for request in self._requests}
+        if self._missing and self._mode in ("auto", "replay"):
+            self._find()
+        if self._missing and self._mode == "replay":
+            self._find_elsewhere()
+        self._lookup_s = time.perf_counter() - self._began
+        if self._missing and modes.current_mode() == "replay":
+            raise self._replay_miss()
+        return bool(self._missing) or not self._requests
+
+    def _find(self) -> None:
+        try:
+            if self._store is not None:
+                self._held = self._store.get_many(list(self._missing))
+            for key, entry in self._held.items():
+                self._vectors[key] = decode(entry.answer)
+                del self._missing[key]
+        except StoreError as error:
+            self._warning = str(error)
+        if self._is_one_question and self._missing:
+            self._held, self._vectors = {}, {}
+            self._missing = {request.key: request for request in self._requests}
+
+    def _find_elsewhere(self) -> None:
+        """Look under the only address that the file knows for this model."""
+        if (first := self.place.readdressed(self._requests[0])) is not None:
+            self._requests = first.with_texts(self._texts)
+            self._missing = {request.key: request for request in self._requests}
+            self._find()
+
+    def _replay_miss(self) -> ReplayMissError:
+        count, first = len(self._missing), next(iter(self._missing.values()))
+        self._unrecorded, whole = self.place.unrecorded(first)
+        what = f"replay: {count} of {len(self._texts)} texts for {self._label} are not recorded"
+        title = one_line(first.title, 60)
+        remedy = RECORD_FIRST if self._store is not None else CHOOSE_FIRST
+        return ReplayMissError(f"{what}: {title!r}; {self._warning or whole}", remedy)
+
+    # --- the provider, and after it ---
+
+    def asked(self, texts: Any, asks_one: bool) -> Any:
+        """Return what the provider is asked for: what is missing, or ``texts`` as they came."""
+        if asks_one or self._asks_all:
+            return texts
+        return [request.content for request in self._missing.values()]
+
+    @property
+    def _asks_all(self) -> bool:
+        return len(self._missing) in (0, len(self._texts))
+
+    @contextmanager
+    def paying(self) -> Iterator[None]:
+        """Time the provider; what the model calls of itself inside the block is no other call.
+
+        Raises:
+            ReplayMissError: Replay has begun meanwhile.
+        """
+        if self._requests and modes.current_mode() == "replay":
+            raise self._replay_miss()
+        what = format_count(len(self._missing) or len(self._texts), "text")
+        began = time.perf_counter()
+        try:
+            with (
+                modes.setting(_busy, _busy.get() | {id(self._model)}),
+                kept_elsewhere() if self._requests else nullcontext(),
+                telling_embedding(what),
+            ):
+                yield
+        finally:
+            self._provider_s = time.perf_counter() - began
+
+    def settle(self, vectors: Any) -> None:
+        """Keep what came for what was asked.
+
+        Raises:
+            LLMCacheError: Only a part was asked for, and something else came.
+        """
+        if self._asks_all:
+            self._came = vectors
+        if not self._requests:
+            return
+        try:
+            self._vectors.update(zip(self._missing, vectors, strict=True))
+            self._keep()
+        except Exception as error:
+            if not self._asks_all and len(self._vectors) < len({r.key for r in self._requests}):
+                count = len(self._missing)
+                raise LLMCacheError(
+                    f"{self._label} did not answer {count} texts with {count} vectors"
+                ) from error
+            # They are paid for: nothing may take them from the user.
+            self._warning = str(error)
+
+    def _keep(self) -> None:
+        if self._store is None or self._mode not in ("auto", "refresh"):
+            return
+        if self._store.read_only:
+            self._reason = f"{self._store.location} is read-only"
+            return
+        now, each_s = time.time(), (self._provider_s or 0.0) / len(self._missing)
+        entries = []
+        for key, request in self._missing.items():
+            packed = encode(self._vectors[key])
+            if packed is None:
+                self._reason = "a vector is not a list of finite numbers"
+                continue
+            texts = (request.description, request.prompt, request.title)
+            entries.append(Entry(key, packed, now, each_s, "embedding", *texts))
+        if entries:
+            self._stored = self._store.put_many(entries)
+            self._pending = not self._stored
+
+    def answer(self, asks_one: bool) -> Any:
+        """Return the vectors in the order of the texts; a list of its own for each."""
+        if self._came is not None:
+            return self._came[0] if asks_one else self._came
+        if asks_one:
+            return self._vectors[self._requests[0].key]
+        last = {request.key: place for place, request in enumerate(self._requests)}
+        return [
+            vector if last[request.key] == place else list(vector)
+            for place, request in enumerate(self._requests)
+            for vector in (self._vectors[request.key],)
+        ]
+
+    # --- what it was ---
+
+    def _event(self, *, failed: bool) -> Call:
+        kind: Kind = "miss" if self._missing else "hit"
+        kind = "error" if failed else kind if self._requests else "bypass"
+        saved = [entry.provider_s for entry in self._held.values() if entry.provider_s is not None]
+        recorded = [entry.created_at for entry in self._held.values()]
+        return Call(
+            cell=self._cell,
+            kind=kind,
+            model=self._label,
+            key=self._requests[0].key.hex() if self._requests else None,
+            wall_s=time.perf_counter() - self._began,
+            lookup_s=self._lookup_s,
+            provider_s=self._provider_s,
+            saved_s=sum(saved) if saved and kind == "hit" else None,
+            stored=self._stored,
+            pending=self._pending,
+            reason=self._reason,
+            recorded_at=max(recorded) if recorded and kind == "hit" else None,
+            location=self._store.location if self._store is not None else None,
+            warning=self._warning,
+            asked="embedding",
+            texts=len(self._texts),
+            texts_cached=sum(request.key in self._held for request in self._requests),
+            keys=tuple(request.key for request in self._requests),
+            unrecorded=self._unrecorded,
+        )

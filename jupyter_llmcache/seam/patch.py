@@ -1,6 +1,6 @@
 """How generate, stream and their async forms reach the cache; LangChain is patched here alone.
 
-While a cache of ours lives, the public methods of LangChain's two model classes run on a *shadow*
+While a cache of ours lives, the public methods of LangChain's two model classes run on a *proxy*
 of the model (see ``proxy``), so that everything LangChain does around a provider (callbacks,
 tokens, ids, events) is done alike for a hit and a miss. ``uninstall`` by the last owner puts the
 original methods back.
@@ -36,7 +36,7 @@ from .batches import wrap_abatch, wrap_batch
 from .call import OpenCall
 from .doors import Door, Doors, Method, Owner
 from .place import (
-    SHADOW_MARK,
+    PROXY_MARK,
     Asked,
     Plan,
     aclosing_if_it_can,
@@ -202,12 +202,12 @@ def _is_heard(model: Any, callbacks: Any) -> bool:
     return bool(CallbackManager.configure(callbacks, model.callbacks, model.verbose).handlers)
 
 
-# --- the methods as we put them; each runs the original on the shadow ---
+# --- the methods as we put them; each runs the original on the proxy ---
 
 
 def _plan(model: BaseLanguageModel[Any], *, streams: bool = False) -> Plan | None:
     """Return who answers a public call of ``model``; None where it is none of our business."""
-    if not _owners or SHADOW_MARK in model.__dict__:
+    if not _owners or PROXY_MARK in model.__dict__:
         return None
     return place.plan(model, streams=streams)
 
@@ -215,18 +215,19 @@ def _plan(model: BaseLanguageModel[Any], *, streams: bool = False) -> Plan | Non
 def _watch(
     model: BaseLanguageModel[Any], plan: Plan, opened: OpenCall | None = None
 ) -> tuple[Watch, Any] | None:
-    """Return a watch over one public call, and the shadow that the call runs on.
+    """Return a watch over one public call, and the proxy that the call runs on.
 
     None: a model that cannot be copied goes LangChain's own way to the cache, by two strings.
 
     Raises:
         ReplayMissError: It cannot be copied, and in replay it may not go that way.
     """
-    from . import proxy, watch
+    from .proxy import proxy_of
+    from .watch import Watch
 
-    watched = watch.Watch(model, plan.place, plan.reason, opened, plan.other)
+    watched = Watch(model, plan.place, plan.reason, opened, plan.other)
     try:
-        return watched, proxy.shadow_of(watched)
+        return watched, proxy_of(watched)
     except Exception:  # a class may forbid copies, or fail at them, in any way
         if modes.current_mode() != "replay":
             return None
@@ -262,9 +263,9 @@ def _wrap_generate(original: Method, module: ModuleType) -> Method:
         watched = _watch(self, plan, call)
         if watched is None:
             return original(self, *args, **kwargs)
-        watch, shadow = watched
+        watch, proxy = watched
         with watch:
-            result = original(shadow, *args, **kwargs)
+            result = original(proxy, *args, **kwargs)
             _finish(watch, "generate", result, _prompts_of(args, kwargs))
             return watch.restored(result)
 
@@ -285,9 +286,9 @@ def _wrap_agenerate(original: Method, module: ModuleType) -> Method:
         watched = _watch(self, plan, call)
         if watched is None:
             return await original(self, *args, **kwargs)
-        watch, shadow = watched
+        watch, proxy = watched
         with watch:
-            result = await original(shadow, *args, **kwargs)
+            result = await original(proxy, *args, **kwargs)
             _finish(watch, "agenerate", result, _prompts_of(args, kwargs))
             return watch.restored(result)
 
@@ -317,8 +318,8 @@ def _wrap_stream(original: Method, module: ModuleType) -> Method:
         if watched is None:
             yield from original(self, *args, **kwargs)
             return
-        watch, shadow = watched
-        with watch, closing_if_it_can(original(shadow, *args, **kwargs)) as chunks:
+        watch, proxy = watched
+        with watch, closing_if_it_can(original(proxy, *args, **kwargs)) as chunks:
             for chunk in chunks:
                 yield watch.restored_chunk(chunk)
             _finish(watch, "stream", None, 1)
@@ -345,9 +346,9 @@ def _wrap_astream(original: Method, module: ModuleType) -> Method:
                 async for chunk in chunks:
                     yield chunk
             return
-        watch, shadow = watched
+        watch, proxy = watched
         with watch:
-            async with aclosing_if_it_can(original(shadow, *args, **kwargs)) as chunks:
+            async with aclosing_if_it_can(original(proxy, *args, **kwargs)) as chunks:
                 async for chunk in chunks:
                     yield watch.restored_chunk(chunk)
             _finish(watch, "astream", None, 1)
@@ -365,9 +366,9 @@ def _wrap_events(original: Method, _: ModuleType) -> Method:
         watched = None if plan is None else _watch(self, plan)
         if watched is None:
             return original(self, *args, **kwargs)
-        watch, shadow = watched
+        watch, proxy = watched
         watch.detach()
-        return watch.follow(original(shadow, *args, **kwargs))
+        return watch.follow(original(proxy, *args, **kwargs))
 
     return events
 

@@ -45,7 +45,7 @@ RECORD_FIRST = "Run it once in mode auto, with a key, to record it"
 CHOOSE_FIRST = "Choose a recorded file first: %llm_cache sqlite FILE"
 NO_CACHE = "no cache is on"
 #: Stands in what a model holds where it is a proxy of ours; see ``proxy``.
-SHADOW_MARK = "_llmcache_shadow"
+PROXY_MARK = "_llmcache_proxy"
 
 
 def _new_pool() -> None:

@@ -1,8 +1,8 @@
-"""A model's shadow: the same model, with the cache standing at the provider's door.
+"""A model's proxy: the same model, with the cache standing at the provider's door.
 
 LangChain's ``BaseChatModel`` and ``BaseLLM`` do everything around a provider and call the
 provider's own ``_generate``, ``_stream`` and their async forms, the methods that every integration
-writes. The shadow is a shallow copy whose four methods ask the cache first and otherwise call the
+writes. The proxy is a shallow copy whose four methods ask the cache first and otherwise call the
 real model, so that its state stays where it is. The sync and the async form of a method differ in
 their awaits and in nothing else.
 """
@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMRe
 from pydantic import BaseModel
 
 from .call import OpenCall
-from .place import SHADOW_MARK, aclosing_if_it_can, closing_if_it_can, run_message_id
+from .place import PROXY_MARK, aclosing_if_it_can, closing_if_it_can, run_message_id
 from .replay import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
 from .watch import Watch
 
@@ -31,8 +31,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 _MANY = "a stream of several choices at once"
 
 
-def shadow_of(watch: Watch) -> BaseLanguageModel[Any]:
-    """Return the shadow of the watched model, whose requests ``watch`` answers.
+def proxy_of(watch: Watch) -> BaseLanguageModel[Any]:
+    """Return the proxy of the watched model, whose requests ``watch`` answers.
 
     Raises:
         Exception: The model cannot be copied.
@@ -41,12 +41,12 @@ def shadow_of(watch: Watch) -> BaseLanguageModel[Any]:
     # LangChain keeps this on the instance; asked here, it is made once a model, not once a call.
     getattr(model, "_serialized", None)
     # Pydantic's own way to copy: a class may have a way of its own, for its own purposes.
-    shadow = BaseModel.__copy__(model)
+    proxy = BaseModel.__copy__(model)
     door = ChatDoor(model, watch) if isinstance(model, BaseChatModel) else TextDoor(model, watch)
     # Past pydantic on purpose: these are no fields, and the class must keep its own methods.
-    shadow.__dict__.update(
+    proxy.__dict__.update(
         {
-            SHADOW_MARK: True,
+            PROXY_MARK: True,
             "rate_limiter": None,
             "_generate": door.generate,
             "_agenerate": door.agenerate,
@@ -59,8 +59,8 @@ def shadow_of(watch: Watch) -> BaseLanguageModel[Any]:
         }
     )
     if watch.other_cache is None:
-        shadow.__dict__["cache"] = False
-    return shadow
+        proxy.__dict__["cache"] = False
+    return proxy
 
 
 class _Door(ABC):

@@ -1,4 +1,4 @@
-"""How calls reach the cache: shadows, seams, and what stays as it was."""
+"""How calls reach the cache: proxies, doors, and what stays as it was."""
 
 from __future__ import annotations
 
@@ -474,7 +474,7 @@ def test_a_model_with_its_own_way_to_copy(cache):
 
 
 def test_a_model_that_cannot_be_copied_is_called_plainly(cache):
-    """Where no shadow can be made, LangChain's own way to the cache is left."""
+    """Where no proxy can be made, LangChain's own way to the cache is left."""
 
     class Single(DeskChat):
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:

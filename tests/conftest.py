@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -36,9 +37,13 @@ _FOREIGN_VARIABLES = (
 )
 
 
-# How quick the machine is says nothing about what is tested.
-settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("steady")
+# How quick the machine is says nothing about what is tested. A test that wants more or fewer
+# examples than others takes a multiple, so that the gate, `--hypothesis-profile gate`, takes more.
+settings.register_profile(
+    "fast", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=25
+)
+settings.register_profile("gate", parent=settings.get_profile("fast"), max_examples=100)
+settings.load_profile("fast")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,10 +61,25 @@ def interrupts_arrive() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file with one certificate authority: no test speaks TLS, and every HTTP client reads all
+    that it is given, which takes longer than anything else it does.
+    """
+    end = "-----END CERTIFICATE-----\n"
+    first, _, _ = Path(certifi.where()).read_text("utf-8").partition(end)
+    file = tmp_path_factory.mktemp("authorities") / "one.pem"
+    file.write_text(first + end, "utf-8")
+    return str(file)
+
+
 @pytest.fixture(autouse=True)
-def new_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def new_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_authority: str
+) -> Iterator[None]:
     """Give every test an empty folder, no keys, no global cache, no mode and an empty ledger."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", one_authority)
     for name in list(os.environ):
         if name.startswith(_FOREIGN_VARIABLES):
             monkeypatch.delenv(name)

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The variables that this process began with; a test has others, which lead nowhere.
+OUTSIDE = dict(os.environ)
 CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 #: What a LangChain release stands for in the version tests; each with the oldest that fits.
@@ -125,7 +127,9 @@ def make(folder: Path, base: Path, requirements: Sequence[str]) -> Path:
         subprocess.run([base, "-m", "venv", "--without-pip", new], check=True)
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python"]
         subprocess.run(
-            [*pip, python_in(new), "install", "-qq", "--no-compile", *requirements], check=True
+            [*pip, python_in(new), "install", "-qq", "--no-compile", *requirements],
+            env=OUTSIDE,
+            check=True,
         )
         try:
             new.rename(folder)

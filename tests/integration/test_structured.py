@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from langchain_core.globals import set_llm_cache
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from jupyter_llmcache import MemoryCache, SQLiteCache, calls
+from jupyter_llmcache import MemoryCache, SQLiteCache, call_of, calls
 from jupyter_llmcache.seam.cache import mode
 from jupyter_llmcache.seam.structured import refused
 from tests.servers.openai import Reply
@@ -126,3 +126,19 @@ def test_a_refusal_is_raised_as_without_a_cache(chat_openai, openai_server, outp
             WAYS[way](llm)
         raised.append(type(caught.value))
     assert raised[0] is raised[1]
+
+
+class Town(BaseModel):
+    city: str = Field(alias="cityName")
+    people: list[int]
+
+
+@pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
+def test_an_object_with_aliases_is_recalled(cache, chat_openai, openai_server, responses):
+    """A recalled structured answer is an object of the user's class, with aliases too."""
+    llm = chat_openai(use_responses_api=responses)
+    ask = llm.with_structured_output(Town, method="json_schema", include_raw=True)
+    answers = [ask.invoke("Which city?") for _ in range(3)]
+    assert openai_server.answered == 1
+    assert [answer["parsed"] for answer in answers] == [Town(cityName="text", people=[1])] * 3
+    assert call_of(answers[1]["raw"]).kind == "hit"

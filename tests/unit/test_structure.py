@@ -90,6 +90,7 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(file): file for file in FILES}
 
 
+@cache
 def known_modules(path: Path) -> set[str]:
     """The package's own modules that ``path`` imports anywhere."""
     known = set()

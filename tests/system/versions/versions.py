@@ -16,13 +16,12 @@ ROOT = Path(__file__).resolve().parents[3]
 def keys() -> dict[str, str]:
     """Return the keys in hexadecimal, by the names of table, pair and side."""
     from tests.unit.request.describing import described
-    from tests.unit.request.pairs import AGREE, DIFFER
+    from tests.unit.request.pairs import AGREE, AT_HAND, DIFFER, possible
 
     return {
         f"{table}, {pair.name}, {side}": described(getattr(pair, side)).key.hex()
         for table, pairs in (("differ", DIFFER), ("agree", AGREE))
-        for pair in pairs
-        if pair.kind in ("openai", "responses", "own")
+        for pair in possible(pairs, AT_HAND)
         for side in ("one", "other")
     }
 

@@ -8,6 +8,7 @@ Anthropic's at the root; a pair that is about the address also asks under ``/oth
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from langchain_core.messages import ChatMessage, HumanMessage, SystemMessage, ToolMessage
@@ -46,6 +47,9 @@ class Pair:
     other: Builder
 
 
+#: The kinds that need no further provider's package, which takes long to import.
+AT_HAND: tuple[Kind, ...] = ("openai", "responses", "own")
+
 #: Rows about a field that the oldest releases do not have yet.
 NEEDED_FIELDS = {
     "anthropic: container that is used again": (
@@ -57,11 +61,15 @@ NEEDED_FIELDS = {
 
 
 def _pairs(kind: Kind, rows: dict[str, tuple[Builder, Builder] | Builder]) -> list[Pair]:
-    pairs = [
+    return [
         Pair(f"{kind}: {name}", kind, *(row if isinstance(row, tuple) else (row, made(kind))))
         for name, row in rows.items()
     ]
-    return [pair for pair in pairs if _can_be_made(pair.name)]
+
+
+def possible(pairs: Iterable[Pair], kinds: Collection[Kind]) -> list[Pair]:
+    """Return the pairs of ``kinds`` that this release of their package can make."""
+    return [pair for pair in pairs if pair.kind in kinds and _can_be_made(pair.name)]
 
 
 def _can_be_made(name: str) -> bool:

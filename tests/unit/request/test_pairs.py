@@ -1,15 +1,19 @@
-"""The tables of pairs, at the level of keys."""
+"""The tables of pairs, at the level of keys.
+
+The pairs of further providers are asked over HTTP alone, in ``integration/test_key_http.py``.
+"""
 
 import pytest
 
 from tests.unit.request.describing import described
-from tests.unit.request.pairs import AGREE, DIFFER, Pair
+from tests.unit.request.pairs import AGREE, AT_HAND, DIFFER, Pair, possible
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the providers' classes say of odd fields
 
 
 def _named(pairs: list[Pair]):
-    return pytest.mark.parametrize("pair", pairs, ids=[pair.name for pair in pairs])
+    found = possible(pairs, AT_HAND)
+    return pytest.mark.parametrize("pair", found, ids=[pair.name for pair in found])
 
 
 @_named(DIFFER)

@@ -113,7 +113,11 @@ KWARGS = st.fixed_dictionaries(
         "temperature": st.sampled_from([0, 0.5, 1, 1.0, None]),
         "seed": st.sampled_from([1, 2, None]),
         "extra_body": st.dictionaries(NAMES, VALUES, max_size=3),
-        "tools": st.lists(st.dictionaries(NAMES, VALUES, max_size=2), max_size=2),
+        # A tool of another type is the server's own and leads to another API.
+        "tools": st.lists(
+            st.dictionaries(NAMES, VALUES, max_size=2).map(lambda t: t | {"type": "function"}),
+            max_size=2,
+        ),
         "logit_bias": st.dictionaries(st.sampled_from(["1", "2"]), NUMBERS, max_size=2),
     },
 )
@@ -153,17 +157,19 @@ def noisy(message, chance: random.Random):
     return kind.model_construct(**fields)
 
 
-gate = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+thorough = settings(
+    max_examples=3 * settings.default.max_examples, suppress_health_check=list(HealthCheck)
+)
 
 
-@gate
+@thorough
 @given(REQUESTS, REQUESTS)
 def test_keys_are_equal_exactly_when_the_normal_forms_are(one, other):
     """Two requests that a provider could tell apart have two keys, and others one."""
     assert (key(*one) == key(*other)) == (normal_request(*one) == normal_request(*other))
 
 
-@gate
+@thorough
 @given(REQUESTS, st.integers(), st.data())
 def test_one_changed_message_or_parameter_changes_the_key_exactly_if_it_says_more(one, place, data):
     """Requests that are nearly the same are told apart."""
@@ -176,7 +182,7 @@ def test_one_changed_message_or_parameter_changes_the_key_exactly_if_it_says_mor
     assert (key(*one) == key(messages, kwargs)) == same
 
 
-@gate
+@thorough
 @given(REQUESTS, st.randoms(use_true_random=False))
 def test_noise_does_not_change_the_key(one, chance):
     """Ids, metadata, the order of dicts and the type of numbers are nothing that is said."""
@@ -212,8 +218,8 @@ def _assert_no_collision(count: int) -> None:
 
 
 def test_no_two_of_many_requests_share_a_key():
-    """Twenty thousand generated requests have twenty thousand keys."""
-    _assert_no_collision(20_000)
+    """Five thousand generated requests have five thousand keys."""
+    _assert_no_collision(5_000)
 
 
 @pytest.mark.slow

@@ -331,7 +331,7 @@ def parse_count(text: str) -> int:
     digits = text.replace("_", "").replace(",", "")
     if digits.isascii() and digits.isdigit() and int(digits) > 0:
         return int(digits)
-    raise LLMCacheError(f"{text!r} is not a whole number over zero", "Write one such as 1000")
+    raise LLMCacheError(f"{text!r} is not a whole number over zero", "Write one such as 10")
 
 
 def parse_number(text: str) -> float:

@@ -88,18 +88,19 @@ def _with_nearest(store: Store, wanted: Entry, title: str, data: Mapping[str, An
     if not found:
         return Report(f"{title}; no entry is like it", data=data)
     near = found[0]
-    told = f"{title}; nearest: {differences_line(near.differences)}"
-    return Report(told, (), [_section(near)], data)
+    told = differences_line(near.differences)
+    return Report(f"{title}; nearest: {told}", list(_rows(near, told)), (), data)
 
 
-def _section(near: Near) -> tuple[str, str]:
+def _rows(near: Near, told: str) -> Iterator[tuple[str, str]]:
+    """Yield which entry is near, and what the sentence over it has not told."""
     record = near.record
-    heading = (
-        f"{record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}', "
-        f"{model_of(record.request)}, recorded {format_moment(record.created_at)}"
-    )
-    lines = [one_line(difference, 300) for difference in near.differences]
-    return heading, "\n".join([*lines, *(line for line in _versions(record) if "->" in line)])
+    yield "entry", f"{record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}'"
+    yield "model", model_of(record.request)
+    yield "recorded", format_moment(record.created_at)
+    lines = (one_line(difference, 300) for difference in near.differences)
+    yield "differs", "; ".join(line for line in lines if line not in told)
+    yield "versions", "; ".join(line for line in _versions(record) if "->" in line)
 
 
 def _near_data(near: Near) -> dict[str, Any]:

@@ -31,7 +31,8 @@ MAX_COMPARED_WORDS = 1_000
 MAX_TEXT_LINES = 6
 
 _FRAME = "height:11em;overflow:auto;resize:vertical"
-_CELL = "vertical-align:top;text-align:left;padding:4px 12px 4px 0;min-width:14em;max-width:40em"
+_CELL = "vertical-align:top;text-align:left;padding:4px 12px 4px 0;min-width:11em;max-width:40em"
+_RULE = '<hr style="border:0;border-top:1px solid var(--jp-border-color2,#9e9e9e);margin:4px 0">'
 _LABEL = "vertical-align:top;text-align:left;padding:4px 12px 4px 0;overflow-wrap:break-word"
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
@@ -101,14 +102,14 @@ def answers_bundles(
     held: _Cells = {}
     for cell in cells:
         held.setdefault((cell.row, cell.column), []).append(cell)
-    base = columns[0] if diff and len(columns) > 1 else None
+    compared = (columns[0], columns[1]) if diff and len(columns) > 1 else None
     whole = _Part(*map(range, (len(rows), len(columns), max(map(len, held.values()), default=0))))
     bundles = []
     for number, part in enumerate([*_parts(whole)] or [whole]):
         some_rows, some_columns = (
             [all_[i] for i in some] for all_, some in ((rows, part.rows), (columns, part.columns))
         )
-        place = partial(_place_html, held, part.samples, base, number > 0)
+        place = partial(_place_html, held, part.samples, compared, number > 0)
         html = _table_html(some_rows, some_columns, place)
         if number:
             what = escape(_described(whole, part))
@@ -216,17 +217,24 @@ def _label(text: str) -> str:
 
 
 def _place_html(
-    held: _Cells, samples: range, base: str | None, folded: bool, row: str, column: str
+    held: _Cells,
+    samples: range,
+    compared: tuple[str, str] | None,
+    folded: bool,
+    row: str,
+    column: str,
 ) -> str:
-    first = held.get((row, base), []) if base is not None else []
-    return "<hr>".join(
-        _cell_html(cell, first[number].text if number < len(first) else None, folded=folded)
+    base, other = compared or ("", "")
+    others = held.get((row, other if column == base else base), []) if compared else []
+    tag = "del" if column == base else "ins"
+    return _RULE.join(
+        _cell_html(cell, others[number].text if number < len(others) else None, tag, folded=folded)
         for number, cell in enumerate(held.get((row, column), []))
         if number in samples
     )
 
 
-def _cell_html(cell: AnswerCell, compared_with: str | None, *, folded: bool) -> str:
+def _cell_html(cell: AnswerCell, compared_with: str | None, tag: str, *, folded: bool) -> str:
     line = _line_html(cell)
     if cell.error:
         why = escape(one_line(cell.error, 300))
@@ -235,9 +243,17 @@ def _cell_html(cell: AnswerCell, compared_with: str | None, *, folded: bool) -> 
             why = f"<details><summary>{why}</summary>{came}</details>"
         return f'{line}<div dir="auto">{why}</div>'
     if compared_with is not None:
-        return line + _framed(cell.text, _marked(compared_with, cell.text))
+        return line + _framed(cell.text, _marked(compared_with, cell.text, tag))
     # A front end would set formulas that nobody sees, one by one.
-    return line + _framed(cell.text, answer_html(cell.text, cell.drawn_as, formulas=not folded))
+    html = answer_html(cell.text, cell.drawn_as, formulas=not folded)
+    return line + (
+        html if cell.drawn_as == "json" and _is_small(html) else _framed(cell.text, html)
+    )
+
+
+def _is_small(tree: str) -> bool:
+    """Return whether the tree of an object is drawn in a few lines, however it was typed."""
+    return sum(map(tree.count, ("<div", "<summary", "<tr"))) <= MAX_OPEN_LINES
 
 
 def _line_html(cell: AnswerCell) -> str:
@@ -259,12 +275,13 @@ def _framed(text: str, html: str) -> str:
     return f'<div style="{_FRAME}" tabindex="0" role="group" aria-label="answer">{html}</div>'
 
 
-def _marked(before: str, after: str) -> str:
-    """Return ``after`` as text, with what ``before`` has not underlined."""
-    words, others = _WORD.findall(visible(after)), _WORD.findall(visible(before))
+def _marked(other: str, text: str, tag: str) -> str:
+    """Return ``text`` as it was typed, with what ``other`` has not underlined."""
+    words, others = _WORD.findall(visible(text)), _WORD.findall(visible(other))
     matcher = difflib.SequenceMatcher(None, others, words, autojunk=len(words) > MAX_COMPARED_WORDS)
     drawn = ""
     for kind, _, _, first, last in matcher.get_opcodes():
         part = escape("".join(islice(words, first, last))).replace("\n", "&#10;")
-        drawn += f"<ins>{part}</ins>" if kind in ("insert", "replace") and part.strip() else part
+        differs = kind in ("insert", "replace") and part.strip()
+        drawn += f'<{tag} style="text-decoration:underline">{part}</{tag}>' if differs else part
     return f'<div dir="auto" style="white-space:pre-wrap">{drawn}</div>'

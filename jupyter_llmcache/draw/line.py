@@ -27,8 +27,6 @@ from .sanitize import IGNORE_MATH, in_one_line
 from .table import LINE_STYLE, SEPARATOR
 
 MAX_CHARS = 80
-#: Three counts stand before what the line under an answer tells.
-MAX_CELL_CHARS = 84
 
 # White on blue and black on amber: apart in light and dark, for colour-blind eyes and in grey.
 _PILL = "border-radius:8px;padding:0 7px;font-weight:600"
@@ -179,9 +177,9 @@ def _cell_parts(calls: Sequence[Call], *, stable: bool) -> Sequence[_Part]:
         return [*counts, *models, *_tokens(calls, split=True)]
     spent = [call for call in calls if call.kind != "hit"]
     wall_s = sum(call.wall_s for call in calls)
-    parts = [*_counts(calls), _Part(format_seconds(wall_s), 2), *_saved(calls)]
+    parts = [*_counts(calls), _Part(format_seconds(wall_s), 3), *_saved(calls)]
     parts += [*_tokens(calls, split=False), *_money(spent), *models]
-    return _fitted([*parts, *_canned(calls), *_remarks(calls)], MAX_CELL_CHARS)
+    return _fitted([*parts, *_canned(calls), *_remarks(calls)], MAX_CHARS)
 
 
 def _counts(calls: Sequence[Call]) -> Iterator[_Part]:
@@ -190,7 +188,8 @@ def _counts(calls: Sequence[Call]) -> Iterator[_Part]:
     counted = [call for call in calls if call.asked == "model"]
     fetched = [call for call in calls if call.asked == "web"]
     if counted:
-        yield _Part(format_count(len(counted), "LLM call"))
+        # The states beside it count the same calls once more.
+        yield _Part(format_count(len(counted), "LLM call"), 0 if embedded or fetched else 2)
         yield from _states(counted)
     if embedded:
         yield from _embedded(embedded)
@@ -234,7 +233,8 @@ def totals_line(calls: Sequence[Call], answers: int, wall_s: float, *, stable: b
         return _text([count, *_tokens(calls, split=True)])
     parts = [count, *_states(calls), _Part(format_seconds(wall_s))]
     spent = [call for call in calls if call.kind != "hit"]
-    return _text([*parts, *_saved(calls), *_tokens(calls, split=False), *_money(spent)])
+    parts += [*_saved(calls), *_tokens(calls, split=False), *_money(spent)]
+    return _text([*parts, *_canned(calls)])
 
 
 # --- parts of both ---
@@ -243,7 +243,7 @@ def totals_line(calls: Sequence[Call], answers: int, wall_s: float, *, stable: b
 def _saved(calls: Sequence[Call]) -> Iterator[_Part]:
     saved_s = sum(call.saved_s or 0.0 for call in calls if call.kind == "hit")
     if saved_s:
-        yield _Part(f"saved {format_seconds(saved_s)}", 3)
+        yield _Part(f"saved {format_seconds(saved_s)}", 4)
 
 
 def _tokens(calls: Sequence[Call], *, split: bool) -> Iterator[_Part]:
@@ -252,29 +252,29 @@ def _tokens(calls: Sequence[Call], *, split: bool) -> Iterator[_Part]:
         return
     given, made, total = (sum(column) for column in zip(*counts, strict=True))
     halves = split and (given or made)
-    yield _Part(f"{given:,} + {made:,} tokens" if halves else format_count(total, "token"), 5)
+    yield _Part(f"{given:,} + {made:,} tokens" if halves else format_count(total, "token"), 6)
 
 
 def _money(calls: Sequence[Call]) -> Iterator[_Part]:
     amount = total_usd(calls)
     if amount:
-        yield _Part(format_usd(amount), 6)
+        yield _Part(format_usd(amount), 7)
 
 
 def _named(model: str) -> Iterator[_Part]:
-    yield _Part(one_line(model, 40), 4)
+    yield _Part(one_line(model, 40), 5)
 
 
 def _models(calls: Sequence[Call]) -> Iterator[_Part]:
     names = list(dict.fromkeys(call.model for call in calls if call.asked != "web"))
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        yield _Part(one_line(names[0], 40) + more, 4)
+        yield _Part(one_line(names[0], 40) + more, 5)
 
 
 def _canned(calls: Sequence[Call]) -> Iterator[_Part]:
     if any(call.canned for call in calls):
-        yield _Part("canned", 3)
+        yield _Part("canned", 4)
 
 
 def _remarks(calls: Sequence[Call]) -> Iterator[_Part]:
@@ -287,7 +287,8 @@ def _remarks(calls: Sequence[Call]) -> Iterator[_Part]:
 
 def _unusual(call: Call) -> Iterator[str]:
     if call.kind == "error":
-        if call.unrecorded is None and call.reason:
+        # What was stored came; that it does not fit is the error's to tell.
+        if call.unrecorded is None and call.reason and not call.stored:
             yield f"failed: {call.reason}"
     elif call.kind == "bypass" or (call.kind == "miss" and call.key is None and call.reason):
         yield f"not cached: {call.reason or 'the cache was not asked'}"
@@ -316,7 +317,7 @@ def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
 
 def _room() -> int:
     """Return how many characters a line may have where it is text: a terminal may be narrow."""
-    return MAX_CELL_CHARS if draws_html() else terminal_columns()
+    return MAX_CHARS if draws_html() else terminal_columns()
 
 
 def _text(parts: Iterable[_Part]) -> str:

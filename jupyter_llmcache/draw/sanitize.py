@@ -81,13 +81,10 @@ def drawing(html: str) -> str:
 
 def text_html(text: str) -> str:
     """Return ``text`` as it is, lines and spaces kept."""
-    return drawing(pre_html(text))
-
-
-def pre_html(text: str) -> str:
-    """Return ``text``, lines and spaces kept, as HTML that is not in one line yet."""
     # A parser drops the first line end.
-    return f'<pre dir="auto" style="white-space:pre-wrap">\n{escape(cut(visible(text)))}</pre>'
+    return drawing(
+        f'<pre dir="auto" style="white-space:pre-wrap">\n{escape(cut(visible(text)))}</pre>'
+    )
 
 
 def sanitize(html: str) -> str:

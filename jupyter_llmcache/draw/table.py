@@ -29,7 +29,7 @@ from ..text import (
     wrapped,
 )
 from .answer import Format, answer_html
-from .sanitize import IGNORE_MATH, SCROLLS, in_one_line, pre_html
+from .sanitize import IGNORE_MATH, SCROLLS, text_html
 
 SEPARATOR = " · "
 LINE_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;line-height:1.7"
@@ -242,7 +242,7 @@ def sections_html(sections: Iterable[Section]) -> str:
     """Return texts under headings, as typed, or drawn as an answer is."""
     return "".join(
         f"{_BOLD}{escape(one_line(heading))}</div>"
-        + (answer_html(text, *drawn_as) if drawn_as else in_one_line(pre_html(text)))
+        + (answer_html(text, *drawn_as) if drawn_as else text_html(text))
         for heading, text, *drawn_as in sections
     )
 

@@ -23,6 +23,10 @@ _BEFORE_CHARS, _AFTER_CHARS = 12, 28
 _GROUPS = frozenset({"parameters", "params", "extras", "fields"})
 #: How far apart a difference in one of these puts two requests; everything else counts 1.
 _COSTS = {"model": 3.0, "provider": 3.0, "class": 2.0, "schema": 0.1, "endpoint": 0.8}
+#: What a field that is not there means, where a person would say it.
+_MEANT = {"sample": 0}
+#: Longer texts without a blank at their beginning are data, of which no part tells anything.
+_DATA_CHARS = 100
 #: What two texts without anything in common put between two requests.
 _TEXT_COST = 4.0
 
@@ -132,7 +136,8 @@ def _object_differences(
 ) -> Iterator[Difference]:
     for key in dict.fromkeys([*one, *other]):
         below = name if key in _GROUPS and not _is_schema(name) else _below(name, key)
-        yield from _differences(below, one.get(key, _MISSING), other.get(key, _MISSING))
+        unset = _MEANT.get(key, _MISSING)
+        yield from _differences(below, one.get(key, unset), other.get(key, unset))
     shared = [key for key in one if key in other]
     if shared != [key for key in other if key in one]:
         yield Difference(
@@ -217,10 +222,19 @@ def _written(value: Any) -> str:
 
 def _value_difference(name: str, one: Any, other: Any) -> Difference:
     field = name or "request"
+    if _is_data(one) and _is_data(other):
+        return Difference(field, f"{field} is other data", _COSTS.get(field, 1.0))
     if isinstance(one, str) and isinstance(other, str):
         return text_difference(field, one, other)
     cost = _COSTS.get(field, 1.0)
     return Difference(field, f"{field} {_shown(one)} -> {_shown(other)}", cost)
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, str):
+        begin = value[:_DATA_CHARS]
+        return len(value) > _DATA_CHARS and begin.isascii() and " " not in begin
+    return isinstance(value, dict) and f"{_TAG}data" in value
 
 
 def text_difference(field: str, one: str, other: str) -> Difference:
@@ -318,12 +332,26 @@ def _content_differences(name: str, one: Any, other: Any) -> Iterator[Difference
     if isinstance(one, str) and isinstance(other, str):
         if one != other:
             yield _weighed(text_difference(f"{name} text", one, other), one, other)
-    elif isinstance(one, list) and isinstance(other, list):
-        for place, (block, other_block) in _aligned(one, other):
-            for difference in _differences(f"{name} block {place}", block, other_block):
+    elif isinstance(one, str | list) and isinstance(other, str | list):
+        for place, pair in _aligned(_blocks(one), _blocks(other)):
+            for difference in _block_differences(f"{name} block {place}", *pair):
                 yield replace(difference, cost=2.0)
     else:
         yield from _differences(f"{name} content", one, other)
+
+
+def _blocks(content: str | list[Any]) -> list[Any]:
+    return [{"text": content, "type": "text"}] if isinstance(content, str) else content
+
+
+def _block_differences(name: str, one: Any, other: Any) -> Iterator[Difference]:
+    """Compare two blocks of a message; one that is new or gone is called by its kind."""
+    whole = other if isinstance(one, _Missing) else one
+    if isinstance(whole, dict) and (isinstance(one, _Missing) or isinstance(other, _Missing)):
+        is_new = "new" if isinstance(one, _Missing) else "gone"
+        yield Difference(name, f"{name} ({whole.get('type', '?')}) is {is_new}")
+    else:
+        yield from _differences(name, one, other)
 
 
 def role_of(message: Any) -> str:

@@ -288,7 +288,7 @@ SINGLE_DIFFERENCES: dict[str, tuple[Callable[[], tuple[Any, Any]], str, str]] = 
     "the bytes of an image": (
         lambda: chat([image(IMAGE)], [image(OTHER_IMAGE)]),
         "message 1 (human) block 2.image_url.url",
-        " -> ",
+        "is other data",
     ),
     "the detail of an image": (
         lambda: chat([image(IMAGE)], [image(IMAGE, "high")]),
@@ -435,6 +435,27 @@ def test_the_nearest_of_ten_thousand_is_first(many, change):
         assert len(found[0].differences) == 1
         assert change in found[0].differences[0].field or change == "question"
         assert [near.cost for near in found] == sorted(near.cost for near in found)
+
+
+def test_a_picture_is_told_of_by_its_kind() -> None:
+    """No data of a picture stands in a difference, whether it is another, new or gone."""
+    small = base64.b64encode(bytes(range(200))).decode()
+    plain = "hi"
+    one, other, third = (
+        [
+            {"type": "text", "text": plain},
+            {"type": "image", "base64": data, "mime_type": "image/png"},
+        ]
+        for data in (IMAGE, OTHER_IMAGE, small)
+    )
+    for before, after, told in (
+        (one, other, "message 1 (human) block 2.base64 is other data"),
+        (one, third, "message 1 (human) block 2.base64 is other data"),
+        (plain, one, "message 1 (human) block 2 (image) is new"),
+        (one, plain, "message 1 (human) block 2 (image) is gone"),
+    ):
+        asked = [openai({}, {}, [HumanMessage(content)]) for content in (before, after)]
+        assert [str(each) for each in compare(*asked)] == [told]
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -44,7 +44,7 @@ def test_samples_share_a_cell() -> None:
     cells = [AnswerCell("", "a", f"Sample {number}", (hit(),)) for number in range(3)]
     drawn = html(cells, [""], ["a"])
     assert drawn.count("<td style") == 1
-    assert drawn.count("<hr>") == 2
+    assert drawn.count("<hr ") == 2
     assert 'scope="row"' not in drawn
 
 
@@ -53,6 +53,10 @@ def test_a_long_answer_has_a_frame() -> None:
     drawn = html([AnswerCell("", "a", "word " * 200, (hit(),))], [""], ["a"])
     assert "resize:vertical" in drawn
     assert "resize" not in html([AnswerCell("", "a", "word", (hit(),))], [""], ["a"])
+    rows = '{"rows": [\n' + ",\n".join('{\n"n":\n1}' for _ in range(4)) + "]}"
+    assert "resize" not in html([AnswerCell("", "a", rows, (hit(),), 0, "", "json")], [""], ["a"])
+    many = rows.replace("[", "[" + '{"n": 2},' * 20)
+    assert "resize" in html([AnswerCell("", "a", many, (hit(),), 0, "", "json")], [""], ["a"])
 
 
 def test_what_is_beyond_ten_is_folded() -> None:
@@ -92,10 +96,19 @@ def test_no_answers_are_told() -> None:
 
 
 def test_differences_are_marked() -> None:
-    """Against the first column, words that are new are underlined; both are text as typed."""
+    """In both columns the words that the other has not are underlined, in text as typed."""
     drawn = html(_CELLS[:2], ["cats"], ["a", "b"], diff=True)
-    assert "Cats <ins>hiss</ins>." in drawn
-    assert "Cats *purr*." in drawn
+    style = 'style="text-decoration:underline"'
+    assert f"Cats <ins {style}>hiss</ins>." in drawn
+    assert f"Cats <del {style}>*purr*</del>." in drawn
+    longer = [AnswerCell("", "a", "one two three"), AnswerCell("", "b", "one three")]
+    assert f"one <del {style}>two </del>three" in html(longer, [""], ["a", "b"], diff=True)
+
+
+def test_canned_answers_are_told_in_a_table_too() -> None:
+    """The line under the table says that they came from a list."""
+    cells = [AnswerCell("", "a", "x", (hit(canned=True),))]
+    assert read(html(cells, [""], ["a"])).text.endswith("canned")
 
 
 def test_a_terminal_has_the_same_as_text() -> None:

@@ -59,6 +59,8 @@ class Answer:
         items: Which of the coordinates are those of ``--each``.
         error: Why there is no answer, on one line: among several answers, or where its text does
             not fit what was asked for.
+        asked: The word behind -m that asks the same model to go on; empty where it takes no
+            conversation.
     """
 
     text: str
@@ -78,6 +80,7 @@ class Answer:
     coords: Mapping[str, Any] = field(default_factory=dict)
     items: tuple[str, ...] = ()
     error: str = ""
+    asked: str = ""
 
     @property
     def code(self) -> str:

@@ -355,6 +355,7 @@ def _answer(
         coords=question.coords,
         items=question.items,
         error=fault,
+        asked="" if isinstance(sent, str) else question.label,
     )
     if fault:
         raise UnfitError(f"{question.label}: {fault}", answer)

@@ -112,7 +112,8 @@ ASKING: tuple[Argument, ...] = (
         ("-m", "--model"),
         "whom to ask: a variable that holds a chat model, a text model or any Runnable; "
         "provider:model, as openai:gpt-4o-mini; local, or local:PATH of a GGUF file; demo. "
-        "Without it: the setting LLMCache.model, else a model named llm, else OpenAI; "
+        "Without it: who gave the answer that -c or --after goes on from, else the setting "
+        "LLMCache.model, else a model named llm, else OpenAI; "
         "more than once: an answer of each, side by side",
         "MODEL",
         "model",
@@ -125,6 +126,7 @@ ASKING: tuple[Argument, ...] = (
         "any other parameter of the model, as -p max_tokens=200; may stand more than once; "
         "the value is read as JSON where it is JSON",
         "NAME=VALUE",
+        "parameter",
         options={"type": parse_parameter, "action": "append", "default": []},
     ),
     Argument(
@@ -173,6 +175,7 @@ ASKING: tuple[Argument, ...] = (
         ("--vary",),
         "an answer for each value of a parameter, as --vary temperature=0,0.7,1",
         "NAME=VALUES",
+        "parameter",
         options=_axes("vary"),
     ),
     Argument(
@@ -250,9 +253,11 @@ def questions_of(
     }
     if args.schema or args.attach or args.after or getattr(args, "continue"):
         shared |= more_of(args, namespace, newest)
-    questions = []
+    asked, questions = shared.pop("asked", None), []
     for each in combinations:
-        chosen = choose(each.model, namespace, {**parameters, **each.varied}, settings, mode)
+        chosen = choose(
+            each.model or asked, namespace, {**parameters, **each.varied}, settings, mode
+        )
         if "attached" in shared:
             from .attach import check_takes
 

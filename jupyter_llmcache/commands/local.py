@@ -23,6 +23,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field
 
 from ..errors import LLMCacheError
+from ..modes import current_sample
 from ..text import format_bytes
 
 _ENGLISH = (
@@ -79,9 +80,10 @@ def _end(text: str, model: str, given: int, made: int, finish: str) -> AIMessage
 
 
 class Demo(_InPieces, FakeListChatModel):
-    """Answers from a list, chosen by the prompt, so that the same prompt gets the same answer.
+    """Answers from a list, chosen by the question, so that the same one gets the same answer.
 
     Attributes:
+        temperature: Chooses with the prompt, so that values of it can be compared.
         sleep: How long an answer takes, in seconds.
         canned: Marks every call, so that no drawing takes the answer for a model's.
     """
@@ -90,6 +92,7 @@ class Demo(_InPieces, FakeListChatModel):
     model: str = "canned"
     responses: list[str] = Field(default_factory=lambda: [*_ENGLISH, *_CHINESE])
     sleep: float | None = 0.8
+    temperature: float | None = None
 
     @property
     def _llm_type(self) -> str:
@@ -102,7 +105,7 @@ class Demo(_InPieces, FakeListChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **_: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        pieces, delay_s = _PIECE.findall(_choose(messages)), self.sleep or 0
+        pieces, delay_s = _PIECE.findall(self._choose(messages)), self.sleep or 0
         time.sleep(delay_s * _FIRST_WORD)
         for piece in pieces:
             time.sleep(delay_s * (1 - _FIRST_WORD) / len(pieces))
@@ -111,14 +114,13 @@ class Demo(_InPieces, FakeListChatModel):
         given = sum(len(_PIECE.findall(str(message.text))) for message in messages)
         yield self._told(_end("", self.model, given, len(pieces), "stop"), run_manager)
 
-
-def _choose(messages: list[BaseMessage]) -> str:
-    """Return the answer; a prompt in Chinese gets one in Chinese."""
-    prompt = str(messages[-1].text) if messages else ""
-    answers = _CHINESE if _HAN.search(prompt) else _ENGLISH
-    return answers[
-        int.from_bytes(sha256(prompt.encode("utf-8", "replace")).digest()) % len(answers)
-    ]
+    def _choose(self, messages: list[BaseMessage]) -> str:
+        """Return the answer; a prompt in Chinese gets one in Chinese, another sample another."""
+        prompt = str(messages[-1].text) if messages else ""
+        answers = _CHINESE if _HAN.search(prompt) else _ENGLISH
+        question = f"{prompt}{self.temperature or ''}".encode("utf-8", "replace")
+        first = int.from_bytes(sha256(question).digest())
+        return answers[(first + current_sample()) % len(answers)]
 
 
 # --- -m local ---

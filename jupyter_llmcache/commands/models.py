@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +17,8 @@ from pydantic.errors import PydanticUserError
 
 from .. import modes
 from ..errors import LLMCacheError
-from ..provider_row import PLACEHOLDER_KEY, UNKNOWN
-from ..providers import PROVIDERS, ROWS
+from ..provider_row import EVERYWHERE, MODEL_FIELDS, ONLY_FIELDS, PLACEHOLDER_KEY, UNKNOWN
+from ..providers import PROVIDERS, ROWS, provider_of
 from ..text import a_type, did_you_mean, one_line
 from .parser import is_variable, look_up
 
@@ -34,6 +35,9 @@ _CONSTRUCTOR_NAMES = (
     "api_key api_version default_query http_async_client http_client max_retries organization "
     "region_name request_timeout timeout"
 )
+
+#: Of a model's parameters, what people set.
+_USUAL = ("temperature", "max_tokens", "top_p", "seed")
 
 WAYS = (
     "Try -m demo, which answers without a key; or set OPENAI_API_KEY (in Python: "
@@ -282,10 +286,42 @@ def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> 
     return changed.bind(**call) if call else changed
 
 
-def fields_of(model: BaseLanguageModel[Any]) -> dict[str, str]:
-    """Return the model's fields by their names and by their aliases."""
+def parameters_named(spec: str | None, namespace: Mapping[str, Any]) -> list[str]:
+    """Return what -p and --vary may set, the usual first, on the model that ``spec`` names.
+
+    What no answer depends on and what is read only when a model is made is left out. Nothing is
+    imported for it: of what is not loaded yet only the usual is told.
+    """
+    word = spec or DEFAULT_VARIABLE
+    model = look_up(word, namespace) if is_variable(word, namespace) else None
+    cls = type(innermost(model)) if model is not None else _loaded_class(word if spec else "openai")
+    if cls is None or not issubclass(cls, BaseLanguageModel):
+        return [*_USUAL] if model is None else []
+    row = provider_of(cls)
+    idle = {*_connection_names(), *EVERYWHERE, *ONLY_FIELDS, *row.never, *row.clients}
+    idle |= {*MODEL_FIELDS, *row.parts, "stop", "stop_sequences", "n"}
+    found = [name for name in fields_of(cls) if name not in idle]
+    return [*(name for name in _USUAL if name in found), *sorted({*found} - {*_USUAL})]
+
+
+def _loaded_class(word: str) -> type | None:
+    """Return the class behind a word that names no variable, if it is imported already."""
+    provider = word.partition(":")[0]
+    if provider in BUILT_IN:
+        from .local import Demo, Local
+
+        return Demo if provider == "demo" else Local
+    known = PROVIDERS.get(provider)
+    package, _, name = known.classes[0].partition(".") if known else ("", "", "")
+    # A row may name a base, from which others derive too.
+    return getattr(sys.modules.get(package), name.removeprefix("Base"), None)
+
+
+def fields_of(model: BaseLanguageModel[Any] | type[BaseLanguageModel[Any]]) -> dict[str, str]:
+    """Return a model's, or its class's, fields by their names and by their aliases."""
     fields: dict[str, str] = {}
-    for name, field in type(model).model_fields.items():
+    cls = model if isinstance(model, type) else type(model)
+    for name, field in cls.model_fields.items():
         fields.setdefault(field.alias or name, name)
         fields[name] = name
     return fields

@@ -154,7 +154,9 @@ def _side(
     name, values = given
     if kind == "each":
         if not name.isidentifier() or not values:
-            raise LLMCacheError(f"--each {name}: not a name", "Write --each topic=topics")
+            raise LLMCacheError(
+                f"--each {name}: not a name", "Write --each topic=topics, with a list in topics"
+            )
         if name in _COLUMNS:
             raise LLMCacheError(
                 f"--each {name}: to_pandas() has a column of this name", "Choose another name"
@@ -218,7 +220,10 @@ def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
 
 
 def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any]:
-    """Return what ``--after``, ``-c``, ``--schema`` and ``--attach`` say, as fields of Question."""
+    """Return what ``--after``, ``-c``, ``--schema`` and ``--attach`` say, as fields of Question.
+
+    ``asked`` among them is the model of the answer that the question goes on from.
+    """
     found: dict[str, Any] = {}
     goes_on = getattr(args, "continue")
     if args.after and goes_on:
@@ -229,6 +234,7 @@ def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any
         what = f"--after {args.after}" if args.after else "-c"
         value = newest if goes_on else _variable("--after", args.after, namespace)
         found["before"] = tuple(_conversation(what, value))
+        found["asked"] = getattr(value, "asked", None)
     if args.schema:
         from ..seam.structured import schema_of
 
@@ -245,7 +251,10 @@ def _conversation(what: str, value: Any) -> Iterator[BaseMessage]:
         yield from value.messages
         return
     if hasattr(value, "where") and hasattr(value, "to_pandas"):
-        raise LLMCacheError(f"{what}: there are {len(value)} answers", "Choose one, as in a = x[0]")
+        raise LLMCacheError(
+            f"{what}: there are {len(value)} answers",
+            f"Choose one: one = {what.partition(' ')[2] or '_'}[0], then --after one",
+        )
     messages = []
     if isinstance(value, BaseMessage):
         messages = [value]
@@ -265,6 +274,7 @@ def _variable(flag: str, name: str, namespace: Variables) -> Any:
     if not is_variable(name, namespace):
         raise LLMCacheError(
             f"{flag} {name}: there is no variable of this name",
-            did_you_mean(name, texts_in(namespace)) or "Check the name",
+            did_you_mean(name, texts_in(namespace))
+            or ("Check the name" if name.isidentifier() else "Put it into a variable first"),
         )
     return look_up(name, namespace)

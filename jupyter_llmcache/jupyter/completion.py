@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,11 @@ _CELL = re.compile(r"\s*%%llm(?:\s|\Z)")
 _CELL_FLAGS = re.compile(r"\s*%%llm\s+(?P<rest>.*)\Z")
 _PLACEHOLDER = re.compile(r"\{\{[ \t]*(?P<name>\w*)\Z")
 _LAST_WORD = re.compile(r"\S*\Z")
+_MODEL = re.compile(r"(?:-m|--model)[ =]*(\S+)(?=\s)")
+#: What IPython itself keeps for a person.
+_OF_IPYTHON = ("In", "Out", "exit", "quit", "get_ipython", "open")
+#: How the kinds of files begin that --attach sends.
+_SENT = ("image/", "audio/", "application/pdf")
 
 
 class Offers(NamedTuple):
@@ -61,7 +67,7 @@ def offers(lines: Sequence[str], namespace: Mapping[str, Any], session: Session)
     match = match or (None if in_cell else _LINE.search(line))
     placeholder = _PLACEHOLDER.search(line)
     if placeholder and (match or in_cell):
-        return _starting(placeholder["name"], _names(namespace))
+        return _starting(placeholder["name"], [*_names(namespace), "In", "Out", "Err"])
     if match is None:
         return _NOTHING
     if "name" in match.groupdict() and match["name"] == "llm_cache":
@@ -99,6 +105,8 @@ def _for_words(
         elif not intermixed and "=" not in word.text:
             return _NOTHING  # the prompt has begun
     name, equals, value = fragment.partition("=")
+    if waiting is not None and waiting.kind == "parameter":
+        return _starting(fragment, _parameters(rest, namespace))
     if waiting is not None:
         return _starting(fragment, _values(waiting, fragment, namespace, session))
     if equals and name in flags:
@@ -123,29 +131,60 @@ def _values(
         return ["last", *_keys(fragment, session)]
     if argument.kind in _FITS:
         prefix = fragment[: fragment.rfind("=") + 1] if argument.kind == "items" else ""
-        fitting = [name for name in _names(namespace) if _FITS[argument.kind](namespace[name])]
+        fits = _FITS[argument.kind]
+        # A model or a prompt has a length, messages and a way to be saved too.
+        ranks = {
+            name: fits(namespace[name])
+            for name in _names(namespace)
+            if argument.kind == "variable" or not hasattr(namespace[name], "invoke")
+        }
+        fitting = sorted((name for name in ranks if ranks[name]), key=lambda name: -ranks[name])
         found = [prefix + name for name in fitting]
-        return [*found, *(_paths(fragment) if argument.kind == "attachment" else ())]
+        return [*found, *(_files(fragment) if argument.kind == "attachment" else ())]
     return list(argument.choices)
 
 
-def _is_schema(value: Any) -> bool:
+def _parameters(rest: str, namespace: Mapping[str, Any]) -> list[str]:
+    """Return the parameters of the model that ``rest`` names before, with what follows on them."""
+    from ..commands.models import parameters_named
+
+    named = _MODEL.findall(rest)
+    return [f"{name}=" for name in parameters_named(named[-1] if named else None, namespace)]
+
+
+def _items(value: Any) -> int:
+    return hasattr(type(value), "__len__") and not isinstance(value, (str, bytes, type))
+
+
+def _answer(value: Any) -> int:
+    if hasattr(value, "to_next_cell"):
+        return 2
+    parts = value if isinstance(value, list) else []
+    return bool(parts) and all(isinstance(part, dict) or hasattr(part, "content") for part in parts)
+
+
+def _schema(value: Any) -> int:
+    if isinstance(value, dict):
+        return "properties" in value
     made = ("model_json_schema", "__dataclass_fields__", "__total__")
-    is_class = isinstance(value, type) and any(hasattr(value, name) for name in made)
-    return is_class or (isinstance(value, dict) and "properties" in value)
+    if not isinstance(value, type) or not any(hasattr(value, name) for name in made):
+        return 0
+    is_pydantic = value.__module__.startswith("pydantic.")
+    return 0 if is_pydantic else 1 + (value.__module__ == "__main__")
 
 
-#: Whether a variable is of the kind that a flag takes.
-_FITS: Mapping[str, Callable[[Any], bool]] = {
-    "variable": lambda _: True,
-    "items": lambda value: (
-        hasattr(type(value), "__len__") and not isinstance(value, (str, bytes, type))
-    ),
-    "answer": lambda value: hasattr(value, "messages") or isinstance(value, list),
-    "schema": _is_schema,
-    "attachment": lambda value: (
-        isinstance(value, bytes) or any(hasattr(value, n) for n in ("savefig", "save", "_mimetype"))
-    ),
+def _attachment(value: Any) -> int:
+    is_picture = any(hasattr(value, name) for name in ("savefig", "save", "_mimetype"))
+    return isinstance(value, bytes | Path) or (is_picture and not isinstance(value, type))
+
+
+#: Whether a variable is of the kind that a flag takes; the higher, the sooner it is offered.
+_FITS: Mapping[str, Callable[[Any], int]] = {
+    "variable": lambda _: 1,
+    "items": _items,
+    "answer": _answer,
+    "schema": _schema,
+    "attachment": _attachment,
 }
 
 
@@ -177,13 +216,21 @@ def _paths(fragment: str) -> Iterator[str]:
             yield f"{folder}{separator}{path.name}{'/' if path.is_dir() else ''}"
 
 
+def _files(fragment: str) -> list[str]:
+    """Return the paths that begin as ``fragment`` does, pictures, PDF and sound first."""
+    kinds = {path: mimetypes.guess_type(path)[0] or "" for path in _paths(fragment)}
+    return sorted(kinds, key=lambda path: not kinds[path].startswith(_SENT))
+
+
 def _keys(fragment: str, session: Session) -> list[str]:
     store = session.cache.store if session.cache else None
     return [key.hex() for key in store.find(fragment)] if store and fragment else []
 
 
 def _names(namespace: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in namespace if not name.startswith("_"))
+    return sorted(
+        name for name in namespace if not name.startswith("_") and name not in _OF_IPYTHON
+    )
 
 
 def _starting(fragment: str, texts: Any) -> Offers:

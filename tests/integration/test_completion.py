@@ -59,6 +59,10 @@ def tab(shell):
         ("%llm --attach cou", "cou", {"course.db"}),
         ("%llm --samples 2 --jo", "--jo", {"--jobs"}),
         ("%llm -m local:cou", "local:cou", {"local:courses/"}),
+        ("%llm hi {{I", "I", {"In"}),
+        ("%llm -m gpt --vary t", "t", {"temperature="}),
+        ("%llm -m gpt -p te", "te", {"temperature="}),
+        ("%llm --vary ", "", {"temperature=", "max_tokens=", "top_p=", "seed="}),
     ],
 )
 def test_offers(tab, cell, fragment, some):
@@ -91,6 +95,35 @@ def test_offers(tab, cell, fragment, some):
 def test_no_offers(tab, cell):
     """Nothing is offered in prose, in other code, and for what is not ours."""
     assert tab(cell).texts == ()
+
+
+def test_the_model_in_the_line_says_what_can_vary(tab, shell, chat_openai):
+    """Parameters are those of the model behind -m, else of the default, the usual first."""
+    shell.user_ns["llm"] = chat_openai()
+    for line in ("%llm --vary ", "%llm -m gpt -m llm -p ", "%llm -m openai:gpt-x --vary "):
+        names = [text.removesuffix("=") for text in tab(line).texts]
+        assert names[:4] == ["temperature", "max_tokens", "top_p", "seed"]
+        assert {"reasoning_effort", "logit_bias"} <= set(names)
+        assert not {"api_key", "openai_api_key", "timeout", "cache", "model", "stop"} & set(names)
+    assert {"temperature=", "top_k=", "seed="} <= set(tab("%llm -m local --vary ").texts)
+    assert tab("%llm -m letters --vary ").texts == ()
+
+
+def test_what_fits_best_is_offered_first(tab, shell):
+    """Answers stand before lists of messages, a person's classes before others, pictures first."""
+    shell.run(
+        "%llm_cache memory\n%llm -m gpt -p sleep=0 -o zoo hi\n"
+        "class Zebra:\n    x: int\nimport dataclasses\nZebra = dataclasses.dataclass(Zebra)\n"
+        "from pydantic import BaseModel\nfrom langchain_core.prompts import ChatPromptTemplate\n"
+        "prompt = ChatPromptTemplate.from_messages([])\nmessages = zoo.messages[:1]\n"
+        "messages = list(messages)"
+    )
+    for name in ("a.py", "z.png"):
+        Path(name).touch()
+    assert tab("%llm --after ").texts == ("zoo", "messages")
+    assert tab("%llm --schema ").texts == ("Zebra", "Shape")
+    assert tab("%llm --each ").texts == ("letters", "messages")
+    assert tab("%llm --attach ").texts == ("picture", "z.png", "a.py")
 
 
 def test_keys_of_the_cache(tab, shell):

@@ -442,6 +442,24 @@ def test_a_conversation_is_a_value(notebook, openai_server):
     assert "--after x: there are 2 answers. Choose one" in str(run.error)
 
 
+def test_a_conversation_goes_on_with_its_own_model(notebook, openai_server):
+    """Without -m, -c and --after ask whom the answer is of, also where another is the default."""
+    notebook.user_ns["llm"] = notebook.user_ns["a"]
+    notebook.run("%%llm -m b -o first\nhi")
+    notebook.run("%llm -c and shorter?")
+    notebook.run("x = %llm -m a -m b what else?\none = x[1]")
+    notebook.run("%llm --after one and now?")
+    assert [body["model"] for body in openai_server.bodies].count("gpt-b") == 4
+    notebook.run("%llm -m a --after first and you?")
+    assert openai_server.bodies[-1]["model"] == "gpt-a"
+    notebook.run(
+        "from langchain_core.prompts import ChatPromptTemplate\n"
+        "chain = ChatPromptTemplate.from_template('{x}') | b"
+    )
+    notebook.run("%llm -m chain hi there")
+    assert notebook.run("%llm -c and then?").value.model == "openai:gpt-a"
+
+
 def test_an_answer_as_an_object(notebook, openai_server):
     """--schema gives the object, cached like the rest; what does not fit is one line."""
     notebook.run(

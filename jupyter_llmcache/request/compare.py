@@ -234,7 +234,7 @@ def _is_data(value: Any) -> bool:
     if isinstance(value, str):
         begin = value[:_DATA_CHARS]
         return len(value) > _DATA_CHARS and begin.isascii() and " " not in begin
-    return isinstance(value, dict) and f"{_TAG}data" in value
+    return isinstance(value, dict) and f"{TAG}data" in value
 
 
 def text_difference(field: str, one: str, other: str) -> Difference:

@@ -7,6 +7,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 _SECRET = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?(?=[\w*\-]*[\d*])[\w*\-]{12,}|(?<=Bearer )\S+",
@@ -102,3 +103,18 @@ class NotDescribableError(Exception):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+def status_of(error: Any) -> int:
+    """Return the HTTP status that ``error`` carries, or 0."""
+    response = getattr(error, "response", None)
+    for holder, name in (
+        (error, "status_code"),
+        (response, "status_code"),
+        (error, "http_status"),
+        (error, "code"),
+    ):
+        status = getattr(holder, name, None)
+        if isinstance(status, int) and 100 <= status < 600:
+            return status
+    return 0

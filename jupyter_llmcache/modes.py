@@ -67,6 +67,8 @@ def current_sample() -> int:
 is_keeping: ContextVar[bool] = ContextVar("llmcache_is_keeping", default=False)
 #: Whether a hit's stream comes in one piece: its reader waits for the whole of it.
 is_whole: ContextVar[bool] = ContextVar("llmcache_is_whole", default=False)
+#: Whether streams ask for their tokens where nobody has said whether they do.
+asks_usage: ContextVar[bool] = ContextVar("llmcache_asks_usage", default=False)
 #: Whether the first model call is stopped, before cache and provider, by ``Previewed``.
 is_previewing: ContextVar[bool] = ContextVar("llmcache_is_previewing", default=False)
 #: Called whenever a provider of models is about to be asked.

@@ -18,7 +18,7 @@ from langchain_core.messages import (
     SystemMessage,
     message_chunk_to_message,
 )
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from .. import modes
@@ -29,7 +29,7 @@ from ..ledger import LEDGER, Call, Totals, collecting
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall
-from ..seam.structured import read_structured, refusal, structured
+from ..seam.structured import Structured, read_structured, refusal
 from ..text import format_seconds
 from .answer import Answer, PromptPreview, note_shown
 from .faults import explain_provider_error
@@ -130,6 +130,9 @@ def ask(question: Question) -> Answer:
             result = refusal(error, question.schema) if question.schema else None
             if result is None:
                 raise
+    if isinstance(innermost(question.model), BaseLanguageModel):
+        LEDGER.tell(calls[:-1])  # refused for an option, and asked again without it
+        calls = calls[-1:]
     answer = _answer(
         question,
         payload,
@@ -198,7 +201,7 @@ def _model(question: Question) -> Any:
     """Return the model, asked to fit what its answer must fit."""
     if question.schema is None:
         return question.model
-    return structured(question.model, question.schema, question.label)
+    return Structured(question.model, question.schema, question.label)
 
 
 def _payload(question: Question) -> Any:
@@ -243,17 +246,17 @@ class _Growing(ExitStack):
 
     def read(self, payload: Any) -> Any:
         """Return what the stream adds up to."""
-        model = _with_usage(self._model)
         with self, modes.setting(modes.on_paying, self._begin):
-            if not isinstance(innermost(model), BaseLanguageModel):
+            if not isinstance(innermost(self._model), BaseLanguageModel):
                 self._begin()  # nobody knows what a chain does before it asks
             try:
-                whole = self._read(model, payload)
+                with modes.setting(modes.asks_usage, True):
+                    whole = self._read(payload)
             except Exception as error:
                 # A server that does not know the option refuses all of the request.
-                if model is self._model or self.text or "stream_options" not in str(error):
+                if self.text or "stream_options" not in str(error):
                     raise
-                whole = self._read(self._model, payload)
+                whole = self._read(payload)
         return message_chunk_to_message(whole) if isinstance(whole, AIMessageChunk) else whole
 
     def finish(self, answer: Answer) -> None:
@@ -273,21 +276,22 @@ class _Growing(ExitStack):
             self._display = stream_display(self._format)
             self.enter_context(self._display)
 
-    def _read(self, model: Any, payload: Any) -> Any:
+    def _read(self, payload: Any) -> Any:
         whole: Any = None
-        if hasattr(innermost(model), "stream_mode"):
-            return self._read_graph(model, payload)
-        for chunk in model.stream(payload):
+        if hasattr(innermost(self._model), "stream_mode"):
+            return self._read_graph(payload)
+        for chunk in self._model.stream(payload):
             if whole is not None:
                 self._begin()  # more comes, though no provider was asked
             whole = chunk if whole is None else whole + chunk
             self._update(whole)
         return whole
 
-    def _read_graph(self, graph: Any, payload: Any) -> Any:
+    def _read_graph(self, payload: Any) -> Any:
         """Draw the message that is being written, the last of which is the answer."""
         state: Any = None
         whole: Any = None
+        graph: Any = self._model
         for kind, came in graph.stream(payload, stream_mode=["messages", "values"]):
             if kind == "values":
                 state = came
@@ -300,16 +304,6 @@ class _Growing(ExitStack):
         self.text = _text_of(whole)
         if self._display is not None:
             self._display.update(self.text)
-
-
-def _with_usage(model: Any) -> Any:
-    """Return ``model``, or a copy whose streams tell their tokens where nobody has said no."""
-    if isinstance(model, RunnableBinding):
-        inner = _with_usage(model.bound)
-        return model if inner is model.bound else model.model_copy(update={"bound": inner})
-    if isinstance(model, BaseChatModel) and getattr(model, "stream_usage", False) is None:
-        return model.model_copy(update={"stream_usage": True})
-    return model
 
 
 def _answer(

@@ -10,9 +10,8 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import Any
 
-from ..errors import LLMCacheError, chain_of, without_secrets
+from ..errors import LLMCacheError, chain_of, status_of, without_secrets
 from ..text import one_line
 
 _MESSAGE_CHARS = 240
@@ -89,21 +88,6 @@ def _told_by_status(status: int, said: str) -> tuple[str, str]:
     if status >= 500:
         return "the provider failed", "Run the cell again later; nothing was cached"
     return "the provider refused the request", "Change what it names, and run the cell again"
-
-
-def status_of(error: Any) -> int:
-    """Return the HTTP status that ``error`` carries, or 0."""
-    response = getattr(error, "response", None)
-    for holder, name in (
-        (error, "status_code"),
-        (response, "status_code"),
-        (error, "http_status"),
-        (error, "code"),
-    ):
-        status = getattr(holder, name, None)
-        if isinstance(status, int) and 100 <= status < 600:
-            return status
-    return 0
 
 
 def _address(error: BaseException) -> str:

@@ -17,14 +17,13 @@ from ..draw.answer import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
 from ..draw.progress import Progress, remark_on
 from ..draw.table import SEPARATOR
-from ..errors import LLMCacheError, chain_of
+from ..errors import LLMCacheError, chain_of, status_of
 from ..ledger import LEDGER, Call, collecting, total_usd
 from ..seam.call import OpenCall
 from ..text import Printed, did_you_mean, format_count, format_usd, one_line, token_counts
 from . import ask
 from .answer import Answer, PromptPreview
 from .ask import Interrupted, Question, UnfitError
-from .faults import status_of
 
 #: How often one question is asked again after "too many requests".
 _PATIENCE = 6

@@ -21,6 +21,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from pydantic import BaseModel
 
+from ..modes import asks_usage
 from .call import OpenCall
 from .place import PROXY_MARK, aclosing_if_it_can, closing_if_it_can, run_message_id
 from .replay import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
@@ -105,7 +106,7 @@ class _Door(ABC):
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             self._acquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
-                chunks = self._model._stream(prompt, stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
+                chunks = self._streaming()._stream(prompt, stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
                 with closing_if_it_can(chunks):
                     for chunk in chunks:
                         parts.add(chunk)
@@ -132,7 +133,7 @@ class _Door(ABC):
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             await self._aacquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
-                chunks = self._model._astream(prompt, stop=stop, **options)  # noqa: SLF001  # as above
+                chunks = self._streaming()._astream(prompt, stop=stop, **options)  # noqa: SLF001  # as above
                 async with aclosing_if_it_can(chunks):
                     async for chunk in chunks:
                         parts.add(chunk)
@@ -141,6 +142,14 @@ class _Door(ABC):
                         parts.see_id(chunk)
                         call.resume()
             await call.place.run(lambda: call.settle(lambda: parts.answer(self._whole)))
+
+    def _streaming(self) -> Any:
+        """Return the model, or a copy whose streams tell their tokens where that is asked for."""
+        if not asks_usage.get() or getattr(self._model, "stream_usage", False) is not None:
+            return self._model
+        copy = BaseModel.__copy__(self._model)
+        copy.__dict__["stream_usage"] = True
+        return copy
 
     def _many(self, kwargs: dict[str, Any]) -> str | None:
         # Several choices come mixed in one stream, and could not be given out one by one later.

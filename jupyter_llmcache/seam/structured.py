@@ -9,19 +9,33 @@ data.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import is_dataclass
+from inspect import signature
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.runnables import (
+    RunnableBinding,
+    RunnableLambda,
+    RunnableParallel,
+    RunnableSequence,
+)
+from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from .. import modes
 from ..answer import PARSED
-from ..errors import LLMCacheError, chain_of
+from ..errors import LLMCacheError, chain_of, status_of
 from ..text import a_type, one_line
 
+#: With these a server refuses a request that it does not understand, and with these words a way to
+#: ask for an object.
+_REFUSALS = (400, 404, 415, 422, 501)
+_OF_METHOD = re.compile(r"(?i)response.?format|json.?(schema|mode|object)|structured|tool|function")
 _FAULT_CHARS = 300
 #: Stands in the ``generation_info`` of an answer that was kept though its class refused it.
 _REFUSED = "llmcache_refused"
@@ -120,26 +134,82 @@ def schema_of(name: str, value: Any) -> Any:
     )
 
 
-def structured(model: Any, schema: Any, label: str) -> Any:
-    """Return ``model`` asked to fit ``schema``; it gives the message and the object.
+class Structured:
+    """A model asked to fit a schema; it gives the message and the object.
+
+    It is asked in the way whose answer is cached, else in its class's best way, and where the
+    server refuses that by function calling, then in JSON mode.
 
     Raises:
         LLMCacheError: The model's class has no structured output.
     """
-    asked = schema
-    if is_dataclass(schema):
-        asked = {
-            "title": getattr(schema, "__name__", "Answer"),
-            **TypeAdapter(schema).json_schema(),
-        }
-    try:
-        return model.with_structured_output(asked, include_raw=True)
-    except (NotImplementedError, AttributeError, ValueError) as error:
-        why = f": {one_line(error, 120).rstrip('.')}" if isinstance(error, ValueError) else ""
-        raise LLMCacheError(
-            f"{label}, {a_type(model)}, has no structured output{why}",
-            "Ask another model, or leave --schema out",
-        ) from error
+
+    def __init__(self, model: Any, schema: Any, label: str) -> None:
+        self._asked = schema
+        if is_dataclass(schema):
+            named = {"title": getattr(schema, "__name__", "Answer")}
+            self._asked = {**named, **TypeAdapter(schema).json_schema()}
+        self._bound: dict[str, Any] = {}
+        self._model = model
+        while isinstance(self._model, RunnableBinding):
+            self._bound = {**self._model.kwargs, **self._bound}
+            self._model = self._model.bound
+        try:
+            self._best = self._way()
+        except (NotImplementedError, AttributeError, ValueError) as error:
+            why = f": {one_line(error, 120).rstrip('.')}" if isinstance(error, ValueError) else ""
+            raise LLMCacheError(
+                f"{label}, {a_type(model)}, has no structured output{why}",
+                "Ask another model, or leave --schema out",
+            ) from error
+
+    def invoke(self, messages: list[BaseMessage]) -> Any:
+        """Return what ``with_structured_output`` gives with its message."""
+        if _is_held(self._best, messages):
+            return self._best.invoke(messages)
+        others = list(self._others())
+        ways = [way for way in others if _is_held(way, messages)] or [self._best, *others]
+        for way in ways[:-1]:
+            try:
+                return way.invoke(messages)
+            except Exception as error:
+                if status_of(error) not in _REFUSALS or not _OF_METHOD.search(str(error)):
+                    raise
+        return ways[-1].invoke(messages)
+
+    def _others(self) -> Iterator[Any]:
+        """Yield the class's other ways, as far as it knows them."""
+        takes = signature(self._model.with_structured_output).parameters
+        if "method" not in takes:
+            return
+        for method in ("function_calling", "json_mode"):
+            if method != takes["method"].default:
+                with suppress(ValueError, TypeError):
+                    yield self._way(method=method)
+
+    def _way(self, **method: str) -> Any:
+        way = self._model.with_structured_output(self._asked, include_raw=True, **method)
+        if self._bound:  # which LangChain would leave behind
+            asking = way.first.steps__["raw"].bind(**self._bound)
+            way = RunnableSequence(RunnableParallel(raw=asking), *way.steps[1:])
+        if method.get("method") == "json_mode":  # in which the server is not told the schema
+            return RunnableLambda(self._with_schema) | way
+        return way
+
+    def _with_schema(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        schema = json.dumps(convert_to_json_schema(self._asked), ensure_ascii=False)
+        return [SystemMessage(f"Answer with one JSON object that fits {schema}"), *messages]
+
+
+def _is_held(way: Any, messages: list[BaseMessage]) -> bool:
+    """Return whether the cache answers what ``way`` would ask."""
+    with modes.setting(modes.is_previewing, True):
+        try:
+            way.invoke(messages)
+        except modes.Previewed as stopped:
+            call = stopped.call
+            return call.request is not None and bool(call.place.holds(call.request))
+    return False
 
 
 def read_structured(given: dict[str, Any], schema: Any) -> tuple[AIMessage | None, Any, str]:

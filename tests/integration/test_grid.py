@@ -606,6 +606,67 @@ def test_steps_and_attachments_of_each_answer_are_told(notebook, openai_server):
     assert table.count("<img") == 1
 
 
+@pytest.mark.parametrize("refused", [("response_format",), ("response_format", "tools")])
+def test_an_object_comes_in_the_way_that_a_server_takes(notebook, openai_server, refused):
+    """Where a server refuses JSON schemas it is asked for a call of a tool, then for JSON mode."""
+    known = Failure(400, {"error": {"message": f"this model knows no {refused[-1]}"}})
+    place = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+    def reply(body):
+        asked = (body.get("response_format") or {}).get("type")
+        if asked == "json_schema" or set(refused[1:]) & body.keys():
+            return known
+        if body.get("tools"):
+            return Reply(tool_calls=[("place", {"city": "Rome"})])
+        return '{"city": "Rome"}'
+
+    openai_server.reply = reply
+    notebook.user_ns["place"] = place
+    run = notebook.run("%llm -m a -p user=me --schema place where?")
+    assert run.value.result == {"city": "Rome"}
+    assert run.value.line.startswith("fresh · ")
+    assert "calls" not in run.value.line
+    assert not any("LLM call" in text for text in run.texts)
+    assert len(openai_server.requests) == 1 + len(refused)
+    sent = openai_server.bodies[-1]
+    assert sent["user"] == "me"
+    assert ("tools" in sent) == (len(refused) == 1)
+    if "tools" not in sent:
+        assert sent["response_format"] == {"type": "json_object"}
+        assert '"city"' in sent["messages"][0]["content"]
+    notebook.run("%llm_cache mode replay")
+    again = notebook.run("%llm -m a -p user=me --schema place where?").value
+    assert (again.cached, again.result) == (True, {"city": "Rome"})
+    notebook.run("%llm_cache mode auto")
+    assert notebook.run("%llm -m a -p user=me --schema place where?").value.cached
+    assert len(openai_server.requests) == 1 + len(refused)
+
+
+def test_what_a_server_refuses_for_another_reason_is_asked_once(notebook, openai_server):
+    """An error that has nothing to do with objects is told at once."""
+    notebook.user_ns["place"] = {"type": "object", "properties": {}}
+    openai_server.reply = lambda _: Failure(400, {"error": {"message": "the prompt is too long"}})
+    run = notebook.run("%llm -m a --schema place where?", check=False)
+    assert "the prompt is too long" in str(run.error)
+    assert len(openai_server.requests) == 1
+
+
+def test_agents_and_chains_tell_their_tokens(notebook, openai_server):
+    """Their models' streams ask for tokens too, and a server that refuses is asked without."""
+    notebook.run(
+        "from langchain_core.prompts import ChatPromptTemplate\n"
+        "from langchain.agents import create_agent\n"
+        "chain = ChatPromptTemplate.from_template('{x}') | a\nagent = create_agent(a, [])"
+    )
+    for name in ("chain", "agent"):
+        assert notebook.run(f"%%llm -m {name}\nhi {name}").value.usage["total_tokens"] > 0
+        assert openai_server.bodies[-1]["stream_options"] == {"include_usage": True}
+    refusal = Failure(400, {"error": {"message": "unknown field stream_options"}})
+    openai_server.fail(refusal, times=1)
+    assert notebook.run("%%llm -m agent\nho").value.text
+    assert "stream_options" not in openai_server.bodies[-1]
+
+
 def test_a_chain_that_takes_messages_gets_a_conversation(notebook, openai_server):
     """A chain that takes messages alone takes a system text and a conversation."""
     notebook.run(

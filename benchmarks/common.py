@@ -2,8 +2,8 @@
 
 Ways that are compared take turns, in an order that is shuffled each time. A turn is one call that
 is not counted, so that each finds its code and data as near as a user's next call does, and then
-some that are. Ratios are those of median processor times: the clock also tells of what else the
-machine does.
+some that are. Ratios are those of processor times, of turns that nobody disturbed: the clock also
+tells of what else the machine does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import functools
 import random
 import sqlite3
-import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from hashlib import blake2b
@@ -135,7 +134,10 @@ def tools() -> list[dict[str, Any]]:
 
 
 class Took(NamedTuple):
-    """Medians of one way, in seconds a call: on the clock, and of processor time."""
+    """One way, in seconds a call: on the clock, and of processor time.
+
+    A tenth of the turns took less: what others do on the machine only makes a turn longer.
+    """
 
     wall_s: float
     cpu_s: float
@@ -157,27 +159,34 @@ class _Turns:
     def note(self, name: str, calls: int, wall_s: float, cpu_s: float) -> None:
         self._taken[name].append((wall_s / calls, cpu_s / calls))
 
-    def medians(self) -> dict[str, Took]:
+    def took(self) -> dict[str, Took]:
         return {
-            name: Took(*(statistics.median(column) for column in zip(*pairs, strict=True)))
+            name: Took(*(sorted(column)[len(column) // 10] for column in zip(*pairs, strict=True)))
             for name, pairs in self._taken.items()
         }
 
 
-def compare(ways: dict[str, Callable[[], Any]], rounds: int, calls: int = 1) -> dict[str, Took]:
+def compare(
+    ways: dict[str, Callable[[], Any]],
+    rounds: int,
+    calls: int = 1,
+    before: Callable[[str], Any] = lambda _: None,
+) -> dict[str, Took]:
     """Return what a call of each way takes, in this thread.
 
     Args:
         ways: What to call, by name.
         rounds: How many turns each way has.
         calls: How many calls of a turn count.
+        before: Called with the name before each turn, to make ready what does not count.
     """
     turns = _Turns(ways, rounds)
     for round_, name in turns:
+        before(name)
         # CPython pays for calls that cross the end of a piece of its stack: spread the luck.
         wall_s, cpu_s = _deeper(round_ % 50, functools.partial(_turn, ways[name], calls))
         turns.note(name, calls, wall_s, cpu_s)
-    return turns.medians()
+    return turns.took()
 
 
 def _turn(way: Callable[[], Any], calls: int) -> tuple[float, float]:
@@ -203,7 +212,7 @@ async def acompare(
         for _ in range(calls):
             await ways[name]()
         turns.note(name, calls, time.perf_counter() - wall, time.process_time() - cpu)
-    return turns.medians()
+    return turns.took()
 
 
 def line(took: dict[str, Took]) -> str:

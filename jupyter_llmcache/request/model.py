@@ -85,6 +85,11 @@ def describe_model(
     """
     known = _memory.get(id(model))
     if known is None or not known.holds(model):
+        cls: type = type(model)
+        if lacks_cache_key(cls):
+            raise NotDescribableError(
+                f"{cls.__name__} answers by code of its own; give it cache_key()"
+            )
         with _reading(model):
             known = _Known(model)
         if known.is_lasting:
@@ -204,10 +209,6 @@ class _State:
 
     def __init__(self, model: Any, plan: Plan) -> None:
         cls = type(model)
-        if lacks_cache_key(cls):
-            raise NotDescribableError(
-                f"{cls.__name__} answers by code of its own; give it cache_key()"
-            )
         self.plan = plan
         own, private, extra = _held(model)
         state = {**own, **private, **extra}
@@ -375,7 +376,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
     try:
         cls: type = type(model)
         plan = plan_of(cls)
-        values = {n: v for n, v in model.__dict__.items() if n in MODEL_FIELDS}
+        values = {name: model.__dict__.get(name) for name in MODEL_FIELDS}
         return _label(plan, take_name(plan, merge(plan, values, kwargs or {})))
     except Exception:  # noqa: BLE001  # a label must not cost anybody a call
         return kebab(type(model).__name__)

@@ -229,8 +229,13 @@ def take_name(plan: Plan, values: dict[str, Any]) -> str | None:
         if isinstance(name, str):
             if plan.has_one_name:
                 del values[field]
-            return address_shown(name) if "://" in name else scrubbed(name)
+            return _name_shown(name)
     return None
+
+
+@lru_cache(maxsize=256)
+def _name_shown(name: str) -> str:
+    return address_shown(name) if "://" in name else scrubbed(name)
 
 
 # --- values ---

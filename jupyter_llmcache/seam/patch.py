@@ -31,6 +31,7 @@ from langchain_core.runnables.config import ensure_config
 
 from .. import modes
 from ..ledger import LEDGER
+from ..request.own_code import lacks_cache_key
 from . import embed, place
 from .batches import wrap_abatch, wrap_batch
 from .call import OpenCall
@@ -110,7 +111,7 @@ def seeing_all() -> Iterator[None]:
 
 def _unheard(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
     """Return the request of a ``generate`` that nobody listens to; None: go the long way."""
-    if plan.other is not None or not _may_hit(plan) or not _is_plain(model.__class__):
+    if plan.other is not None or not _is_plain(model.__class__) or not _may_hit(plan):
         return None
     if len(args) != 1 or len(args[0]) != 1:
         return None
@@ -125,7 +126,7 @@ def _unheard_stream(
     model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
 ) -> Asked | None:
     """Like ``_unheard``, of a ``stream`` or an ``astream``."""
-    if len(args) not in (1, 2) or not _may_hit(plan) or not _is_plain(model.__class__):
+    if len(args) not in (1, 2) or not _is_plain(model.__class__) or not _may_hit(plan):
         return None
     options = {name: kwargs[name] for name in kwargs if name not in ("config", *_FORMATS)}
     stop = options.pop("stop", None)
@@ -186,8 +187,8 @@ def _may_hit(plan: Plan) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _is_plain(cls: type) -> bool:
-    """Whether a class leaves LangChain's own ways to a provider as they are."""
-    return issubclass(cls, BaseChatModel) and all(
+    """Whether a class leaves LangChain's own ways to a provider as they are, and may be cached."""
+    return (issubclass(cls, BaseChatModel) and not lacks_cache_key(cls)) and all(
         getattr(cls, name, None) is getattr(BaseChatModel, name, None)
         for name in ("_generate_with_cache", "_agenerate_with_cache")
     )

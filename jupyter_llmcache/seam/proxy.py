@@ -141,7 +141,7 @@ class _Door(ABC):
                         yield chunk
                         parts.see_id(chunk)
                         call.resume()
-            await call.place.run(lambda: call.settle(lambda: parts.answer(self._whole)))
+            await self._watch.settle(call, lambda: parts.answer(self._whole))
 
     def _streaming(self) -> Any:
         """Return the model, or a copy whose streams tell their tokens where that is asked for."""
@@ -226,9 +226,7 @@ class ChatDoor(_Door):
             await self._aacquire()
             with call.paying():
                 result: ChatResult = await method(messages, stop=stop, **options)
-            await call.place.run(
-                lambda: call.settle(lambda: _answers(result, self._model, run_manager))
-            )
+            await self._watch.settle(call, lambda: _answers(result, self._model, run_manager))
             return result
 
 

@@ -15,9 +15,11 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import Generation, LLMResult
 
+from .. import modes
 from .. import request as keys
 from ..answer.pieces import Piece
 from ..ledger import LEDGER, Call, usage_of
+from ..request.own_code import lacks_cache_key
 from .call import OpenCall
 from .place import Asked, Place, hand_out, id_of
 from .replay import standard
@@ -121,9 +123,21 @@ class Watch:
             call.find()
         return call
 
+    def goes_past(self, reason: str | None) -> bool:
+        """Whether a request neither asks the cache nor is described, so that no file is touched."""
+        is_past = bool(reason or self._bypass_reason or self._place.bypass_reason)
+        return is_past or modes.current_mode() == "bypass" or lacks_cache_key(type(self.model))
+
     async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
         """Run what may touch a file, off the running event loop."""
         return await self._place.run(function, *args, model=model)
+
+    async def settle(self, call: OpenCall, answer: Callable[[], Sequence[Generation]]) -> None:
+        """Have ``call`` keep what the provider answered, off the running event loop."""
+        if call.request is None:  # there is nothing to keep
+            call.settle(answer)
+        else:
+            await self.run(call.settle, answer)
 
     def end(self, call: OpenCall, wall_s: float) -> None:
         """Note that ``call`` is over, ``wall_s`` seconds after it was taken in hand."""
@@ -226,12 +240,14 @@ class _Visit:
 
     async def __aenter__(self) -> OpenCall:
         watch = self._watch
+        if watch.goes_past(self._reason):
+            return self.__enter__()
         self._call = await watch.run(watch.open, self._asked, self._reason, model=watch.model)
         return self._call
 
     async def __aexit__(self, *error: object) -> None:
         if (refused := self._call.refused) is not None:
-            await self._watch.run(self._call.settle, refused)
+            await self._watch.settle(self._call, refused)
         self._end()
 
     def _end(self) -> None:

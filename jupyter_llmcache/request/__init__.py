@@ -33,7 +33,7 @@ from .canonical import (
 )
 from .clients import asks_responses, secrets_of
 from .messages import describe_message, title_of
-from .model import Description, assemble, describe_model, is_known, model_label
+from .model import Description, assemble, describe_model, is_known, is_refused, model_label
 
 __all__ = [
     "KEY_BYTES",
@@ -44,6 +44,7 @@ __all__ = [
     "describe_strings",
     "endpoints_like",
     "is_known",
+    "is_refused",
     "model_label",
     "secrets_of",
 ]

@@ -87,6 +87,7 @@ def describe_model(
     if known is None or not known.holds(model):
         cls: type = type(model)
         if lacks_cache_key(cls):
+            _refused.add(cls)
             raise NotDescribableError(
                 f"{cls.__name__} answers by code of its own; give it cache_key()"
             )
@@ -101,6 +102,11 @@ def is_known(model: Any) -> bool:
     """Whether ``model`` was read and is as it was, so that to describe it touches no file."""
     known = _memory.get(id(model))
     return known is not None and known.holds(model)
+
+
+def is_refused(model: Any) -> bool:
+    """Whether ``model`` was refused for its class, and still is, so that no file is touched."""
+    return type(model) in _refused and lacks_cache_key(type(model))
 
 
 class _Known:
@@ -165,6 +171,7 @@ class _Known:
 
 
 _memory: dict[int, _Known] = {}
+_refused: weakref.WeakSet[type] = weakref.WeakSet()
 
 #: The models that are being read now.
 _inside: ContextVar[frozenset[int]] = ContextVar("llmcache_inside", default=frozenset())

@@ -147,7 +147,7 @@ class OpenCall:
             self._take(flight, began)
         if self._must_look_again:
             self._look_again()
-        while (claim := self._claim_to_wait_for()) is not None:
+        while (claim := self._other_claim()) is not None:
             claim.wait(MAX_WAIT_S - self._waited_s)
             self._take_claimed()
         return self._recalled()
@@ -165,17 +165,18 @@ class OpenCall:
             self._take(flight, began)
         if self._must_look_again:
             await self.place.run(self._look_again)
-        while self.found is None and (claim := await self.place.run(self._claim_to_wait_for)):
+        shared = self.place.is_shared
+        while shared and not self.found and (claim := await self.place.run(self._other_claim)):
             while self._waited_s < MAX_WAIT_S and not await self.place.run(claim.wait, 0):
                 await asyncio.sleep(_CLAIM_PAUSE_S)
                 self._waited_s += _CLAIM_PAUSE_S
             await self.place.run(self._take_claimed)
         return self._recalled()
 
-    def _claim_to_wait_for(self) -> Claim | None:
+    def _other_claim(self) -> Claim | None:
         """Return another machine's claim; None where this call has its answer or has to pay."""
-        leads_here = self._flight and self.found is None and self._waited_s < MAX_WAIT_S
-        if self.request is None or not leads_here:
+        leads = self._flight and self.found is None and self._waited_s < MAX_WAIT_S
+        if not leads or self.request is None:
             return None
         self._claimed_at = time.perf_counter()
         self._claim = self.place.claim(self.request)

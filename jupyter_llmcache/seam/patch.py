@@ -31,7 +31,7 @@ from langchain_core.runnables.config import ensure_config
 
 from .. import modes
 from ..ledger import LEDGER
-from ..request.own_code import lacks_cache_key
+from ..request import is_refused
 from . import embed, place
 from .batches import wrap_abatch, wrap_batch
 from .call import OpenCall
@@ -111,9 +111,7 @@ def seeing_all() -> Iterator[None]:
 
 def _unheard(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
     """Return the request of a ``generate`` that nobody listens to; None: go the long way."""
-    if plan.other is not None or not _is_plain(model.__class__) or not _may_hit(plan):
-        return None
-    if len(args) != 1 or len(args[0]) != 1:
+    if plan.other is not None or len(args) != 1 or len(args[0]) != 1 or not _may_hit(plan, model):
         return None
     if not _are_texts(args[0][0]) or _is_heard(model, kwargs.get("callbacks")):
         return None
@@ -126,7 +124,7 @@ def _unheard_stream(
     model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
 ) -> Asked | None:
     """Like ``_unheard``, of a ``stream`` or an ``astream``."""
-    if len(args) not in (1, 2) or not _is_plain(model.__class__) or not _may_hit(plan):
+    if len(args) not in (1, 2) or not _may_hit(plan, model):
         return None
     options = {name: kwargs[name] for name in kwargs if name not in ("config", *_FORMATS)}
     stop = options.pop("stop", None)
@@ -181,14 +179,15 @@ def _tell(call: OpenCall) -> None:
     LEDGER.record(call.event(LEDGER.cell, time.perf_counter() - call.began), call.ids)
 
 
-def _may_hit(plan: Plan) -> bool:
-    return plan.reason is None and modes.current_mode() in ("auto", "replay")
+def _may_hit(plan: Plan, model: Any) -> bool:
+    may_not = plan.reason is not None or not _is_plain(model.__class__) or is_refused(model)
+    return not may_not and modes.current_mode() in ("auto", "replay")
 
 
 @functools.lru_cache(maxsize=256)
 def _is_plain(cls: type) -> bool:
-    """Whether a class leaves LangChain's own ways to a provider as they are, and may be cached."""
-    return (issubclass(cls, BaseChatModel) and not lacks_cache_key(cls)) and all(
+    """Whether a class leaves LangChain's own ways to a provider as they are."""
+    return issubclass(cls, BaseChatModel) and all(
         getattr(cls, name, None) is getattr(BaseChatModel, name, None)
         for name in ("_generate_with_cache", "_agenerate_with_cache")
     )

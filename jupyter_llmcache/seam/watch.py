@@ -19,7 +19,6 @@ from .. import modes
 from .. import request as keys
 from ..answer.pieces import Piece
 from ..ledger import LEDGER, Call, usage_of
-from ..request.own_code import lacks_cache_key
 from .call import OpenCall
 from .place import Asked, Place, hand_out, id_of
 from .replay import standard
@@ -124,9 +123,9 @@ class Watch:
         return call
 
     def goes_past(self, reason: str | None) -> bool:
-        """Whether a request neither asks the cache nor is described, so that no file is touched."""
+        """Whether it is known already that a request is not cached, so that no file is touched."""
         is_past = bool(reason or self._bypass_reason or self._place.bypass_reason)
-        return is_past or modes.current_mode() == "bypass" or lacks_cache_key(type(self.model))
+        return is_past or modes.current_mode() == "bypass" or keys.is_refused(self.model)
 
     async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
         """Run what may touch a file, off the running event loop."""

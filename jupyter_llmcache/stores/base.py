@@ -164,9 +164,9 @@ class Store(ABC):
         LLMCacheError: A bound is not above zero.
     """
 
-    #: The name under which it is registered: "memory", "sqlite", ...
-    backend: ClassVar[str]
+    backend: ClassVar[str]  # the name under which it is registered: "memory", "sqlite", ...
     url_schemes: ClassVar[Collection[str]] = ()  # how URLs of such stores begin
+    is_shared: ClassVar[bool] = False  # whether machines share it, so that ``claim`` is asked
     location: str = ""
     bounds: Bounds = Bounds()
     #: The file that holds the entries, where there is one.

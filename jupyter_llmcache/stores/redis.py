@@ -54,7 +54,7 @@ class RedisStore(Store):
         LLMCacheError: The address is not valid, or redis-py is not installed.
     """
 
-    backend, url_schemes = "redis", SCHEMES
+    backend, url_schemes, is_shared = "redis", SCHEMES, True
 
     def __init__(
         self,

@@ -205,7 +205,7 @@ class ChatDoor(_Door):
             self._acquire()
             with call.paying():
                 result: ChatResult = method(messages, stop=stop, **options)
-            call.settle(lambda: _answers(result, self._model, run_manager))
+            call.settle(lambda: _answers(call, result, run_manager))
             return result
 
     @_signed
@@ -226,7 +226,7 @@ class ChatDoor(_Door):
             await self._aacquire()
             with call.paying():
                 result: ChatResult = await method(messages, stop=stop, **options)
-            await self._watch.settle(call, lambda: _answers(result, self._model, run_manager))
+            await self._watch.settle(call, lambda: _answers(call, result, run_manager))
             return result
 
 
@@ -360,21 +360,23 @@ def _takes_run_manager(function: Callable[..., Any]) -> bool:
     return "run_manager" in inspect.signature(function).parameters
 
 
-def _answers(result: ChatResult, model: Any, run_manager: Any) -> Sequence[Generation]:
+def _answers(call: OpenCall, result: ChatResult, run_manager: Any) -> Sequence[Generation]:
     """Return the generations as the caller will see them, once LangChain has added what it knows.
 
     That is an id, and in the metadata what the provider said of the generation and, where there is
     only one, of the whole call.
     """
+    if (run_id := getattr(run_manager, "run_id", None)) is not None:
+        for number, generation in enumerate(result.generations):
+            if generation.message.id is None:
+                generation.message.id = run_message_id(run_id, number)
+    if call.request is None:  # nothing is kept
+        return result.generations
     said = (result.llm_output if len(result.generations) == 1 else None) or {}
-    run_id = getattr(run_manager, "run_id", None)
     seen = []
-    for number, generation in enumerate(result.generations):
-        message, info = in_blocks(generation, model), generation.generation_info
-        update = {
-            "id": message.id or (run_message_id(run_id, number) if run_id else None),
-            "response_metadata": {**said, **(info or {}), **message.response_metadata},
-        }
-        message = message.model_copy(update=update)
+    for generation in result.generations:
+        message, info = in_blocks(generation, call.asked.model), generation.generation_info
+        metadata = {**said, **(info or {}), **message.response_metadata}
+        message = message.model_copy(update={"response_metadata": metadata})
         seen.append(ChatGeneration(message=message, generation_info=info))
     return seen

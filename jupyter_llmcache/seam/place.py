@@ -155,14 +155,9 @@ class Place:
         """
         return self.store is not None and self.store.put(entry)
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other machines may ask for the same at the same time."""
-        return self.store is not None and self.store.is_shared
-
     def claim(self, request: keys.Request) -> Claim | None:
-        """Ask for the right to pay; None where nobody else is asked."""
-        return self.store.claim(request.key) if self.store and self.is_shared else None
+        """Ask for the right to pay; None where no other machine shares the place."""
+        return None if self.store is None else self.store.claim(request.key)
 
     def readdressed(self, request: keys.Request) -> keys.Request | None:
         """The same request at the only endpoint that is known here for its provider and model."""

@@ -42,6 +42,7 @@ class Provider(NamedTuple):
             else. They neither count nor are shown. Fields of type ``SecretStr`` need no mention.
         clients: Fields and attributes that hold the SDK's clients: what in them reaches the
             provider is read there.
+        through: Classes, with their modules, that requests go through and no client holds before.
         parts: Fields with other objects, each with what of them reaches the provider.
         made_once: Fields that only the clients are made of, and that count there.
         aliases: Arguments of a call by the field that means the same.
@@ -75,6 +76,7 @@ class Provider(NamedTuple):
     unsent: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     clients: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
     parts: Mapping[str, str] = _NONE
     made_once: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = _NONE
@@ -102,6 +104,11 @@ def reasons(names: str, reason: str) -> dict[str, str]:
 def names(words: str) -> frozenset[str]:
     """Return some names, which are written in one string."""
     return frozenset(words.split())
+
+
+def sync_and_async(module: str, name: str) -> tuple[str, str]:
+    """Return the dotted names of an SDK's class and of its asynchronous twin."""
+    return f"{module}.{name}", f"{module}.Async{name}"
 
 
 def ends(**words: str) -> dict[str, End]:

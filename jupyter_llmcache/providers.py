@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from .provider_row import NAMES, UNKNOWN, Provider, ends, names, reasons
+from .provider_row import NAMES, UNKNOWN, Provider, ends, names, reasons, sync_and_async
 
 _CLIENTS = ("root_client", "root_async_client", "client", "async_client")
 
@@ -52,6 +52,7 @@ _OPENAI = Provider(
     unsent=frozenset({"tool.name", "tool.status"}),
     credentials=frozenset({"azure_ad_token_provider", "azure_ad_async_token_provider"}),
     clients=_CLIENTS,
+    through=sync_and_async("openai.resources.responses.responses", "Responses"),
     made_once=frozenset({"default_headers", "default_query", "http_client", "http_async_client"}),
     aliases={"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"},
     merges_model_kwargs=True,
@@ -86,6 +87,8 @@ ROWS: tuple[Provider, ...] = (
         server_ids={"reuse_last_container": "container"},
         unsent=NAMES,
         clients=("_client", "_async_client"),
+        through=sync_and_async("anthropic.resources.messages.messages", "Messages")
+        + sync_and_async("anthropic.resources.beta.messages.messages", "Messages"),
         made_once=frozenset({"default_headers"}),
         merges_model_kwargs=True,
         stop_overrides=True,

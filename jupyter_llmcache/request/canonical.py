@@ -19,6 +19,8 @@ import numbers
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -28,6 +30,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
+from .. import modes
 from ..provider_row import CREDENTIAL_HEADERS, IDLE_HEADERS
 
 #: Begins the only key of an object that stands for something JSON cannot say.
@@ -238,6 +241,20 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
 )
 
 
+#: What is being read now: models, functions, objects.
+_inside: ContextVar[frozenset[int]] = ContextVar("llmcache_inside", default=frozenset())
+
+
+def reading(value: Any) -> AbstractContextManager[None]:
+    """Know within the block that ``value`` is being read: what it holds may hold it again."""
+    return modes.setting(_inside, _inside.get() | {id(value)})
+
+
+def is_inside(value: Any) -> bool:
+    """Whether ``value`` is being read."""
+    return id(value) in _inside.get()
+
+
 # --- what may be a secret ---
 
 
@@ -252,6 +269,11 @@ def hidden(text: str) -> dict[str, str]:
     return {TAG + "digest": text_digest(text)}
 
 
+def is_secret(value: Any) -> bool:
+    """Whether ``value`` is one of pydantic's, or of its like, that hide what they hold."""
+    return hasattr(type(value), "get_secret_value")  # a mock has any attribute
+
+
 def is_example(name: str) -> bool:
     """Whether an entry of a schema holds values and not words about them."""
     return name in _EXAMPLES
@@ -260,6 +282,11 @@ def is_example(name: str) -> bool:
 def is_harmless(text: str) -> bool:
     """Whether a text of unknown meaning may be shown."""
     return re.fullmatch(_HARMLESS, text) is not None
+
+
+def careful(text: str) -> Any:
+    """Return a text of unknown meaning if it is harmless, else what stands for it."""
+    return text if is_harmless(text) else hidden(text)
 
 
 def scrubbed(text: str) -> str:

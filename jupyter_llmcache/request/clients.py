@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from inspect import get_annotations
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -19,8 +20,8 @@ from pydantic import BaseModel
 
 from ..provider_row import CREDENTIAL_HEADERS
 from ..providers import provider_of
-from .canonical import header_name, headers_shown
-from .own_code import functions_in, is_installed, is_own
+from .canonical import header_name, headers_shown, is_secret
+from .own_code import is_installed, is_mock, is_own, namespace, own_part, put_over
 
 #: Where clients keep the address they send to.
 _ADDRESSES = (
@@ -41,6 +42,42 @@ _BELOW = (
     "sdk_configuration.async_client",
 )
 
+#: Where they keep what carries a request further.
+_CARRIERS = (
+    "_aio._models",
+    "_api_client",
+    "_async_httpx_client",
+    "_auth",
+    "_client_wrapper",
+    "_endpoint",
+    "_models",
+    "_transport",
+    "http_session",
+    "meta.events._emitter",
+)
+#: Where botocore keeps its hooks.
+_HOOKS = "_handlers._root"
+#: Classes of HTTP clients that libraries make for one call, or hold where nobody sees them.
+_HTTP_CLASSES = (
+    "aiohttp.client.ClientSession",
+    "httpx.AsyncClient",
+    "httpx.AsyncHTTPTransport",
+    "httpx.Client",
+    "httpx.HTTPTransport",
+    "requests.adapters.HTTPAdapter",
+    "requests.sessions.Session",
+)
+
+#: LangChain's and pydantic's base classes, which stand above every provider's door.
+_ABOVE_PROVIDERS = (
+    "langchain_core.language_models.base",
+    "langchain_core.language_models.chat_models",
+    "langchain_core.language_models.llms",
+    "langchain_core.load",
+    "langchain_core.runnables",
+    "pydantic",
+)
+
 #: Functions that give a credential.
 _CREDENTIALS = frozenset(
     {"_api_key_provider", "_azure_ad_token_provider", "api_key", "azure_ad_token_provider"}
@@ -57,7 +94,10 @@ class Client:
         headers: What it sends with every request, credentials among them.
         query: Likewise.
         own: What the user put into it, by name: hooks, transports, methods.
-        watched: All dicts and lists that this was read of.
+        holds_http: Whether the HTTP client is among what it holds.
+        told: Dicts and lists of what is sent, which this was read of.
+        places: Classes and attributes of the client, of those below it and of what carries their
+            requests: where methods may be put over.
     """
 
     def __init__(self, client: Any) -> None:
@@ -65,17 +105,36 @@ class Client:
         self.headers: dict[Any, Any] = {}
         self.query: dict[Any, Any] = {}
         self.own: dict[str, Any] = {}
-        self.watched: list[Any] = []
-        for each in _chain(client):
+        self.holds_http = False
+        self.told: list[Any] = []
+        self.places: list[dict[Any, Any]] = []
+        if is_mock(client):  # has any attribute that it is asked for
+            self.own["class"] = client
+            return
+        chain = [*_chain(client)]
+        for each in chain:
             self._read(each)
-        cls = type(client)
-        if not is_own(cls):
-            self.watched.append(vars(cls))
-            self.own |= {n: f for n, v in vars(cls).items() for f in functions_in(v) if is_own(f)}
+        for each in [*chain, *_carriers(chain)]:
+            self._read_code(each)
+
+    def _read_code(self, client: Any) -> None:
+        """Note what of the user's stands in the place of methods, and what else he put in."""
+        fields = getattr(client, "__dict__", {})
+        cls: type = type(client)
+        classes = library_classes(cls)
+        self.places += [fields, *map(namespace, classes)]
+        self.own |= put_over(*classes)
+        if is_own(cls):
+            self._note("class", [*self.own.get("class", []), cls, _beside_library(client)])
+        for name, value in fields.items():
+            part = None if name in _READ_ELSEWHERE else own_part(value)
+            if part is not None:
+                self._note(f"{cls.__name__}.{name}", part)
+        hooks = [hook for hook in _leaves(_in_fields(client, _HOOKS)) if own_part(hook) is not None]
+        self._note("events", hooks or None)
 
     def _read(self, client: Any) -> None:
         fields = getattr(client, "__dict__", {})
-        self.watched.append(fields)
         if self.address is None:
             self.address = _first(client, _ADDRESSES)
         if "_event_hooks" in fields and "_transport" in fields:
@@ -85,26 +144,18 @@ class Client:
             self.headers = {**self._copied(fields, "_custom_headers"), **self.headers}
             self.query = {**self._copied(fields, "_custom_query"), **self.query}
             self._note("middleware", fields.get("_middleware") or None)
-        if is_own(type(client)):
-            self._note("class", [type(client), _beside_library(client)])
-        for name, value in fields.items():
-            if name not in _READ_ELSEWHERE and _is_users(value):
-                self._note(name, value)
 
     def _read_http(self, fields: Mapping[str, Any]) -> None:
+        self.holds_http = True
         raw = getattr(fields.get("_headers"), "_list", None)
         if raw is not None:
-            self.watched.append(raw)
+            self.told.append(raw)
         sent = {header_name(name): value for name, value in (fields.get("_headers") or {}).items()}
         self.headers = sent | {header_name(name): value for name, value in self.headers.items()}
         self.query = {**dict(fields.get("_params") or {}), **self.query}
         hooks = fields["_event_hooks"]
-        self.watched += hooks.values()
+        self.told += hooks.values()
         self._note("hooks", [hook for each in hooks.values() for hook in each] or None)
-        self._note("auth", _own_part(fields.get("_auth")))
-        transports = [fields["_transport"], *(fields.get("_mounts") or {}).values()]
-        own = [part for each in transports if (part := _own_part(each)) is not None]
-        self._note("transports", own or None)
         jar = getattr(getattr(fields.get("_cookies"), "jar", None), "_cookies", {})
         # A server's cookies have its domain; those without were given by the user.
         given = {n: c.value for path in jar.get("", {}).values() for n, c in path.items()}
@@ -114,29 +165,12 @@ class Client:
         held = fields.get(name)
         if not isinstance(held, Mapping):
             return {}
-        self.watched.append(held)
+        self.told.append(held)
         return dict(held)
 
     def _note(self, name: str, value: Any) -> None:
         if value is not None:
             self.own[name] = value
-
-
-def _is_users(value: Any) -> bool:
-    """Whether ``value``, in a client, is a function or an object of the user's."""
-    is_function = isinstance(value, (FunctionType, MethodType))
-    return isinstance(value, partial) or is_own(value if is_function else type(value))
-
-
-def _own_part(value: Any) -> Any:
-    """Return an object of the user's as it is, of a library's what of the user's it holds.
-
-    A library's transport carries, and its way to log in makes credentials; neither is state.
-    """
-    if is_own(type(value)):
-        return [type(value), _beside_library(value)]
-    own = {name: held for name, held in getattr(value, "__dict__", {}).items() if _is_users(held)}
-    return [type(value).__name__, own] if own else None
 
 
 def _beside_library(client: Any) -> dict[str, Any]:
@@ -159,28 +193,85 @@ def _chain(client: Any) -> Iterator[Any]:
         client = _first(client, _BELOW)
 
 
+def _carriers(clients: Iterable[Any]) -> Iterator[Any]:
+    """Yield what carries the requests of clients: transports, and what stands between them."""
+    for client in clients:
+        mounted = (getattr(client, "__dict__", {}).get("_mounts") or {}).values()
+        found = (*(_in_fields(client, path) for path in _CARRIERS), *mounted)
+        below = [each for each in found if each is not None]
+        yield from below
+        yield from _carriers(below)
+
+
+def _in_fields(value: Any, path: str) -> Any:
+    """Return what stands at a dotted path of instances' attributes, or None."""
+    for name in path.split("."):
+        value = getattr(value, "__dict__", {}).get(name)
+    return value
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield what stands in nested dicts and lists."""
+    if isinstance(value, (dict, list, tuple)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(each)
+    elif value is not None:
+        yield value
+
+
 def _first(client: Any, paths: tuple[str, ...]) -> Any:
     return next((found for path in paths if (found := look_up(client, path)) is not None), None)
+
+
+@lru_cache(maxsize=1024)
+def library_classes(cls: type) -> tuple[type, ...]:
+    """Return the library classes of ``cls`` that have to do with a provider."""
+    return tuple(
+        base
+        for base in cls.__mro__
+        if not is_own(base)
+        and base.__module__ not in ("builtins", "abc", "typing")
+        and not base.__module__.startswith(_ABOVE_PROVIDERS)
+    )
+
+
+def ways_of(cls: type, clients: Iterable[Client]) -> tuple[list[Any], frozenset[str]]:
+    """Return where methods on the way of a model of class ``cls`` may be put over.
+
+    Returns:
+        Library classes and modules, without those of ``clients``; and the modules of more such
+        classes that are not imported yet.
+    """
+    classes = library_classes(cls)
+    modules = {base.__module__ for base in classes} & sys.modules.keys()
+    through = provider_of(cls).through
+    through += () if any(each.holds_http for each in clients) else _HTTP_CLASSES
+    named = [name.rpartition(".") for name in through]
+    absent = frozenset(module for module, _, _ in named if module not in sys.modules)
+    further = (getattr(sys.modules.get(module), name, None) for module, _, name in named)
+    places = [*classes, *(sys.modules[name] for name in modules), *further]
+    return [place for place in places if place is not None], absent
 
 
 def client_in(name: str, value: Any) -> Client | None:
     """Return what an SDK's client says; None where the value of ``name`` is none.
 
-    An object that tells no address is state, unless it stands where classes keep the clients that
-    they make of their other fields.
+    An object that tells no address is state, unless it is a transport, or stands where classes keep
+    the clients that they make of their other fields.
     """
     cls = type(value)
     if (
         isinstance(value, (type, BaseModel, Runnable, FunctionType, MethodType, ModuleType))
         or dataclasses.is_dataclass(value)
-        or hasattr(value, "get_secret_value")
+        or is_secret(value)
         or not hasattr(value, "__dict__")
         or cls.__module__.partition(".")[0] in {*sys.stdlib_module_names, "builtins"}
         or not is_installed(cls.__module__)
     ):
         return None
     client = Client(value)
-    return client if client.address is not None or "client" in name else None
+    is_one = client.address is not None or "client" in name or hasattr(cls, "handle_request")
+    return client if is_one or hasattr(cls, "handle_async_request") else None
 
 
 def secrets_of(model: Any) -> Iterator[str]:
@@ -189,7 +280,7 @@ def secrets_of(model: Any) -> Iterator[str]:
     credentials = provider_of(cls).credentials | CREDENTIAL_HEADERS
     headers = getattr(model, "default_headers", None) or {}
     for name, value in model.__dict__.items():
-        if hasattr(value, "get_secret_value") or (name in credentials and isinstance(value, str)):
+        if is_secret(value) or (name in credentials and isinstance(value, str)):
             yield str(getattr(value, "get_secret_value", lambda held=value: held)())
     for name, value in headers.items():
         if str(name).lower() in credentials:
@@ -210,6 +301,19 @@ def look_up(value: Any, path: str) -> Any:
         if value is None:
             return None
     return value
+
+
+def part_of(value: Any, paths: str, left_out: AbstractSet[str]) -> dict[str, Any]:
+    """Return what counts of an object that is no client: what stands at some paths in it."""
+
+    def counted(held: Any) -> Any:
+        if isinstance(held, (list, tuple)):
+            return [counted(each) for each in held]
+        if not isinstance(held, Mapping):
+            return held
+        return {n: counted(v) for n, v in held.items() if n not in left_out and v is not None}
+
+    return {path: counted(held) for path in paths.split() if (held := look_up(value, path))}
 
 
 def _property(value: Any, name: str) -> Any:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import marshal
 import operator
+import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .. import modes
 from ..errors import NotDescribableError
 from ..provider_row import MODEL_FIELDS
 from ..text import kebab
@@ -23,11 +22,19 @@ from .canonical import (
     address_shown,
     dump,
     headers_shown,
+    is_inside,
     long_digest,
     query_shown,
+    reading,
 )
-from .clients import Client, asks_responses, client_in, look_up, sent_headers
-from .own_code import has_cache_key, is_own, lacks_cache_key, provider_classes, put_over
+from .clients import Client, asks_responses, client_in, part_of, sent_headers, ways_of
+from .own_code import (
+    has_cache_key,
+    is_own,
+    lacks_cache_key,
+    namespace,
+    put_over,
+)
 from .parameters import Plan, Values, merge, plan_of, take_name
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
@@ -91,7 +98,7 @@ def describe_model(
             raise NotDescribableError(
                 f"{cls.__name__} answers by code of its own; give it cache_key()"
             )
-        with _reading(model):
+        with reading(model):
             known = _Known(model)
         if known.is_lasting:
             _memory[id(model)] = known
@@ -126,13 +133,16 @@ class _Known:
         self.state = state = _State(model, plan_of(cls))
         self._containers = [v for v in state.values.values() if isinstance(v, _CONTAINERS)]
         self._raw = _marshalled(self._containers)
-        watched = {id(held): held for each in state.clients for held in each.watched}
-        self._live = [*map(vars, _telling(cls)), *watched.values()]
-        self._was = [held.copy() for held in self._live]
+        self._told = list(_once(held for each in state.clients for held in each.told))
+        self._was_told = [held.copy() for held in self._told]
+        self._places = [*_once(state.places)]
+        self._was_put = gc.get_referents(*self._places)
+        self._absent = state.absent
         self._descriptions: dict[bytes | int, Description] = {}
         still = all(isinstance(value, _STILL) for value in state.values.values())
         still = still and not state.plan.provider.parts
-        self.is_lasting = still and self._raw is not None and not has_cache_key(cls)
+        # What code of the user's own does stands on more than can be watched.
+        self.is_lasting = still and self._raw is not None and not state.more
 
     def holds(self, model: Any) -> bool:
         """Whether the model, its classes and its clients still are what they were."""
@@ -142,7 +152,10 @@ class _Known:
             self._ref() is model
             and [*_held(model)] == self._held
             and all(map(operator.is_, map(model.__dict__.get, self._names), self._exactly))
-            and self._live == self._was
+            and self._told == self._was_told
+            # Of a class's entries only the values are asked: they are many, and this is quickest.
+            and gc.get_referents(*self._places) == self._was_put
+            and sys.modules.keys().isdisjoint(self._absent)
             and (not self._containers or self._raw == _marshalled(self._containers))
         )
 
@@ -160,7 +173,7 @@ class _Known:
             raw = _marshalled([schema, given]) if self.is_lasting else None
         if raw is not None and (found := self._descriptions.get(raw)) is not None:
             return found
-        with _reading(model):
+        with reading(model):
             made = _describe(model, self.state, given, schema)
         # Objects that hold bytes are marshalled like bytes, and must not be taken for them.
         if raw is not None and BYTES_TAG not in made.text:
@@ -173,13 +186,6 @@ class _Known:
 _memory: dict[int, _Known] = {}
 _refused: weakref.WeakSet[type] = weakref.WeakSet()
 
-#: The models that are being read now.
-_inside: ContextVar[frozenset[int]] = ContextVar("llmcache_inside", default=frozenset())
-
-
-def _reading(model: Any) -> AbstractContextManager[None]:
-    return modes.setting(_inside, _inside.get() | {id(model)})
-
 
 def _held(model: Any) -> tuple[Mapping[str, Any], ...]:
     """Return all places where an object, a pydantic one or a plain one, keeps what it is."""
@@ -188,10 +194,8 @@ def _held(model: Any) -> tuple[Mapping[str, Any], ...]:
     return (model.__dict__, private or {}, extra or {})
 
 
-@lru_cache(maxsize=256)
-def _telling(cls: type) -> tuple[type, ...]:
-    """Return the classes whose methods may be put over by others, or are a user's."""
-    return (*provider_classes(cls), *(base for base in cls.__mro__ if is_own(base)))
+def _once(held: Iterable[Any]) -> Iterable[Any]:
+    return {id(each): each for each in held}.values()
 
 
 def _marshalled(values: Any) -> bytes | None:
@@ -210,6 +214,8 @@ class _State:
         plan: How its class is read.
         values: Fields and attributes that count, by name.
         clients: Its clients, each as what it says.
+        places: Where methods on its way may be put over: the very dicts.
+        absent: Modules with more such places that are not imported yet.
         endpoint: The address of the first of them, or of the model's field.
         more: JSON text of what only some models have: ``cache_key``, what the user changed.
     """
@@ -223,12 +229,16 @@ class _State:
         self.clients = [Client(state[name]) for name in plan.provider.clients if name in state]
         self.values = {n: v for n, v in state.items() if n not in plan.skipped}
         for name, paths in plan.provider.parts.items():
-            self.values |= {name: part} if (part := _part(plan, state.get(name), paths)) else {}
+            part = part_of(state.get(name), paths, plan.never | plan.provider.credentials)
+            self.values |= {name: part} if part else {}
         for name, value in [*self.values.items()]:
             if (client := client_in(name, value)) is not None:
                 self.clients.append(client)
                 del self.values[name]
-        changed = dict(put_over(cls))
+        places, self.absent = ways_of(cls, self.clients)
+        changed = put_over(*places)
+        places += [base for base in cls.__mro__ if is_own(base)]
+        self.places = [*map(namespace, places), *(held for c in self.clients for held in c.places)]
         if has_cache_key(cls):
             told = self.values.keys() - plan.fields - extra.keys()
             changed |= {n: self.values[n] for n in told if callable(self.values[n])}
@@ -264,26 +274,15 @@ class _State:
 
     def _more(self, model: Any, changed: dict[str, Any]) -> Iterator[tuple[str, str]]:
         values = Values(_describe_nested, self.plan.provider.credentials)
-        for name, value in (("changed", changed), ("cache_key", _cache_key(model))):
-            if value:
-                try:
+        for name, value, where in (
+            ("changed", changed, "what was put into a library's classes or clients"),
+            ("cache_key", _cache_key(model), "what cache_key() returns"),
+        ):
+            try:
+                if value:
                     yield name, dump(values.code(value))
-                except IndescribableError as error:
-                    raise NotDescribableError(f"{error} in {name}") from error
-
-
-def _part(plan: Plan, value: Any, paths: str) -> dict[str, Any]:
-    """Return what counts of an object that is no client."""
-    left_out = plan.never | plan.provider.credentials
-
-    def counted(held: Any) -> Any:
-        if isinstance(held, (list, tuple)):
-            return [counted(each) for each in held]
-        if not isinstance(held, Mapping):
-            return held
-        return {n: counted(v) for n, v in held.items() if n not in left_out and v is not None}
-
-    return {path: counted(held) for path in paths.split() if (held := look_up(value, path))}
+            except IndescribableError as error:
+                raise NotDescribableError(f"{error} in {where}") from error
 
 
 def _cache_key(model: Any) -> list[Any]:
@@ -318,7 +317,9 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
     parameters = {}
     for field in sorted(values.keys() - dropped):
         value = values[field]
-        if not _is_switched_off(plan, field, value) and not hasattr(value, "get_secret_value"):
+        if not _is_switched_off(plan, field, value) and not hasattr(
+            type(value), "get_secret_value"
+        ):
             text = _parameter(plan, show, field, value)
             if text is not None:
                 parameters[field] = text
@@ -390,7 +391,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
 
 
 def _describe_nested(model: Any) -> Any:
-    if id(model) in _inside.get():
+    if is_inside(model):
         return "itself"  # as a function that was put over one of its methods holds it
     described = json.loads(describe_model(model, None, {}, 0).text)
     return {name: value for name, value in described.items() if name != "schema"}

@@ -8,6 +8,7 @@ answers stand on: no such code is analysed. Functions and objects that a user ha
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import json
 import os
@@ -56,10 +57,13 @@ _REACHING = frozenset({"__call__", "__getattr__", "__getattribute__"})
 #: Kinds of methods that pydantic calls when an object is made.
 _VALIDATORS = ("validators", "field_validators", "root_validators", "model_validators")
 
-#: LangChain's and pydantic's base classes, which stand above every provider's door.
-_ABOVE_PROVIDERS = ("langchain_core.language_models.base", "langchain_core.runnables", "pydantic")
-
 _FUNCTIONS = (FunctionType, MethodType)
+_PARTIALS = (functools.partial, functools.partialmethod)
+#: What stands in a class and is no function, but holds one.
+_HOLDERS = (classmethod, functools.cached_property, property, staticmethod)
+
+#: How many wrappers around a function are looked through.
+_MAX_WRAPPERS = 16
 
 #: The flag of classes that no C code lays out.
 _MADE_WHILE_RUNNING = 1 << 9
@@ -130,8 +134,12 @@ def is_own(value: Any) -> bool:
         value = value.__func__
     if isinstance(value, FunctionType):
         # ``functools.wraps`` copies ``__module__``; where a function was written it cannot change.
-        return not is_installed(str(value.__globals__.get("__name__")))
+        return not is_installed(_module_of(value))
     return isinstance(value, type) and (not is_installed(value.__module__) or _is_astray(value))
+
+
+def _module_of(function: FunctionType) -> str:
+    return str(function.__globals__.get("__name__"))
 
 
 def _is_astray(cls: type) -> bool:
@@ -171,7 +179,8 @@ def _answers_itself(own: type, libraries: Sequence[type], cls: type) -> bool:
     decorated = getattr(own, "__pydantic_decorators__", None)
     checked = {name for kind in _VALIDATORS for name in getattr(decorated, kind, ())}
     return any(
-        (name in _REACHING or not name.startswith(("__", "_abc_", "model_")))
+        _is_for_use(name)
+        and not name.startswith(("_abc_", "model_"))
         and name not in _BESIDE_ANSWERS
         and name not in fields
         and name not in checked
@@ -180,36 +189,88 @@ def _answers_itself(own: type, libraries: Sequence[type], cls: type) -> bool:
     )
 
 
-def put_over(cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield the user's own functions that stand in library classes, by class and name."""
-    for base in provider_classes(cls):
-        for name, value in vars(base).items():
-            for function in functions_in(value):
-                if is_own(function):
-                    yield f"{base.__name__}.{name}", function
+def _is_for_use(name: str) -> bool:
+    return name in _REACHING or not name.startswith("__")
 
 
-@lru_cache(maxsize=256)
-def provider_classes(cls: type) -> tuple[type, ...]:
-    """Return the library classes of ``cls`` that talk to a provider."""
-    return tuple(
-        base
-        for base in cls.__mro__
-        if not is_own(base)
-        and base.__module__ not in ("builtins", "abc", "typing")
-        and not base.__module__.startswith(_ABOVE_PROVIDERS)
-        and base.__name__ not in ("BaseChatModel", "BaseLLM", "Serializable")
-    )
+# --- what a user put over libraries ---
+
+_put_over: dict[Any, tuple[list[Any], dict[str, Any]]] = {}
+
+
+def put_over(*places: Any) -> dict[str, Any]:
+    """Return what of the user's own stands in libraries' classes and modules, by place and name.
+
+    What an installed package put over another one's method is a library's code; what it wraps may
+    still be the user's.
+    """
+    found: dict[str, Any] = {}
+    for place in places:
+        entries = namespace(place)
+        values = gc.get_referents(entries)
+        known = _put_over.get(place)
+        if known is None or known[0] != values:
+            parts = {n: own_part(value) for n, value in [*entries.items()] if _is_for_use(n)}
+            label = place.__name__
+            known = values, {f"{label}.{n}": part for n, part in parts.items() if part is not None}
+            _put_over[place] = known
+        found |= known[1]
+    return found
+
+
+@lru_cache(maxsize=4096)
+def namespace(place: Any) -> dict[str, Any]:
+    """Return the very dict in which a class or a module keeps what it is."""
+    held = vars(place)
+    return held if isinstance(held, dict) else gc.get_referents(held)[0]
+
+
+def own_part(value: Any) -> Any:
+    """Return what of the user's own an entry of a class, a module or an object holds, or None."""
+    kind: type = type(value)
+    if not _may_be_users(kind):
+        return None
+    return next((part for part in functions_in(value) if _is_users(part)), None)
+
+
+@lru_cache(maxsize=4096)
+def _may_be_users(kind: Any) -> bool:
+    """Whether an object of class ``kind`` may be or hold the user's; texts and numbers do not."""
+    holders = (type, *_HOLDERS, *_PARTIALS)
+    calls = any("__call__" in vars(base) for base in kind.__mro__)
+    return calls or issubclass(kind, holders) or is_own(kind)
 
 
 def functions_in(value: Any) -> Iterator[Any]:
-    """Yield the functions that an entry of a class holds."""
-    if isinstance(value, (classmethod, staticmethod)):
-        value = value.__func__
+    """Yield the functions and objects that such an entry holds, and those that they wrap."""
     parts = (value.fget, value.fset) if isinstance(value, property) else (value,)
-    if isinstance(value, functools.cached_property):
-        parts = (value.func,)
-    yield from (part for part in parts if isinstance(part, _FUNCTIONS))
+    for part in parts:
+        layer: Any = part.__func__ if isinstance(part, (classmethod, staticmethod)) else part
+        layer = layer.func if isinstance(layer, functools.cached_property) else layer
+        for _ in range(_MAX_WRAPPERS):
+            if layer is not None:
+                yield layer
+                layer = _wrapped_in(layer)
+
+
+def _wrapped_in(wrapper: Any) -> Any:
+    """Return what a function or an object wraps, as far as it tells, or None."""
+    if hasattr(type(wrapper), "__wrapped__"):  # written in C, as those of wrapt are
+        return wrapper.__wrapped__
+    return getattr(wrapper, "__dict__", {}).get("__wrapped__")
+
+
+def _is_users(value: Any) -> bool:
+    """Whether a function, a class or an object is the user's, or answers as a test set it."""
+    if isinstance(value, (type, *_FUNCTIONS)):
+        return is_own(value)
+    return isinstance(value, _PARTIALS) or is_own(type(value)) or is_mock(value)
+
+
+def is_mock(value: Any) -> bool:
+    """Whether ``value`` stands in the place of others while something is tested."""
+    mock = sys.modules.get("unittest.mock")
+    return mock is not None and isinstance(value, mock.NonCallableMock)
 
 
 # --- functions and objects by their source ---
@@ -233,7 +294,7 @@ class Sources:
         Raises:
             IndescribableError: Its source is not to be had, or something in it has no form.
         """
-        if not _is_code(value):
+        if not is_code(value):
             return self._plain(value)
         if id(value) in self._seen:
             return {"again": self._seen[id(value)]}
@@ -241,17 +302,18 @@ class Sources:
         self._kept.append(value)  # so that no other object gets its number
         if isinstance(value, ModuleType):
             return value.__name__
-        if isinstance(value, functools.partial):
+        if isinstance(value, _PARTIALS):
             return [self.describe(each) for each in (value.func, value.args, value.keywords)]
-        if isinstance(value, MethodType):
-            return [self.describe(value.__func__), self.describe(value.__self__)]
-        if isinstance(value, BuiltinFunctionType):
-            return [value.__qualname__, self.describe(value.__self__)]
+        if (pieces := _pieces(value)) is not None:
+            return [self.describe(each) for each in pieces]
         if isinstance(value, type):
             return self._class(value)
         return self._function(value) if isinstance(value, FunctionType) else self._object(value)
 
-    def _function(self, function: FunctionType) -> dict[str, Any]:
+    def _function(self, function: FunctionType) -> Any:
+        wrapped = _wrapped_in(function)
+        if wrapped is not None and _module_of(function).startswith(f"{_OWN_PACKAGE}."):
+            return self.describe(wrapped)  # a door of ours, which says nothing
         told: dict[str, Any] = {"name": f"{function.__module__}.{function.__qualname__}"}
         if is_own(function):
             told = {"source": _source(function), "globals": self._globals(function)}
@@ -268,7 +330,7 @@ class Sources:
         if not is_own(cls):
             return f"{cls.__module__}.{cls.__qualname__}"
         parts = {
-            name: [self.describe(each) for each in functions_in(value)] or self.describe(value)
+            name: self.describe(value)
             for name, value in vars(cls).items()
             if not name.startswith("__") or isinstance(value, FunctionType)
         }
@@ -282,10 +344,23 @@ class Sources:
         return {name: self.describe(value) for name, value in values.items()}
 
 
-def _is_code(value: Any) -> bool:
-    if isinstance(value, (type, ModuleType, *_FUNCTIONS, BuiltinFunctionType, functools.partial)):
+def is_code(value: Any) -> bool:
+    """Whether ``value`` counts by its source, or by its name where a library wrote it."""
+    known = (type, ModuleType, BuiltinFunctionType, *_FUNCTIONS, *_HOLDERS, *_PARTIALS)
+    if isinstance(value, known):
         return True
     return is_own(type(value)) and hasattr(value, "__dict__")
+
+
+def _pieces(value: Any) -> list[Any] | None:
+    """Return what something that holds a function is made of; None for what is whole."""
+    if isinstance(value, _HOLDERS):
+        return [*functions_in(value)]
+    if isinstance(value, _PARTIALS):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, MethodType):
+        return [value.__func__, value.__self__]
+    return [value.__qualname__, value.__self__] if isinstance(value, BuiltinFunctionType) else None
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -296,8 +371,12 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _source(value: Any) -> str:
+    return _source_of(getattr(value, "__code__", value), getattr(value, "__name__", "it"))
+
+
+@lru_cache(maxsize=256)  # a cell that is run again makes its functions and classes anew
+def _source_of(value: Any, name: str) -> str:
     try:
         return textwrap.dedent(inspect.getsource(value))
     except (OSError, TypeError) as error:
-        name = getattr(value, "__name__", "it")
         raise IndescribableError(f"{name}, whose source is not to be had,") from error

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any, NamedTuple, is_typeddict
 
 from langchain_core.language_models import BaseLanguageModel
@@ -29,13 +29,16 @@ from .canonical import (
     Canon,
     IndescribableError,
     address_shown,
+    careful,
     dump,
     header_name,
     headers_shown,
     hidden,
     is_example,
-    is_harmless,
+    is_inside,
+    is_secret,
     query_shown,
+    reading,
     scrubbed,
     sorted_items,
     sounds_secret,
@@ -43,7 +46,7 @@ from .canonical import (
 )
 from .clients import client_in
 from .messages import describe_message
-from .own_code import Sources, is_own
+from .own_code import Sources, is_code, is_mock, is_own
 
 #: Call arguments that say per call what a field of another name says for every call.
 CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
@@ -263,8 +266,6 @@ _SILENT = (
 #: The size of an object that holds nothing beside its attributes; libraries mark places by such.
 _BARE_BYTES = type("_Bare", (), {}).__basicsize__
 
-_CALLABLES = (FunctionType, MethodType, functools.partial)
-
 
 class Values(Canon):
     """Canonical form of a parameter.
@@ -298,7 +299,7 @@ class Values(Canon):
         members = (
             (scrubbed(name), self.member(name, item))
             for name, item in sorted_items(value)
-            if not hasattr(item, "get_secret_value")
+            if not is_secret(item)
         )
         return {name: item for name, item in members if item or name not in _HEADER_NAMES}
 
@@ -341,7 +342,9 @@ class Values(Canon):
         if isinstance(value, _ITERATORS):
             # A canned list counts as a whole, however far it was read.
             return self.plain(value.__reduce__()[1][0])
-        if isinstance(value, _SILENT) or hasattr(value, "get_secret_value"):
+        if is_mock(value):
+            return super().other(value)
+        if isinstance(value, _SILENT) or is_secret(value):
             return None
         return self._schema(value) if isinstance(value, type) else self._record(value)
 
@@ -350,11 +353,11 @@ class Values(Canon):
             return self.from_dict(_set_fields(value.__dict__))
         if dataclasses.is_dataclass(value):
             return self.from_dict(_set_fields(vars(value)))
-        if isinstance(value, _CALLABLES) or is_own(type(value)):
+        if is_code(value) and not isinstance(value, BuiltinFunctionType):
             return self.code(value)
         if (client := client_in("", value)) is not None:
             headers = headers_shown(client.headers, self._make[1])
-            return [str(client.address), headers, query_shown(client.query)]
+            return [str(client.address), headers, query_shown(client.query), self.plain(client.own)]
         if type(value).__basicsize__ == _BARE_BYTES and vars(value).keys() <= {"__module__"}:
             return {TAG + "class": type(value).__qualname__}
         return super().other(value)
@@ -365,7 +368,10 @@ class Values(Canon):
 
     def code(self, value: Any) -> Any:
         """Return a digest of a function or of an object of a user: its source, what it holds."""
-        told = Sources(Values(*self._make, str).plain).describe(value)
+        if is_inside(value):
+            return "itself"  # as a method put over a client's holds the client
+        with reading(value):
+            told = Sources(Values(*self._make, str).plain).describe(value)
         return {TAG + "source": text_digest(dump(told))}
 
     def tool(self, value: Any) -> Any:
@@ -385,15 +391,8 @@ class Values(Canon):
         try:
             schema = TypeAdapter(cls).json_schema()
         except Exception as error:
-            raise IndescribableError(
-                f"the class {cls.__name__}, which has no JSON schema,"
-            ) from error
+            raise IndescribableError(f"the class {cls.__name__}, without a schema,") from error
         return {"name": cls.__name__, "schema": self.plain(schema)}
-
-
-def careful(text: str) -> Any:
-    """Return a text of unknown meaning if it is harmless, else what stands for it."""
-    return text if is_harmless(text) else hidden(text)
 
 
 def _set_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

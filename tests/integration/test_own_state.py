@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
+from unittest import mock
 
 import httpx2
+import langchain_openai.chat_models.base
+import openai
 import pytest
+import tenacity
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import SystemMessage
 from langchain_openai import ChatOpenAI
@@ -285,6 +290,136 @@ def test_a_method_put_over_a_library_class_counts(fields, server, monkeypatch):
             lambda self, *args, **kwargs: {**payload(self, *args, **kwargs), "user": "me"},
         )
         assert asked(server, model, model) == (["miss", "hit"], 1)
+    assert asked(server, model) == (["hit"], 0)
+
+
+def sending(send, word):
+    """A method of an HTTP client or a transport that adds a header."""
+
+    def method(self, request, **options):
+        request.headers["X-Tenant"] = word
+        return send(self, request, **options)
+
+    return method
+
+
+def creating(create, word):
+    """An SDK's method that asks for a user."""
+    return lambda self, **body: create(self, **body | {"user": word})
+
+
+class Creating:
+    """The same as an object."""
+
+    def __init__(self, create, word) -> None:
+        self.create, self.word = create, word
+
+    def __get__(self, resource, owner):
+        return functools.partial(self, resource)
+
+    def __call__(self, resource, **body):
+        return self.create(resource, **body | {"user": self.word})
+
+
+def converting(convert, word):
+    return lambda message, **options: convert(message, **options) | {"name": word}
+
+
+def requesting(request, word):
+    def method(self, cast_to, options, **more):
+        options.json_data["user"] = word
+        return request(self, cast_to, options, **more)
+
+    return method
+
+
+def once(function):
+    return tenacity.retry(stop=tenacity.stop_after_attempt(1))(function)
+
+
+COMPLETIONS = openai.resources.chat.completions.Completions
+#: Where a method is put over, which, and by what: below the client, beside it, in a module.
+PUT_OVER = {
+    "the HTTP client's": (httpx2.Client, "send", sending),
+    "the transport's": (httpx2.HTTPTransport, "handle_request", sending),
+    "the SDK client's": (openai._base_client.SyncAPIClient, "request", requesting),
+    "the resource's": (COMPLETIONS, "create", creating),
+    "an object": (COMPLETIONS, "create", Creating),
+    "a partial method": (COMPLETIONS, "create", lambda f, w: functools.partialmethod(f, user=w)),
+    "wrapped by a library": (COMPLETIONS, "create", lambda f, w: once(creating(f, w))),
+    "a property": (
+        openai.OpenAI,
+        "default_headers",
+        lambda f, w: property(lambda self: {**f.fget(self), "X-Tenant": w}),
+    ),
+    "a module's": (langchain_openai.chat_models.base, "_convert_message_to_dict", converting),
+}
+
+
+@pytest.mark.parametrize("kind", PUT_OVER)
+def test_a_method_put_over_below_the_model_counts(kind, fields, server, monkeypatch):
+    """Also for a model that was asked before; the same again hits, and without it the first."""
+    place, name, make = PUT_OVER[kind]
+    original = vars(place)[name]
+    model = ChatOpenAI(**fields)
+    assert asked(server, model) == (["miss"], 1)
+    for sent in (1, 0):
+        for word in ("red", "blue"):
+            monkeypatch.setattr(place, name, make(original, word))
+            outcome = (["miss" if sent else "hit", "hit"], sent)
+            assert asked(server, model, ChatOpenAI(**fields)) == outcome
+    monkeypatch.setattr(place, name, original)
+    assert asked(server, model, ChatOpenAI(**fields)) == (["hit"] * 2, 0)
+
+
+def test_a_method_put_over_an_instance_below_the_model_counts(fields, server):
+    """A transport's own, which holds the original."""
+    model = ChatOpenAI(**fields, http_client=httpx2.Client())
+    assert asked(server, model) == (["miss"], 1)
+    transport = model.root_client._client._transport
+    original = transport.handle_request
+
+    def handle_request(request):
+        request.headers["X-Tenant"] = "red"
+        return original(request)
+
+    transport.handle_request = handle_request
+    assert asked(server, model, model) == (["miss", "hit"], 1)
+    del transport.handle_request
+    assert asked(server, model) == (["hit"], 0)
+
+
+def test_what_a_hook_reads_counts_each_time(fields, server, monkeypatch):
+    """A variable of the notebook that a hook puts into a header may change between two calls."""
+    monkeypatch.setitem(globals(), "TENANT", "red")
+
+    def hook(request):
+        request.headers["X-Tenant"] = TENANT  # noqa: F821  # set above
+
+    model = ChatOpenAI(**fields, http_client=httpx2.Client(event_hooks={"request": [hook]}))
+    assert asked(server, model, model) == (["miss", "hit"], 1)
+    monkeypatch.setitem(globals(), "TENANT", "blue")
+    assert asked(server, model, model) == (["miss", "hit"], 1)
+    monkeypatch.setitem(globals(), "TENANT", "red")
+    assert asked(server, model) == (["hit"], 0)
+
+
+def test_a_wrapper_of_an_installed_package_is_a_library_s(fields, server, monkeypatch):
+    """What traces or retries a library's own method asks the same."""
+    model = ChatOpenAI(**fields)
+    assert asked(server, model) == (["miss"], 1)
+    monkeypatch.setattr(COMPLETIONS, "create", once(COMPLETIONS.create))
+    assert asked(server, model, ChatOpenAI(**fields)) == (["hit"] * 2, 0)
+
+
+def test_what_answers_as_a_test_set_it_is_not_kept(fields, server):
+    """A mock in the place of a method says why; without it the provider's answer is back."""
+    model = ChatOpenAI(**fields)
+    assert asked(server, model) == (["miss"], 1)
+    with mock.patch.object(httpx2.Client, "send", side_effect=ValueError("mocked")):
+        with pytest.raises(ValueError, match="mocked"):
+            model.invoke("Who are you?")
+        assert calls()[-1].key is None
     assert asked(server, model) == (["hit"], 0)
 
 

@@ -21,7 +21,8 @@ from typing import Any
 from .. import modes
 from . import web
 from .client_aiohttp import aiohttp_door
-from .doors import Door, Doors, Method, Wrap, pairs, text, whole
+from .client_browsers import curl_answer, primp_answer, whole_async_door, whole_door
+from .doors import HTTP_WORDS, Door, Doors, Method, Wrap, pairs, text, whole
 from .web_answer import Wire
 from .web_request import Asked
 
@@ -231,6 +232,30 @@ def _tee_http_client(visit: web.Visit, response: Any, raw: Any) -> None:
         raw.fp = _Wire(raw.fp, raw, visit)
 
 
+def _note_reads(visit: web.Visit, response: Any, raw: Any) -> None:
+    """Note what is read of ``raw``, which is urllib3-future's: it has no file to read from."""
+
+    def noting(read: Method) -> Method:
+        def read_and_note(size: int | None = None) -> bytes:
+            data: bytes = read(size)
+            visit.feed(data)
+            if raw.isclosed():
+                visit.end()
+            return data
+
+        return read_and_note
+
+    def close() -> None:
+        visit.end(whole=False)
+        original()
+
+    original = raw.close
+    visit.got(response.status, response.reason or "", pairs(response.headers))
+    if raw.isclosed():
+        visit.end()
+    raw.read, raw.read1, raw.close = noting(raw.read), noting(raw.read1), close
+
+
 def _urllib3(original: Method, _: ModuleType) -> Method:
     def urlopen(
         self: Any,
@@ -267,14 +292,18 @@ def _urllib3(original: Method, _: ModuleType) -> Method:
         with visit.sending():
             response = original(self, method, url, body, headers, *args, **kwargs)
         raw = getattr(response, "_original_response", None)
-        if kwargs.get("preload_content", True) or not hasattr(raw, "fp"):
+        if not hasattr(response, "status"):  # urllib3-future's promise of one, among others
+            visit.end(whole=False)
+        elif kwargs.get("preload_content", True) or raw is None:
             unpacked = kwargs.get("decode_content", True)
             head = response.status, response.reason or "", pairs(response.headers)
             visit.got(*head, unpacked=unpacked)
             visit.feed(response.data)
             visit.end()
-        else:
+        elif isinstance(raw, HTTPResponse):
             _tee_http_client(visit, response, raw)
+        else:
+            _note_reads(visit, response, raw)
         return response
 
     return urlopen
@@ -325,6 +354,12 @@ _DOORS = Doors(
         Door("urllib.request", "AbstractHTTPHandler", "do_open", _urllib),
         Door("urllib.request", "OpenerDirector", "open", _naming(_urllib_address)),
         Door("aiohttp.client", "ClientSession", "_request", aiohttp_door),
+        Door("curl_cffi.requests.session", "Session", "request", whole_door(curl_answer)),
+        Door(
+            "curl_cffi.requests.session", "AsyncSession", "request", whole_async_door(curl_answer)
+        ),
+        *(Door("primp.primp", "Client", word, whole_door(primp_answer)) for word in HTTP_WORDS),
+        *(Door("primp", "", word, whole_door(primp_answer)) for word in HTTP_WORDS),
     ]
 )
 

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .. import modes
-from ..errors import ReplayMissError, StoreError
+from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER
 from ..provider_row import PLACEHOLDER_KEY
 from ..request.own_code import is_installed
@@ -45,21 +45,21 @@ _lock = threading.RLock()
 def hold(owner: object) -> None:
     """Let nothing leave this machine while ``owner`` lives and until ``release``.
 
-    Processes that this one starts replay too, as far as they import this package.
+    Processes that this one starts replay too, as far as they import this package; those of
+    ``multiprocessing`` do.
     """
     if modes.current_mode() != "replay":
         return  # a lesson that is just recorded may ask for replay
     with _lock:
         _owners.add(owner)
         clients.install(owner)
-        _PROMPTS.install(owner)
+        _DOORS.install(owner)
         for web in serving.webs():
             _prepare(web.store)
         _place(_TRACING_KEYS, PLACEHOLDER_KEY)
         if type(os.environ) is _THEIRS:
             os.environ.__class__ = _Environment
-        if not modes.allows_web():
-            _place([modes.ENVIRONMENT_VARIABLE], "replay")
+        _tell_processes()
         sockets.close(owner)
 
 
@@ -77,16 +77,13 @@ def release(owner: object) -> None:
     with _lock:
         _owners.discard(owner)
         clients.uninstall(owner)
-        _PROMPTS.uninstall(owner)
+        _DOORS.uninstall(owner)
         sockets.reopen(owner)
-        for name in [modes.ENVIRONMENT_VARIABLE] if _owners else list(_placed):
-            value = _placed.pop(name, None)
-            if value is not None and os.environ.get(name) == value:
-                del os.environ[name]
-        if not _owners and type(os.environ) is _Environment:
-            os.environ.__class__ = _THEIRS
-        if _owners and not modes.allows_web():
-            _place([modes.ENVIRONMENT_VARIABLE], "replay")
+        _tell_processes()
+        if not _owners:
+            _take_back(list(_placed))
+            if type(os.environ) is _Environment:
+                os.environ.__class__ = _THEIRS
 
 
 def join(store: Store) -> None:
@@ -106,6 +103,22 @@ def _place(names: Iterable[str], value: str) -> None:
     for name in names:
         if not os.environ.get(name):
             os.environ[name] = _placed[name] = value
+
+
+def _take_back(names: Iterable[str]) -> None:
+    for name in names:
+        value = _placed.pop(name, None)
+        if value is not None and os.environ.get(name) == value:
+            del os.environ[name]
+
+
+def _tell_processes() -> None:
+    """Let processes that are started from here on do as this one, as far as they import us."""
+    _take_back((modes.ENVIRONMENT_VARIABLE, modes.WEB_VARIABLE))
+    if _owners:
+        web = modes.allows_web()
+        _place([modes.ENVIRONMENT_VARIABLE], "replay")
+        _place([modes.WEB_VARIABLE] if web else [], "1")
 
 
 # --- keys that nobody knew of when the lesson was recorded ---
@@ -174,8 +187,50 @@ def _keys_typed(asks_key: Callable[[str], object]) -> Wrap:
 
 _BY_GETPASS = _keys_typed(lambda prompt: not _PASSWORD_PROMPT.search(prompt))
 _BY_INPUT = _keys_typed(_KEY_PROMPT.search)
-_PROMPTS = Doors(
+
+
+# --- other processes ---
+
+
+def _importing_us(original: Method, _: ModuleType) -> Method:
+    """A process that shares nothing with this one unpickles what it is told, and so imports us."""
+
+    def start(self: Any) -> Any:
+        if modes.current_mode() == "replay":
+            self._config["llmcache"] = hold_process  # beside settings that every process is given
+        return original(self)
+
+    return start
+
+
+class _AsException:
+    """A pool's function; its workers know no error but an ``Exception``, and wait for ever."""
+
+    def __init__(self, function: Method) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._function(*args, **kwargs)
+        except NotSentError as error:
+            raise ReplayMissError(error.what, error.remedy) from None
+
+
+def _in_pool(original: Method, _: ModuleType) -> Method:
+    def ask(self: Any, func: Method, *args: Any, **kwargs: Any) -> Any:
+        replays = modes.current_mode() == "replay"
+        return original(self, _AsException(func) if replays else func, *args, **kwargs)
+
+    return ask
+
+
+_DOORS = Doors(
     [
+        Door("multiprocessing.process", "BaseProcess", "start", _importing_us),
+        *(
+            Door("multiprocessing.pool", "Pool", name, _in_pool)
+            for name in ("apply_async", "_map_async", "imap", "imap_unordered")
+        ),
         Door("getpass", "", "getpass", _BY_GETPASS),
         Door("builtins", "", "input", _BY_INPUT),
         # A kernel puts its own in their places for each cell.

@@ -25,7 +25,7 @@ from .. import modes
 from ..errors import ReplayMissError
 from ..ledger import LEDGER, Call
 from . import web
-from .doors import Door, Doors, Method
+from .doors import HTTP_WORDS, Door, Doors, Method
 from .web_request import Asked, is_here, is_model_host
 
 #: Names and addresses of our own stores, which stay free.
@@ -188,15 +188,26 @@ def _is_datagram(connection: socket.socket) -> bool:
 
 
 def _by_url(original: Method, _: ModuleType) -> Method:
-    """Check the address of a call ``request(method, url)`` or ``get(url)``, a method's or not."""
+    """Check the address of a client's call ``request(method, url)`` or ``get(url)``."""
 
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        if modes.current_mode() == "replay":
-            words = [each for each in args if isinstance(each, str)]
-            address = str(kwargs.get("url") or words[-1])
-            method = str(kwargs.get("method") or (words[0] if len(words) > 1 else "GET"))
-            web.refuse(Asked(method, address, (kwargs.get("headers") or {}).items(), None))
-        return original(*args, **kwargs)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        words = [each for each in args if isinstance(each, str)]
+        address = str(kwargs.get("url") or words[-1])
+        method = str(kwargs.get("method") or (words[0] if len(words) > 1 else "GET"))
+        web.refuse_in_replay(Asked(method, address, (kwargs.get("headers") or {}).items(), None))
+        return original(self, *args, **kwargs)
+
+    return checked
+
+
+def _by_option(original: Method, _: ModuleType) -> Method:
+    """Check the address that libcurl is given, by whatever client."""
+
+    def checked(self: Any, option: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if int(option) == _CURLOPT_URL:
+            address = value.decode() if isinstance(value, bytes) else str(value)
+            web.refuse_in_replay(Asked("GET", address, (), None))
+        return original(self, option, value, *args, **kwargs)
 
     return checked
 
@@ -220,7 +231,7 @@ def _grpc_target(call: Any) -> Any:
     return channel.target() if hasattr(channel, "target") else "unknown"
 
 
-_HTTP_WORDS = ("request", "get", "post", "put", "patch", "delete", "head", "options")
+_CURLOPT_URL = 10002
 _GRPC = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream", "SingleThreadedUnaryStream")
 
 _DOORS = Doors(
@@ -233,16 +244,8 @@ _DOORS = Doors(
         Door("uvloop", "Loop", "create_datagram_endpoint", _by_host(3, "remote_addr")),
         Door("uvloop", "Loop", "getaddrinfo", _by_host(1, "host")),
         Door("uvloop", "Loop", "sock_connect", _by_host(2, "address")),
-        *(
-            Door("primp.primp", owner, word, _by_url)
-            for owner in ("Client", "AsyncClient")
-            for word in _HTTP_WORDS
-        ),
-        *(Door("primp", "", word, _by_url) for word in _HTTP_WORDS),
-        *(
-            Door("curl_cffi.requests.session", owner, "request", _by_url)
-            for owner in ("Session", "AsyncSession")
-        ),
+        *(Door("primp.primp", "AsyncClient", word, _by_url) for word in HTTP_WORDS),
+        Door("curl_cffi.curl", "Curl", "setopt", _by_option),
         *(
             Door("grpc._channel", f"_{kind}MultiCallable", name, _grpc)
             for kind in _GRPC

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: A longer answer is not kept, in bytes, unpacked.
 MAX_BODY_BYTES = 10_000_000
 #: Answers of these states tell of the asker or of the hour, not of what was asked.
-_PASSING = frozenset({401, 403, 407, 408, 409, 425, 429})
+_PASSING = frozenset({304, 401, 403, 407, 408, 409, 425, 429})
 #: Headers that tell of the connection, of the packing that is undone, or of the asker.
 _NOT_KEPT = re.compile(
     r"connection|keep-alive|transfer-encoding|content-encoding|content-length|trailer|upgrade|via"
@@ -88,6 +88,17 @@ def refuse(asked: Asked) -> Visit | None:
     if to_model or not modes.allows_web():
         raise visit.refused(serving.webs(), to_model=to_model)
     return visit
+
+
+def refuse_in_replay(asked: Asked) -> None:
+    """Refuse what is never recorded, where replay is in force and does not let it out.
+
+    Raises:
+        ReplayMissError: It may not be sent.
+        NotSentError: The same, of a request to a model.
+    """
+    if modes.current_mode() == "replay":
+        refuse(asked)
 
 
 def _is_report(asked: Asked) -> bool:

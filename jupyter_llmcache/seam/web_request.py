@@ -51,8 +51,10 @@ _SIGNING = (
 #: Headers that tell of the caller's machine, its program, or one single call.
 _IDLE = re.compile(
     r"accept-encoding|baggage|connection|content-length|date|dnt|expect|host|idempotency-key"
-    r"|keep-alive|priority|te|transfer-encoding|traceparent|tracestate|user-agent|amz-sdk-.*"
-    r"|openai-(?:organization|project)|sec-.*|sentry-.*|x-amz-(?:date|content-sha256|user-agent)"
+    r"|if-(?:none-match|modified-since)|keep-alive|priority|te|transfer-encoding|user-agent"
+    r"|traceparent|tracestate|b3|(?:.*-)?(?:trace|span|correlation)-?(?:id|context)|x-b3-.*"
+    r"|x-datadog-.*|amz-sdk-.*|openai-(?:organization|project)|sec-.*|sentry-.*"
+    r"|x-amz-(?:date|content-sha256|user-agent)"
     r"|x-fern-.*|x-goog-api-client|x-stainless-.*|(?:.*-)?request-id|(?:.*-)?(?:client|sdk|runtime)-.*"
 )
 _SHOWN_HEADERS = frozenset({"accept", "accept-language", "content-type", "range"})

@@ -11,6 +11,7 @@ import getpass
 import http.client
 import io
 import json
+import multiprocessing.pool
 import os
 import shutil
 import smtplib
@@ -515,6 +516,58 @@ def test_a_process_of_a_replaying_notebook_replays(pages, replaying):
     """
     done = run(code)
     assert done.stdout.strip() == "ReplayMissError", done.stderr
+
+
+def test_processes_that_share_nothing_replay_too(pages, replaying):
+    """Workers that start from nothing send nothing, whatever function they are given."""
+    code = """
+        import multiprocessing, urllib.request
+        import jupyter_llmcache
+        if __name__ == "__main__":
+            for method in ("spawn", "forkserver", "fork"):
+                with (
+                    jupyter_llmcache.mode("replay"),
+                    multiprocessing.get_context(method).Pool(1) as pool,
+                ):
+                    try:
+                        pool.apply(urllib.request.urlopen, ("http://far.example/page",))
+                    except Exception as error:
+                        print(type(error).__name__)
+    """
+    assert run(code).stdout.split() == ["ReplayMissError"] * 3
+
+
+@pytest.mark.usefixtures("replaying")
+def test_a_pool_of_threads_does_not_hang(pages):
+    """A pool's worker knows no error but an Exception, and is told of a model's refusal by one."""
+
+    def ask(text):
+        client = openai.OpenAI(api_key="k", base_url=pages.url("/v1"))
+        return client.responses.create(model="m", input=text)
+
+    with multiprocessing.pool.ThreadPool(2) as pool:
+        for asking in (
+            pool.apply_async(ask, ("a",)),
+            pool.map_async(ask, ["a", "b"]),
+            pool.starmap_async(ask, [("a",), ("b",)]),
+        ):
+            with pytest.raises(ReplayMissError, match="replay: POST"):
+                asking.get(timeout=20)
+        for each in (pool.imap(ask, ["a"]), pool.imap_unordered(ask, ["a"])):
+            with pytest.raises(ReplayMissError):
+                each.next(timeout=20)
+
+
+def test_processes_hear_what_is_allowed():
+    """What this process may send its children may send, and all is taken back."""
+    modes.set_session_mode("replay", allow_web=True)
+    offline.hold(modes)
+    assert (os.environ["LLMCACHE_MODE"], os.environ["LLMCACHE_ALLOW_WEB"]) == ("replay", "1")
+    with mode("replay"):
+        assert "LLMCACHE_ALLOW_WEB" not in os.environ
+    assert os.environ["LLMCACHE_ALLOW_WEB"] == "1"
+    offline.release(modes)
+    assert not {"LLMCACHE_MODE", "LLMCACHE_ALLOW_WEB"} & set(os.environ)
 
 
 def test_the_variable_is_taken_back(pages):

@@ -27,6 +27,7 @@ from langsmith import Client
 
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
 from jupyter_llmcache.commands.files import hosts_in
+from jupyter_llmcache.errors import ReplayMissError
 from jupyter_llmcache.seam import clients, web
 from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
@@ -533,6 +534,62 @@ def test_a_body_that_can_be_read_once_is_sent_and_not_kept(pages, recording):
     assert calls()[-1].reason == "not stored: what was sent cannot be read twice"
 
 
+def test_what_one_call_alone_carries_does_not_count(pages, recording):
+    """A trace's number and what the asker holds already are of one call; a 304 is not kept."""
+    for number, name in enumerate(("x-amzn-trace-id", "b3", "x-correlation-id", "traceparent")):
+        recording()
+        url = pages.url(f"/page?{name}")
+        asked = [requests.get(url, headers={name: f"{number}-{i}"}, timeout=5) for i in (1, 2)]
+        recording()
+        again = requests.get(url, headers={name: "another", "if-none-match": '"1"'}, timeout=5)
+        assert again.text == asked[0].text
+    recording()
+    for _ in range(2):
+        assert requests.get(pages.url("/status/304"), timeout=5).status_code == 304
+    assert [call.stored for call in calls()[-2:]] == [False, False]
+
+
+class _Unfiled:
+    """An answer as urllib3-future has one: no file to read from."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = io.BytesIO(body)
+        self.closed = False
+
+    def isclosed(self) -> bool:
+        return self.closed
+
+    def read(self, size: int | None = None) -> bytes:
+        data = self._body.read(size)
+        self.closed = self._body.tell() == len(self._body.getvalue())
+        return data
+
+    read1 = read
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_answer_without_a_file_is_recorded(whole, recording):
+    """Where another library stands in urllib3's place, its answers arrive, and are kept if read."""
+
+    class Pool(urllib3.HTTPConnectionPool):
+        def urlopen(self, *args, **kwargs):
+            raw = _Unfiled(b"some words")
+            return urllib3.HTTPResponse(
+                raw, status=200, original_response=raw, preload_content=False
+            )
+
+    door = clients._urllib3(Pool.urlopen, urllib3)  # as if the library were the one that is there
+    for _ in range(2):
+        recording()
+        answer = door(Pool("pages.test"), "GET", "/page", preload_content=False)
+        assert answer.read(None if whole else 4) == (b"some words" if whole else b"some")
+        answer.close()
+    assert [call.kind for call in calls()] == ["miss", "hit" if whole else "miss"]
+
+
 @pytest.mark.parametrize("packing", ["br", "zstd"])
 def test_packings_are_undone(packing, pages, recording):
     """What one machine unpacks another may not: the file holds plain bodies."""
@@ -760,3 +817,51 @@ def test_the_doors_of_a_memory_store(pages):
     other.close()
     one.close()
     assert not clients._DOORS._put
+
+
+# --- clients with sockets of their own, where they are installed ---
+
+
+def _curl(url):
+    from curl_cffi import requests as client
+
+    return client.Session(impersonate="chrome").get(url, params={"q": "a b"}).text
+
+
+def _async_curl(url):
+    from curl_cffi import requests as client
+
+    async def ask():
+        async with client.AsyncSession() as session:
+            return (await session.post(url, json={"a": 1})).text
+
+    return asyncio.run(ask())
+
+
+def _primp(url):
+    import primp
+
+    return primp.Client(impersonate="random", impersonate_os="random").get(url).text
+
+
+def _primp_function(url):
+    import primp
+
+    return primp.post(url, json={"a": 1}).text
+
+
+@pytest.mark.slow  # wants curl_cffi and primp
+@pytest.mark.parametrize("fetch", [_curl, _async_curl, _primp, _primp_function])
+def test_what_looks_like_a_browser_is_recorded(fetch, pages, recording):
+    """curl_cffi and primp replay what they fetched, whatever browser they play."""
+    pytest.importorskip("primp" if "primp" in fetch.__name__ else "curl_cffi")
+    texts = []
+    for _ in range(2):
+        recording()
+        texts.append(fetch(f"{pages.root}/page"))
+    assert texts[0] == texts[1] != ""
+    assert [call.kind for call in calls()] == ["miss", "hit"]
+    with mode("replay"):
+        assert fetch(f"{pages.root}/page") == texts[0]
+        with pytest.raises(ReplayMissError):
+            fetch("http://far.example/page")

@@ -101,7 +101,7 @@ def _refusal(what: str, host: str) -> ReplayMissError:
     where = f" (cell {cell})" if cell is not None else ""
     return ReplayMissError(
         f"replay: {what} was not asked for{where}; nothing leaves this machine",
-        "What is no HTTP request is not recorded; %llm_cache mode replay --allow-web lets it out",
+        "Such a connection is not recorded; %llm_cache mode replay --allow-web lets it out",
     )
 
 

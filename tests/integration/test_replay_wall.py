@@ -73,6 +73,13 @@ async def _aiohttp(url):
         return await answer.text()
 
 
+def _http_client(url):
+    host, _, path = url.partition("://")[2].partition("/")
+    connection = http.client.HTTPConnection(host, timeout=2)
+    connection.request("GET", f"/{path}")
+    return connection.getresponse().read()
+
+
 async def _async_httpx(url, client=httpx):
     async with client.AsyncClient() as session:
         return await session.get(url)
@@ -102,6 +109,7 @@ WAYS: dict[str, Callable[[str], Any]] = {
     "urllib3": lambda url: urllib3.PoolManager().request("GET", url),
     "urllib": lambda url: urllib.request.urlopen(url, timeout=2),
     "urllib retrieve": urllib.request.urlretrieve,
+    "http.client": _http_client,
     "aiohttp": lambda url: asyncio.run(_aiohttp(url)),
 }
 
@@ -352,7 +360,7 @@ SOCKETS: dict[str, Callable[[str, int], Any]] = {
     "create_connection": lambda host, port: socket.create_connection((host, port), 2),
     "connect": lambda host, port: _connected(host, port).close(),
     "connect_ex": lambda host, port: socket.socket().connect_ex((host, port)),
-    "http.client": lambda host, port: http.client.HTTPConnection(host, port).request("GET", "/"),
+    "http.client": lambda host, port: http.client.HTTPConnection(host, port).connect(),
     "smtplib": lambda host, port: smtplib.SMTP(host, port, timeout=2),
     "asyncio": lambda host, port: asyncio.run(asyncio.open_connection(host, port)),
     "a name is looked up": socket.getaddrinfo,

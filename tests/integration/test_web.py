@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import httpx
@@ -28,7 +30,7 @@ from langsmith import Client
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
 from jupyter_llmcache.commands.files import hosts_in
 from jupyter_llmcache.errors import ReplayMissError
-from jupyter_llmcache.seam import clients, web
+from jupyter_llmcache.seam import client_http, clients, web
 from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
 from tests.environments import run
@@ -119,6 +121,20 @@ def _urllib_lines(url, method="GET", json=None, headers=()):
         return answer.status, b"".join(io.BufferedReader(answer)).decode()
 
 
+def _http_client(url, method="GET", json=None, headers=()):
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    given = {**dict(headers), **({"content-type": "application/json"} if json else {})}
+    connection.request(method, url.partition(parts.netloc)[2], _json_bytes(json), given)
+    answer = connection.getresponse()
+    status, text = answer.status, answer.read().decode()
+    target = answer.getheader("location")
+    connection.close()
+    if target:
+        return _http_client(urljoin(url, target), headers=headers)
+    return status, text
+
+
 def _aiohttp(url, method="GET", **kwargs):
     async def ask():
         async with (
@@ -141,12 +157,13 @@ CLIENTS: dict[str, Fetch] = {
     "urllib3 streamed": _unloaded_urllib3,
     "urllib": _urllib,
     "urllib by lines": _urllib_lines,
+    "http.client": _http_client,
     "aiohttp": _aiohttp,
 }
 #: One of each seam, for what does not depend on how a body is read.
-SEAMS = ("httpx", "httpx2 async", "requests", "urllib", "aiohttp")
+SEAMS = ("httpx", "httpx2 async", "requests", "urllib", "http.client", "aiohttp")
 #: These unpack nothing by themselves.
-PLAIN = ("urllib", "urllib by lines")
+PLAIN = ("urllib", "urllib by lines", "http.client")
 
 
 @pytest.mark.parametrize(
@@ -581,7 +598,7 @@ def test_an_answer_without_a_file_is_recorded(whole, recording):
                 raw, status=200, original_response=raw, preload_content=False
             )
 
-    door = clients._urllib3(Pool.urlopen, urllib3)  # as if the library were the one that is there
+    door = client_http._urllib3(Pool.urlopen, urllib3)
     for _ in range(2):
         recording()
         answer = door(Pool("pages.test"), "GET", "/page", preload_content=False)
@@ -838,6 +855,12 @@ def _async_curl(url):
     return asyncio.run(ask())
 
 
+def _httplib2(url):
+    import httplib2
+
+    return httplib2.Http(timeout=5).request(url)[1]
+
+
 def _primp(url):
     import primp
 
@@ -850,16 +873,26 @@ def _primp_function(url):
     return primp.post(url, json={"a": 1}).text
 
 
-@pytest.mark.slow  # wants curl_cffi and primp
-@pytest.mark.parametrize("fetch", [_curl, _async_curl, _primp, _primp_function])
-def test_what_looks_like_a_browser_is_recorded(fetch, pages, recording):
-    """curl_cffi and primp replay what they fetched, whatever browser they play."""
-    pytest.importorskip("primp" if "primp" in fetch.__name__ else "curl_cffi")
+@pytest.mark.slow  # wants the packages
+@pytest.mark.parametrize(
+    ("package", "fetch"),
+    [
+        ("curl_cffi", _curl),
+        ("curl_cffi", _async_curl),
+        ("primp", _primp),
+        ("primp", _primp_function),
+        ("httplib2", _httplib2),
+    ],
+)
+def test_what_other_clients_fetch_is_recorded(package, fetch, pages, recording):
+    """They replay what they fetched, whatever browser they play."""
+    pytest.importorskip(package)
     texts = []
     for _ in range(2):
         recording()
         texts.append(fetch(f"{pages.root}/page"))
-    assert texts[0] == texts[1] != ""
+    assert texts[0]
+    assert texts[0] == texts[1]
     assert [call.kind for call in calls()] == ["miss", "hit"]
     with mode("replay"):
         assert fetch(f"{pages.root}/page") == texts[0]

@@ -98,18 +98,18 @@ def nameable(namespace: Mapping[str, Any], settings: LLMCache) -> Iterator[tuple
     """Yield what ``-m`` can name: its word, what it is, and ``ready`` or what it lacks."""
     for name in variables(namespace):
         yield name, f"your {type(namespace[name]).__name__}", "ready"
-    yield "demo", "canned answers, to try things", "ready"
+    yield "demo", "canned answers", "ready"
     missing = importlib.util.find_spec("llama_cpp") is None
-    yield "local", "a small model on this machine", "needs llama-cpp-python" if missing else "ready"
+    yield "local", "a small model", "%pip install llama-cpp-python" if missing else "ready"
     for provider, row in PROVIDERS.items():
         word = f"{provider}:{settings.openai_model if provider == 'openai' else 'MODEL'}"
         module = row.package.replace("-", "_")
         if importlib.util.find_spec(module) is None:
-            yield word, row.package, f"%pip install {row.package}"
+            yield word, "", f"%pip install {row.package}"
         elif row.lacks_key and not (provider == "openai" and _is_addressed()):
-            yield word, row.package, f"set {row.keys[0]}"
+            yield word, "", f"set {row.keys[0]}"
         else:
-            yield word, row.package, "ready"
+            yield word, "", "ready"
 
 
 def _default(namespace: Mapping[str, Any], settings: LLMCache, *, replays: bool) -> str:

@@ -345,7 +345,11 @@ def test_models_tells_what_can_be_named(notebook, monkeypatch):
     from jupyter_llmcache.commands.local import Demo
 
     notebook.user_ns["mine"] = Demo()
-    states = {row[0]: row[2] for row in notebook.run("%llm_cache models").value}
+    table = notebook.run("%llm_cache models").value
+    states = {row[0]: row[2] for row in table}
+    kinds = [state.split()[0] for state in states.values()]
+    assert kinds == sorted(kinds, key=("ready", "set", "%pip").index)
+    assert "%pip install langchain-google-genai" in str(table)
     assert states["mine"] == states["demo"] == states["openai:gpt-4o-mini"] == "ready"
     assert states["anthropic:MODEL"] == "set ANTHROPIC_API_KEY"
     assert states["groq:MODEL"] == "%pip install langchain-groq"

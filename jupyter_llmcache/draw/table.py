@@ -37,6 +37,7 @@ LINE_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;lin
 MAX_DRAWN_ROWS, MAX_OPEN_ROWS = 200, 40
 MAX_CELL_CHARS = 100
 #: Between columns; the date of a moment; what texts keep at least, and before moments are cut.
+_MINUTE_CHARS = 16
 _GAP, _DATE_CHARS, _LEAST_COLUMNS, _EASY_COLUMNS = "  ", 10, 8, 20
 #: A value of a report is drawn up to this many characters.
 _VALUE_CHARS = 300
@@ -51,7 +52,7 @@ _BOLD = '<div style="font-weight:600">'
 _UNITS: dict[str, Callable[[Any], str]] = {
     "_s": format_seconds,
     "_bytes": format_bytes,
-    "_at": format_moment,
+    "_at": lambda unix_s: format_moment(unix_s)[:_MINUTE_CHARS],  # a second's use is elsewhere
     "_usd": lambda amount: format_usd(Decimal(str(amount))),
 }
 

@@ -327,6 +327,59 @@ _PARTS = {
     "link_title": '[x](https://example.org "onclick=HIT id=foreign") [y](https://example.org \'"><b id=foreign>\')',
 }
 
+#: Where two rules of the drawing meet, or one is taken at its word many times.
+_SEAMS = {
+    "seam_nested_quotes": "> " * 10_000 + "<img src=x onerror=HIT>",
+    "seam_nested_lists": "".join(f"{' ' * 2 * n}- ![x](URL/{n}.png)\n" for n in range(90)),
+    "seam_nested_emphasis": "*a _b " * 3_000 + "<script>HIT</script>" + " b_ a*" * 3_000,
+    "seam_table_formula": "| $a|b$ | $\\href{javascript:HIT}{x}$ |\n|---|---|\n| `$` | $x$<br><img src=x onerror=HIT> |",
+    "seam_table_escape": "| a\\|<script>HIT</script> | `b\\|` |\n|:-:|--:|\n| ![x](URL/c.png) | [y](data:text/html,HIT) |",
+    "seam_task_html": "- [x] <img src=x onerror=HIT>\n- [ ] [y](javascript:HIT)\n- [X] ![z](URL/task.png)\n- [ ]",
+    "seam_footnote_html": "a[^1] b[^<img src=x onerror=HIT>]\n\n[^1]: <script>HIT</script> ![x](URL/n.png)\n    [y](javascript:HIT)\n",
+    "seam_alt_html": '![<img src=x onerror=HIT>"onload=HIT](https://example.org/a.png "x" onerror=HIT") ![](URL/b.png)',
+    "seam_alt_nested": "![a ![b](URL/in.png) [c](javascript:HIT)](https://example.org) [![d](URL/d.png)](#top)",
+    "seam_data_urls": "<data:text/html;base64,PHNjcmlwdD4=> [x](data:image/svg+xml,<svg onload=HIT>) [y](DATA:text/html,HIT)",
+    "seam_odd_schemes": "[a](file:///etc/passwd) [b](blob:URL/x) [c](filesystem:URL/x) [d](view-source:URL/) [e](mailto:?body=HIT%0d%0abcc:x@y)",
+    "seam_entity_scheme": "[a](&#106avascript:HIT) [b](java&#115;cript&#58;HIT) [c](&NewLine;javascript:HIT) [d](\u00adjavascript:HIT)",
+    "seam_zero_width": "[a](java\u200bscript:HIT) https://exa\u200bmple.org/\u2060x <scr\u200dipt>HIT</scr\u200dipt> fre\u200bsh",
+    "seam_bidi_link": "[https://a.org](https://\u202egro.b\u202c/) `\u2067if x: \u2069` \u061c\u200f\u200e",
+    "seam_combining": "Z" + "\u0300\u0301\u0302\u0360" * 800 + " <img src=x onerror=HIT>",
+    "seam_long_word": "W" * 60_000
+    + "\n\n`"
+    + "M" * 20_000
+    + "`\n\n| "
+    + "T" * 9_000
+    + " |\n|---|\n| x |",
+    "seam_many_columns": "|"
+    + "a|" * 61
+    + "\n|"
+    + "-|" * 61
+    + "\n|"
+    + "<img src=x onerror=HIT>|" * 61,
+    "seam_formula_in_link": r"[$\href{javascript:HIT}{x}$](https://example.org/$a$) <https://example.org/$\def\x{y}$>",
+    "seam_formula_high": r"$"
+    + r"\frac{1}{" * 40
+    + "x"
+    + "}" * 40
+    + r"$ $x"
+    + "^{y" * 40
+    + "}" * 40
+    + r"$ $\sqrt" * 30
+    + "x$",
+    "seam_formula_wide": "$"
+    + r"\qquad" * 300
+    + "$ $"
+    + r"\begin{matrix}"
+    + "a&" * 400
+    + r"\end{matrix}$ $\overbrace{"
+    + "x" * 1_900
+    + "}$",
+    "seam_formula_array": r"$\begin{array}{p{99cm}@{\rule{99cm}{9cm}}c}x\end{array}$ $\begin{array}{|c|*{9999}{c}}x\end{array}$",
+    "seam_formula_unicode": r"$\unicode{x3c}script\unicode{x3e}HIT$ $\char60 img$ $\U0001f600{}^^3cscript^^3e$ $\mmlToken{mi}[href='javascript:HIT']{x}$",
+    "seam_fence_in_fence": "````md\n```html\n<script>HIT</script>\n```\n````\n~~~\n```\n</pre><img src=x onerror=HIT>\n",
+    "seam_summary_in_code": "`</summary></details>` ``<b id=foreign onclick=HIT>`` ```` ``` </code><script>HIT</script> ````",
+}
+
 _TEXT = {
     "bidi_override": "safe \u202egnp.exe\u202c \u2066x\u2069 \u2067y\u2069",
     "hidden_tags": "x\U000e0041\U000e0042\U000e007fy",
@@ -361,6 +414,7 @@ SNIPPETS: dict[str, str] = {
     **_GREEDY_FORMULAS,
     **_EXTENSIONS,
     **_PARTS,
+    **_SEAMS,
     **_TEXT,
 }
 

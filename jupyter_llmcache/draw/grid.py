@@ -262,7 +262,7 @@ def _line_html(cell: AnswerCell) -> str:
     # A picture that went with every question is drawn once, under the table.
     steps = Behind(cell.behind.rows)
     line = f"{pill_html(cell.state, cell.state)}{SEPARATOR}{format_seconds(cell.wall_s)}"
-    return f'<div style="{LINE_STYLE}">{unfolding(line, steps)}</div>'
+    return f"<div>{unfolding(line, steps)}</div>"
 
 
 def _head(cell: AnswerCell) -> tuple[str, ...]:

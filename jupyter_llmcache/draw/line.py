@@ -29,7 +29,7 @@ from .table import LINE_STYLE, SEPARATOR
 MAX_CHARS = 80
 
 # White on blue and black on amber: apart in light and dark, for colour-blind eyes and in grey.
-_PILL = "border-radius:8px;padding:0 7px;font-weight:600"
+_PILL = "border-radius:8px;padding:0 7px"
 _PILLS = {
     "cached": f"{_PILL};background-color:#0b57a4;color:#ffffff",
     "fresh": f"{_PILL};background-color:#ffb000;color:#000000",

@@ -142,9 +142,9 @@ def models(session: Session, _: Namespace) -> Table:
 
     variables = getattr(session.settings.parent, "user_ns", {})
     # What is ready stands first, then what lacks a key alone.
-    ranks = ("ready", "set", "%pip")
     rows = sorted(
-        nameable(variables, session.settings), key=lambda row: ranks.index(row[2].split()[0])
+        nameable(variables, session.settings),
+        key=lambda row: ("ready", "set", "%pip").index(row[2].split()[0]),
     )
     ready = sum(row[2] == "ready" for row in rows)
     return Table(("model", "what", "state"), rows, f"{ready} of {len(rows)} are ready for -m")

@@ -36,9 +36,10 @@ LINE_STYLE = "font-family:var(--jp-ui-font-family,sans-serif);font-size:12px;lin
 #: Rows that are drawn; the others are counted under the table. More than a few scroll.
 MAX_DRAWN_ROWS, MAX_OPEN_ROWS = 200, 40
 MAX_CELL_CHARS = 100
-#: Between columns; the date of a moment; what texts keep at least, and before moments are cut.
-_MINUTE_CHARS = 16
-_GAP, _DATE_CHARS, _LEAST_COLUMNS, _EASY_COLUMNS = "  ", 10, 8, 20
+#: Between columns; what texts keep at least, and before moments are cut.
+_GAP, _LEAST_COLUMNS, _EASY_COLUMNS = "  ", 8, 20
+#: The date of a moment, and the date and the minute.
+_DATE_CHARS, _MINUTE_CHARS = 10, 16
 #: A value of a report is drawn up to this many characters.
 _VALUE_CHARS = 300
 

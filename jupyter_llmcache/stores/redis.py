@@ -103,8 +103,7 @@ class RedisStore(Store):
         """
         entry = self._at_hand(key)
         if entry is None:
-            name = self._name("e", key)
-            value = self._link.ask(lambda server: server.get(name))
+            value = self._link.value(self._name("e", key))
             if value is None:
                 return None
             entry = self._fetched(key, value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -35,6 +36,25 @@ SCHEMES = {
     "unix": "unix",
     "redis+sentinel": "redis+sentinel",
 }
+#: Which of redis-py's errors are the server's last word: what it does, and the remedy.
+_REFUSALS = {
+    "AuthenticationError": (
+        "refuses the user or the password",
+        f"Set {USER_VARIABLE} and {PASSWORD_VARIABLE}",
+    ),
+    "AuthenticationWrongNumberOfArgsError": ("refuses the password", f"Set {PASSWORD_VARIABLE}"),
+    "NoPermissionError": ("does not let this user do that", "Ask who runs it, or use --read-only"),
+    "OutOfMemoryError": (
+        "is full",
+        "Raise its maxmemory, or set a policy that evicts, as allkeys-lru",
+    ),
+    "ReadOnlyError": (
+        "is a replica that cannot be written",
+        "Use the address of its primary, or --read-only",
+    ),
+}
+#: Which tell that it does not answer.
+_AWAY = {"ClusterDownError", "ConnectionError", "RedisClusterException", "TimeoutError"}
 
 
 class ServerAwayError(BusyError):
@@ -60,6 +80,9 @@ class Link:
         self._redis = _library()
         self._is_away = False
         self._closed = threading.Event()
+        #: Connections that ``value`` asks on, of this process.
+        self._idle: deque[Any] = deque()
+        self._process = os.getpid()
         self.notice: str | None = None
         if client is not None:
             self.name = f"redis client of class {type(client).__name__}"
@@ -70,6 +93,34 @@ class Link:
             self._hasty = self._open(given, _CALL_S)
             self._patient = self._open(given, _PATIENT_S)
         self.is_cluster = isinstance(self._hasty, self._redis.RedisCluster)
+        pool = getattr(self._hasty, "connection_pool", None)
+        # Elsewhere it is not for us to say which server answers.
+        self._is_one_server = client is None and type(pool) is self._redis.ConnectionPool
+
+    def value(self, name: bytes) -> Any:
+        """Return what stands under ``name``, or None. Raises as ``ask``."""
+        return self.ask(lambda server: self._get(server, name))
+
+    def _get(self, server: Any, name: bytes) -> Any:
+        """Ask on a connection of our own: a client of redis-py takes five times as long."""
+        if not self._is_one_server:
+            return server.get(name)
+        if self._process != os.getpid():  # this is a fork: the connections are its parent's
+            self._idle, self._process = deque(), os.getpid()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = server.connection_pool.make_connection()
+        try:
+            try:
+                return _got(connection, name)
+            except self._redis.ConnectionError:  # the server closed it meanwhile
+                return _got(connection, name)
+        except BaseException:
+            connection.disconnect()  # an answer that nobody has read must not be the next one's
+            raise
+        finally:
+            self._idle.append(connection)
 
     def ask(self, work: Callable[[Any], T], *, patient: bool = False) -> T:
         """Return what ``work`` gets from the server.
@@ -85,7 +136,7 @@ class Link:
             raise ServerAwayError(f"{self.name} does not answer", "It is tried again meanwhile")
         try:
             return work(self._patient if patient else self._hasty)
-        except self._redis.RedisError as error:
+        except (self._redis.RedisError, self._redis.RedisClusterException) as error:
             raise self._told(error) from None
         except (OSError, RecursionError, IndexError) as error:
             raise StoreError(f"{self.name} failed: {type(error).__name__}") from None
@@ -97,48 +148,15 @@ class Link:
             with suppress(self._redis.RedisError):
                 self._hasty.close()
                 self._patient.close()
+                while self._idle:
+                    self._idle.pop().disconnect()
 
     def _told(self, error: Exception) -> StoreError:
         """Say in one line what is wrong, without what the library says: it may repeat our data."""
-        kinds = self._redis.exceptions
-        refusals = (
-            (
-                kinds.AuthenticationError,
-                "refuses the user or the password",
-                f"Set {USER_VARIABLE} and {PASSWORD_VARIABLE}",
-            ),
-            (
-                kinds.AuthenticationWrongNumberOfArgsError,
-                "refuses the password",
-                f"Set {PASSWORD_VARIABLE}",
-            ),
-            (
-                kinds.NoPermissionError,
-                "does not let this user do that",
-                "Ask who runs it, or use --read-only",
-            ),
-            (
-                kinds.OutOfMemoryError,
-                "is full",
-                "Raise its maxmemory, or set a policy that evicts, as allkeys-lru",
-            ),
-            (
-                kinds.ReadOnlyError,
-                "is a replica that cannot be written",
-                "Use the address of its primary, or --read-only",
-            ),
-        )
-        for kind, what, remedy in refusals:
-            if isinstance(error, kind):
-                return StoreError(f"{self.name} {what}", remedy)
-        away = (
-            kinds.ConnectionError,
-            kinds.TimeoutError,
-            kinds.ClusterDownError,
-            kinds.RedisClusterException,
-            kinds.MasterDownError,
-        )
-        if isinstance(error, away):
+        names = [cls.__name__ for cls in type(error).__mro__]
+        for what, remedy in (_REFUSALS[name] for name in names if name in _REFUSALS):
+            return StoreError(f"{self.name} {what}", remedy)
+        if not _AWAY.isdisjoint(names):
             self._leave()
             return ServerAwayError(f"{self.name} does not answer", "It is tried again meanwhile")
         if "WRONGTYPE" in str(error):
@@ -192,6 +210,11 @@ class Link:
                 f"{self.name} is not a valid address of a server ({type(error).__name__})",
                 "Write it as redis://host:6379/0",
             ) from None
+
+
+def _got(connection: Any, name: bytes) -> Any:
+    connection.send_packed_command(connection.pack_command("GET", name), check_health=False)
+    return connection.read_response()
 
 
 def _library() -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from jupyter_llmcache.errors import DamagedEntryError, LLMCacheError, StoreError
 from jupyter_llmcache.stores import write_behind
@@ -177,6 +178,38 @@ def test_away_later_and_back(own_server):
     own_server.start()
     assert store.flush(10) == 0
     assert RedisStore(own_server.url).get(key_of(2)).answer == entry(2).answer
+
+
+def test_a_look_that_was_broken_off_leaves_no_answer_for_the_next(server, prefix, monkeypatch):
+    """An answer of the server that nobody has read is not taken for the next question's."""
+    store = RedisStore(server.url, prefix=prefix)
+    store.put_many([entry(1), entry(2)])
+    with monkeypatch.context() as patched:
+        patched.setattr(redis.Connection, "read_response", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.get(key_of(1))
+    assert store.get(key_of(2)).answer == entry(2).answer
+
+
+def interrupted(*args: Any, **kwargs: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_fork_asks_on_its_own(server, prefix):
+    """A forked process and its parent, which ask at the same time, each get their own answers."""
+    store = RedisStore(server.url, prefix=prefix)
+    store.put_many([entry(1), entry(2)])
+    store.get(key_of(1))
+    child = os.fork()
+    mine = entry(1 if child else 2)
+    is_right = True
+    for _ in range(300):
+        store._hot.clear()
+        is_right = is_right and store.get(mine.key).answer == mine.answer
+    if not child:
+        os._exit(not is_right)
+    assert is_right
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_waits_keeps_its_order(own_server):

@@ -20,7 +20,6 @@ T = TypeVar("T")
 _NUMBERED_ID = r"[\w.:-]+-\d+"
 
 Kind = Literal["hit", "miss", "bypass", "error"]
-Asked = Literal["model", "embedding", "web"]
 
 #: Older events are dropped, so that a kernel that runs for weeks does not grow; totals stay right.
 MAX_EVENTS = 100_000
@@ -73,7 +72,7 @@ class Call(NamedTuple):
     canned: bool = False
     note: str | None = None
     warning: str | None = None
-    asked: Asked = "model"
+    asked: Literal["model", "embedding", "web"] = "model"
     texts: int = 0
     texts_cached: int = 0
     keys: Sequence[bytes] = ()

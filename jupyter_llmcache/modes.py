@@ -71,8 +71,8 @@ is_whole: ContextVar[bool] = ContextVar("llmcache_is_whole", default=False)
 asks_usage: ContextVar[bool] = ContextVar("llmcache_asks_usage", default=False)
 #: Whether the first model call is stopped, before cache and provider, by ``Previewed``.
 is_previewing: ContextVar[bool] = ContextVar("llmcache_is_previewing", default=False)
-#: Called whenever a provider of models is about to be asked.
-on_paying: ContextVar[Callable[[], None]] = ContextVar("llmcache_on_paying", default=lambda: None)
+#: Called whenever a model's answer is not in the cache, before anybody is waited for.
+on_miss: ContextVar[Callable[[], None]] = ContextVar("llmcache_on_miss", default=lambda: None)
 
 
 @contextmanager

@@ -246,7 +246,7 @@ class _Growing(ExitStack):
 
     def read(self, payload: Any) -> Any:
         """Return what the stream adds up to."""
-        with self, modes.setting(modes.on_paying, self._begin):
+        with self, modes.setting(modes.on_miss, self._begin):
             if not isinstance(innermost(self._model), BaseLanguageModel):
                 self._begin()  # nobody knows what a chain does before it asks
             try:
@@ -282,7 +282,7 @@ class _Growing(ExitStack):
             return self._read_graph(payload)
         for chunk in self._model.stream(payload):
             if whole is not None:
-                self._begin()  # more comes, though no provider was asked
+                self._begin()  # more comes, past the cache
             whole = chunk if whole is None else whole + chunk
             self._update(whole)
         return whole

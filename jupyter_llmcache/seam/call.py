@@ -105,7 +105,7 @@ class OpenCall:
 
     # --- before the provider ---
 
-    def find(self) -> Found | None:
+    def find(self) -> None:
         """Look once for the answer; see ``recall`` for all that a miss takes."""
         if modes.is_previewing.get():
             self.is_preview = True
@@ -115,7 +115,8 @@ class OpenCall:
             self._landings = self.place.flights.landings
             self._search()
             self._lookup_s = time.perf_counter() - self.began
-        return self.found
+            if self.found is None and self.mode != "replay":
+                modes.on_miss.get()()
 
     def _search(self) -> None:
         request, replays = self.request, self.mode == "replay"
@@ -262,7 +263,6 @@ class OpenCall:
         """
         if modes.current_mode() == "replay":
             raise self._replay_miss()
-        modes.on_paying.get()()
         began = time.perf_counter()
         self._keep_here(True)
         try:

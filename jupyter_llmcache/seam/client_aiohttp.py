@@ -11,8 +11,8 @@ from typing import Any
 
 from . import web
 from .doors import Method, pairs, whole
-from .web_answer import Answered
-from .web_request import Asked
+from .web_answer import WebAnswer
+from .web_request import WebRequest
 
 
 def aiohttp_door(original: Method, _: ModuleType) -> Method:
@@ -20,7 +20,7 @@ def aiohttp_door(original: Method, _: ModuleType) -> Method:
 
     async def request(self: Any, method: str, address: Any, **kwargs: Any) -> Any:
         if not hasattr(self, "_middlewares"):  # before aiohttp 3.12 nothing is kept
-            web.begin(Asked(method, str(address), pairs(kwargs.get("headers")), None))
+            web.begin(WebRequest(method, str(address), pairs(kwargs.get("headers")), None))
             return await original(self, method, address, **kwargs)
         unpacks = kwargs.get("auto_decompress")
         unpacks = self._auto_decompress if unpacks is None else unpacks
@@ -48,7 +48,7 @@ class _AiohttpDoor:
             named = named.partition("#")[0].partition("?")[0]
             address = named + "".join(address.partition("?")[1:])
         body = await _aiohttp_body(request.body)
-        asked = Asked(request.method, address, pairs(request.headers), body)
+        asked = WebRequest(request.method, address, pairs(request.headers), body)
         # The file must not keep the loop waiting.
         visit = await asyncio.to_thread(web.begin, asked)
         if visit is None:
@@ -66,7 +66,7 @@ class _AiohttpDoor:
         await _tee_aiohttp(response.content, visit)
         return response
 
-    async def _replayed(self, request: Any, answer: Answered) -> Any:
+    async def _replayed(self, request: Any, answer: WebAnswer) -> Any:
         """Let aiohttp read the recorded answer as if a server had sent it."""
         from aiohttp.client_proto import ResponseHandler
         from aiohttp.connector import Connection

@@ -18,13 +18,15 @@ from . import client_http, web
 from .client_aiohttp import aiohttp_door
 from .client_browsers import curl_answer, primp_answer, whole_async_door, whole_door
 from .doors import HTTP_WORDS, Door, Doors, Method, text
-from .web_request import Asked
+from .web_request import WebRequest
 
 # --- httpx and httpx2 ---
 
 
-def _httpx_asked(request: Any) -> Asked:
-    return Asked(request.method, str(request.url), request.headers.multi_items(), request.content)
+def _httpx_asked(request: Any) -> WebRequest:
+    return WebRequest(
+        request.method, str(request.url), request.headers.multi_items(), request.content
+    )
 
 
 def _httpx_answer(visit: web.Visit, client: ModuleType) -> Any:

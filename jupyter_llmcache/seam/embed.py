@@ -27,7 +27,7 @@ from ..request.clients import client_in
 from ..text import format_count, one_line
 from .batches import telling_embedding
 from .doors import Below, Method
-from .place import CHOOSE_FIRST, RECORD_FIRST, Place, serving
+from .place import CHOOSE_FIRST, RECORD_FIRST, Place, current_place
 from .serving import kept_elsewhere
 
 #: A method that asks one of these of the same object is no door: they are.
@@ -133,7 +133,7 @@ def _open(
         return None
     if which == "remote" and not asks_somebody(model):
         return None
-    place = serving()
+    place = current_place()
     if place is None:
         return None
     arguments = dict(zip(_parameters(method), args, strict=False)) | kwargs

@@ -217,7 +217,7 @@ def turn_on(place: Place | None) -> None:
     _on, _told_off = place, False
 
 
-def serving() -> Place | None:
+def current_place() -> Place | None:
     """Return the place that answers calls that no LangChain cache sees."""
     cache: object = get_llm_cache()
     if isinstance(cache, Place):

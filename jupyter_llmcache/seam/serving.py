@@ -14,7 +14,7 @@ from ..ledger import LEDGER
 
 if TYPE_CHECKING:
     from ..stores.base import Store
-    from .web_request import Asked
+    from .web_request import WebRequest
 
 _inside: ContextVar[bool] = ContextVar("llmcache_kept_elsewhere", default=False)
 
@@ -61,7 +61,7 @@ class Web:
             self._turns[which] = LEDGER.cell, numbers, place + 1
             return numbers[place]
 
-    def find(self, asked: Asked, number: int, *, replays: bool) -> Entry | None:
+    def find(self, asked: WebRequest, number: int, *, replays: bool) -> Entry | None:
         """Return the answer of the ``number``-th time; after the last one it is the last again.
 
         Where this kernel has sent the request itself and may do so, the next time is sent too.
@@ -76,7 +76,7 @@ class Web:
             entry = self.store.get(asked.key(self._last[asked.digest]))
         return entry
 
-    def keep(self, asked: Asked, number: int, entry: Entry) -> bool:
+    def keep(self, asked: WebRequest, number: int, entry: Entry) -> bool:
         """Store what was sent for and came; return whether it is committed, not just pending."""
         committed = self.store.put(entry)
         self._last[asked.digest] = number

@@ -26,7 +26,7 @@ from ..errors import ReplayMissError
 from ..ledger import LEDGER, Call
 from . import web
 from .doors import HTTP_WORDS, Door, Doors, Method
-from .web_request import Asked, is_here, is_model_host
+from .web_request import WebRequest, is_here, is_model_host
 
 #: Names and addresses of our own stores, which stay free.
 _ours: set[str] = set()
@@ -194,7 +194,9 @@ def _by_url(original: Method, _: ModuleType) -> Method:
         words = [each for each in args if isinstance(each, str)]
         address = str(kwargs.get("url") or words[-1])
         method = str(kwargs.get("method") or (words[0] if len(words) > 1 else "GET"))
-        web.refuse_in_replay(Asked(method, address, (kwargs.get("headers") or {}).items(), None))
+        web.refuse_in_replay(
+            WebRequest(method, address, (kwargs.get("headers") or {}).items(), None)
+        )
         return original(self, *args, **kwargs)
 
     return checked
@@ -206,7 +208,7 @@ def _by_option(original: Method, _: ModuleType) -> Method:
     def checked(self: Any, option: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
         if int(option) == _CURLOPT_URL:
             address = value.decode() if isinstance(value, bytes) else str(value)
-            web.refuse_in_replay(Asked("GET", address, (), None))
+            web.refuse_in_replay(WebRequest("GET", address, (), None))
         return original(self, option, value, *args, **kwargs)
 
     return checked
@@ -220,7 +222,7 @@ def _grpc(original: Method, _: ModuleType) -> Method:
                 for each in (_grpc_target(self), self._method)
             )
             host = target.rpartition("/")[2]
-            web.refuse(Asked("POST", f"grpc://{host}{method}", (), None))
+            web.refuse(WebRequest("POST", f"grpc://{host}{method}", (), None))
         return original(self, *args, **kwargs)
 
     return checked

@@ -20,8 +20,8 @@ from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
 from ..text import json_or_text
 from . import serving, web_request
-from .web_answer import Answered, decode, encode, unpacked
-from .web_request import Asked
+from .web_answer import WebAnswer, decode, encode, unpacked
+from .web_request import WebRequest
 
 if TYPE_CHECKING:
     from ..stores.base import Store
@@ -45,12 +45,12 @@ _TRACING = re.compile(r"(?:.*\.)?(?:smith\.langchain\.com|langfuse\.com)")
 _TRACES = re.compile(r"/(?:api/v\d/|api/public/)?(?:runs|info|ingestion|otel)(?:/|$)")
 
 
-_TAKEN = Answered(
+_TAKEN = WebAnswer(
     202, "Accepted", (("content-type", "application/json"), ("content-length", "2")), b"{}"
 )
 
 
-def begin(asked: Asked) -> Visit | None:
+def begin(asked: WebRequest) -> Visit | None:
     """Take a request in hand that a client is about to send; None where it is none of ours.
 
     Raises:
@@ -74,7 +74,7 @@ def begin(asked: Asked) -> Visit | None:
     return refuse(asked)
 
 
-def refuse(asked: Asked) -> Visit | None:
+def refuse(asked: WebRequest) -> Visit | None:
     """Refuse in replay what nothing recorded answers; None, or a visit, where it may be sent.
 
     Raises:
@@ -90,7 +90,7 @@ def refuse(asked: Asked) -> Visit | None:
     return visit
 
 
-def refuse_in_replay(asked: Asked) -> None:
+def refuse_in_replay(asked: WebRequest) -> None:
     """Refuse what is never recorded, where replay is in force and does not let it out.
 
     Raises:
@@ -101,7 +101,7 @@ def refuse_in_replay(asked: Asked) -> None:
         refuse(asked)
 
 
-def _is_report(asked: Asked) -> bool:
+def _is_report(asked: WebRequest) -> bool:
     path = urlsplit(asked.url).path
     return bool(
         _REPORTS.fullmatch(asked.host) or (_TRACING.fullmatch(asked.host) and _TRACES.match(path))
@@ -116,7 +116,7 @@ class Visit:
     """
 
     def __init__(
-        self, asked: Asked, web: serving.Web | None, answer: Answered | None = None
+        self, asked: WebRequest, web: serving.Web | None, answer: WebAnswer | None = None
     ) -> None:
         self.asked = asked
         self.answer = answer
@@ -126,7 +126,7 @@ class Visit:
         self._number = 0 if web is None else web.turn(asked.digest)
         self._body: list[bytes] = []
         self._size = 0
-        self._head: Answered | None = None
+        self._head: WebAnswer | None = None
         self._packing = ""
         self._warning: str | None = None
         self._over = False
@@ -191,7 +191,7 @@ class Visit:
         where it is ``framed``.
         """
         pairs = [(name.lower(), value) for name, value in headers]
-        self._head = Answered(status, reason, pairs, b"")
+        self._head = WebAnswer(status, reason, pairs, b"")
         if not unpacked:
             self._packing = self.header("content-encoding")
         if framed:
@@ -254,7 +254,7 @@ class Visit:
         headers, signed = self._kept_headers(body)
         entry = Entry(
             key=self.asked.key(self._number),
-            answer=encode(Answered(status, self._head.reason, headers, body), signed=signed),
+            answer=encode(WebAnswer(status, self._head.reason, headers, body), signed=signed),
             created_at=time.time(),
             provider_s=time.perf_counter() - self._began,
             kind="web",
@@ -310,7 +310,7 @@ class Visit:
         )
 
 
-def _nearest(store: Store, asked: Asked) -> str | None:
+def _nearest(store: Store, asked: WebRequest) -> str | None:
     """Return in words how a recorded request to the same address differs."""
     try:
         entries = store.entries(kind="web", text_contains=asked.host, sort="recent", limit=200)

@@ -17,7 +17,7 @@ from ..errors import StoreError
 _MAX_BYTES = 12_000_000
 
 
-class Answered(NamedTuple):
+class WebAnswer(NamedTuple):
     """An HTTP answer: ``body`` as bytes without any packing."""
 
     status: int
@@ -36,7 +36,7 @@ class Answered(NamedTuple):
 # --- the file form: a length, the head as JSON, the body; packed where that is shorter ---
 
 
-def encode(answer: Answered, *, signed: bool) -> bytes:
+def encode(answer: WebAnswer, *, signed: bool) -> bytes:
     """Return the bytes for a file; ``signed``: a credential was taken out of an address."""
     head = [answer.status, answer.reason, [list(pair) for pair in answer.headers], signed]
     text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
@@ -45,7 +45,7 @@ def encode(answer: Answered, *, signed: bool) -> bytes:
     return b"z" + packed if len(packed) < len(plain) else b"p" + plain
 
 
-def decode(data: bytes) -> tuple[Answered, bool]:
+def decode(data: bytes) -> tuple[WebAnswer, bool]:
     """Return the answer, and whether a credential was taken out of it.
 
     Raises:
@@ -59,7 +59,7 @@ def decode(data: bytes) -> tuple[Answered, bool]:
         cut = 4 + int.from_bytes(plain[:4], "big")
         status, reason, headers, signed = json.loads(plain[4:cut])
         pairs = [(_plain(name), _plain(value)) for name, value in headers]
-        return Answered(int(status), _plain(reason), pairs, plain[cut:]), bool(signed)
+        return WebAnswer(int(status), _plain(reason), pairs, plain[cut:]), bool(signed)
     except (ValueError, TypeError, zlib.error) as error:
         raise StoreError("a recorded web answer cannot be read", "Record it again") from error
 

@@ -87,7 +87,7 @@ _JUPYTER = re.compile(
 )
 
 
-class Asked:
+class WebRequest:
     """One request.
 
     Args:
@@ -341,7 +341,7 @@ def is_here(host: str) -> bool:
     return True
 
 
-def is_jupyter(asked: Asked) -> bool:
+def is_jupyter(asked: WebRequest) -> bool:
     """Whether the server of notebooks on this machine is asked, or the hub it belongs to."""
     hub = os.environ.get("JUPYTERHUB_API_URL")
     if hub and asked.url.startswith(hub):
@@ -349,7 +349,7 @@ def is_jupyter(asked: Asked) -> bool:
     return is_here(asked.host) and _JUPYTER.fullmatch(urlsplit(asked.url).path) is not None
 
 
-def asks_model(asked: Asked) -> bool:
+def asks_model(asked: WebRequest) -> bool:
     """Whether a provider's SDK asks, or a model is asked, wherever it stands."""
     parts = urlsplit(asked.url)
     return bool(

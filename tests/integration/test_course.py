@@ -43,7 +43,7 @@ from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.seam import web_answer
 from jupyter_llmcache.seam.place import entry_of
-from jupyter_llmcache.seam.web_request import Asked
+from jupyter_llmcache.seam.web_request import WebRequest
 from jupyter_llmcache.stores import sqlite_rows
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore
@@ -74,8 +74,8 @@ def embedded(text: str, numbers: list[float]) -> Entry:
 
 
 def fetched(path: str, body: bytes) -> Entry:
-    asked = Asked("GET", f"http://127.0.0.1:9/{path}", [])
-    answer = web_answer.encode(web_answer.Answered(200, "OK", [], body), signed=False)
+    asked = WebRequest("GET", f"http://127.0.0.1:9/{path}", [])
+    answer = web_answer.encode(web_answer.WebAnswer(200, "OK", [], body), signed=False)
     texts = (asked.request_text, asked.prompt_text, asked.title)
     return Entry(asked.key(0), answer, 1e9, 0.5, "web", *texts)
 

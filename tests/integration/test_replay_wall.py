@@ -42,7 +42,7 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode, modes
 from jupyter_llmcache.errors import NotSentError, ReplayMissError
 from jupyter_llmcache.seam import offline, sockets
-from jupyter_llmcache.seam.web_request import Asked, asks_model, is_here
+from jupyter_llmcache.seam.web_request import WebRequest, asks_model, is_here
 
 #: No retry may cost more, in seconds.
 AT_ONCE_S = 1.0
@@ -760,7 +760,7 @@ def test_tracing_is_quiet(monkeypatch, replaying):
 )
 def test_what_asks_a_model(method, url, headers):
     """SDKs by their headers, models by their paths and hosts, wherever they stand."""
-    assert asks_model(Asked(method, url, headers.items()))
+    assert asks_model(WebRequest(method, url, headers.items()))
 
 
 @pytest.mark.parametrize(
@@ -777,7 +777,7 @@ def test_what_asks_a_model(method, url, headers):
 )
 def test_what_asks_none(method, url):
     """Search tools, pages, pictures, hubs and vector stores are the web."""
-    assert not asks_model(Asked(method, url, ()))
+    assert not asks_model(WebRequest(method, url, ()))
 
 
 # --- clients with sockets of their own, where they are installed ---

@@ -821,7 +821,7 @@ def test_a_hostile_row_is_no_answer(pages, recording):
         cache.store.put(entry._replace(answer=answer))
         with pytest.raises(web.StoreError):
             web.decode(answer)
-    forged = web.Answered(200, "OK\r\nx: y", [("a", "b\r\nset-cookie: c")], b"")
+    forged = web.WebAnswer(200, "OK\r\nx: y", [("a", "b\r\nset-cookie: c")], b"")
     assert b"\r\nset-cookie" not in web.decode(web.encode(forged, signed=False))[0].wire
 
 

@@ -30,7 +30,7 @@ from tests.servers.openai import OpenAIServer
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the classes say of fields they do not know
 
 #: A model, the arguments of a call, and the messages.
-Asked = tuple[Any, dict[str, Any], Any]
+WebRequest = tuple[Any, dict[str, Any], Any]
 WORDS = ("red", "blueish")
 
 
@@ -82,7 +82,7 @@ def asked(servers, model: Any, call: dict[str, Any], messages: Any) -> tuple[str
     return calls()[-1].kind, sent
 
 
-def outcomes(servers, make: Callable[[str], Asked]) -> list[tuple[str, int]]:
+def outcomes(servers, make: Callable[[str], WebRequest]) -> list[tuple[str, int]]:
     """Ask with each word, and again."""
     return [asked(servers, *make(word)) for word in (*WORDS, *WORDS)]
 
@@ -199,7 +199,7 @@ def test_what_a_class_does_counts_by_its_cache_key(kind, fields, servers):
 def test_without_a_cache_key_it_is_asked_each_time(kind, fields, servers, monkeypatch):
     """However a class came by code of its own, it is not cached until it says on what it stands."""
 
-    def make(word: str) -> Asked:
+    def make(word: str) -> WebRequest:
         model = kind(ChatOpenAI, fields, word)
         for cls in type(model).__mro__:
             if "cache_key" in vars(cls):
@@ -327,7 +327,7 @@ CLIENTS = {
 def test_what_an_http_client_sends_along_counts(client, cls, fields, servers):
     """Also a transport of the user's own."""
 
-    def make(word: str) -> Asked:
+    def make(word: str) -> WebRequest:
         http = httpx2.Client(**CLIENTS[client](word))
         return cls(**fields, http_client=http), {}, "Who?"
 
@@ -339,7 +339,7 @@ def test_what_an_http_client_sends_along_counts(client, cls, fields, servers):
 def test_a_client_that_was_changed_or_replaced_counts(change, cls, fields, servers):
     """Also after the model was asked as it was."""
 
-    def make(word: str) -> Asked:
+    def make(word: str) -> WebRequest:
         model = cls(**fields, http_client=httpx2.Client())  # else models share one
         model.invoke("before")
         change(model, word)
@@ -356,7 +356,7 @@ def test_a_method_put_over_the_sdk_counts(cls, fields, servers, monkeypatch):
     model = cls(**fields)
     model.invoke("Who?")
 
-    def make(word: str) -> Asked:
+    def make(word: str) -> WebRequest:
         monkeypatch.setattr(
             resource, "create", lambda self, **b: create(self, **b | {"user": word})
         )
@@ -412,7 +412,7 @@ NAMED: dict[str, Callable[[str], tuple[dict[str, Any], dict[str, Any]]]] = {
 def test_what_is_called_like_a_secret_counts(name, cls, fields, servers):
     """Nothing is left out of the key because its name or form sounds like a secret."""
 
-    def make(word: str) -> Asked:
+    def make(word: str) -> WebRequest:
         more, call = NAMED[name](word)
         return cls(**fields | more), call, "Who?"
 
@@ -534,7 +534,7 @@ def test_what_the_server_holds_counts_as_what_names_it(kind, with_key, fields, s
         "anthropic": KeyedAnthropic if with_key else ChatAnthropic,
     }
 
-    def make(word: str) -> Asked:
+    def make(word: str) -> WebRequest:
         api, more, call, messages = HELD[kind](word)
         if not more.keys() <= classes[api].model_fields.keys():
             pytest.skip("this release has no such field")

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from IPython.core.displaypub import DisplayPublisher
+from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from jupyter_llmcache.commands.answer import note_shown
 from jupyter_llmcache.commands.local import Demo
@@ -120,6 +121,16 @@ def test_waiting_is_shown_with_its_seconds(streaming) -> None:
     assert outputs[0].text.startswith("⠋ waiting for the first token · 0 s")
     assert outputs[-2].text == "text"
     assert outputs[-2].transient == outputs[0].transient
+
+
+def test_waiting_for_a_turn_is_shown(shell: RecordingShell) -> None:
+    """The spinner turns while a rate limiter lets the model wait, before it is asked."""
+    shell.run("%load_ext jupyter_llmcache\n%llm_cache memory")
+    limiter = InMemoryRateLimiter(requests_per_second=1, check_every_n_seconds=0.05)
+    shell.user_ns["model"] = Demo(sleep=0, rate_limiter=limiter)
+    outputs = shell.run("%%llm -m model\nhi").outputs
+    assert outputs[0].text.startswith("⠋ waiting for the first token · 0 s")
+    assert len(shell.run("%%llm -m model\nhi").outputs) == 2
 
 
 def test_a_stream_that_fails_leaves_what_came(shell: RecordingShell) -> None:

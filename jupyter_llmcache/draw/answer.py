@@ -10,6 +10,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,6 @@ def answer_html(text: str, drawn_as: Format, *, formulas: bool = True) -> str:
     return "".join(bundle["text/html"] for bundle in drawn)
 
 
-def _markdown(text: str) -> str:
-    return answer_html(text, "markdown")
-
-
 def _text(text: str) -> str:
     from .sanitize import text_html
 
@@ -79,7 +76,7 @@ def _code(text: str) -> str:
 
 #: What makes safe HTML of an answer's text, by the name behind ``-f``; Markdown grows in parts.
 FORMATS: dict[str, Callable[[str], str]] = {
-    "markdown": _markdown,
+    "markdown": partial(answer_html, drawn_as="markdown"),
     "text": _text,
     "json": _json,
     "code": _code,

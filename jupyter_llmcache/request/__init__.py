@@ -231,16 +231,12 @@ def _reassemble(label: str, fields: dict[str, Any]) -> Description:
 
 
 def _key(keyed_description: str, content: Any) -> bytes:
+    # Of messages or a text: JSON with long strings as digests.
+    is_list = type(content) is list
+    keyed = f"[{','.join(map(_keyed_message, content))}]" if is_list else dump(_keyed(content))
     # No JSON text holds a line break, so that the two parts cannot be cut in another way.
-    text = f"{keyed_description}\n{_keyed_text(content)}"
+    text = f"{keyed_description}\n{keyed}"
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
-
-
-def _keyed_text(content: Any) -> str:
-    """Return what enters the key for messages or a text: JSON with long strings as digests."""
-    if type(content) is list:
-        return f"[{','.join(map(_keyed_message, content))}]"
-    return dump(_keyed(content))
 
 
 def _keyed_message(message: Mapping[str, Any]) -> str:

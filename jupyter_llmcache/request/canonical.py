@@ -220,16 +220,12 @@ def _real(value: Any) -> Any:
     return _number(float(value))
 
 
-def _sorted_set(canon: Canon, value: AbstractSet[Any]) -> list[Any]:
-    return sorted((canon.plain(item) for item in value), key=dump)
-
-
 _CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
     (Enum, lambda canon, value: canon.plain(value.value)),
     (str, lambda canon, value: canon.text(str.__str__(value))),
     (Mapping, lambda canon, value: canon.from_dict(value)),
     ((list, tuple), lambda canon, value: [canon.plain(item) for item in value]),
-    (AbstractSet, _sorted_set),
+    (AbstractSet, lambda canon, value: sorted(map(canon.plain, value), key=dump)),
     ((bytes, bytearray, memoryview), lambda _, value: {BYTES_TAG: digest(bytes(value))}),
     ((date, time), lambda _, value: value.isoformat()),
     (PurePath, lambda canon, value: canon.text(value.as_posix())),

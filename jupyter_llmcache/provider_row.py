@@ -156,15 +156,9 @@ IDLE_HEADERS: Reasons = {
 MODEL_FIELDS = ("model", "model_name", "deployment_name", "model_id", "repo_id", "model_path")
 
 #: What bounds the length of an answer, as providers call it.
-TOKEN_LIMITS = frozenset(
-    {
-        "max_completion_tokens",
-        "max_new_tokens",
-        "max_output_tokens",
-        "max_tokens",
-        "max_tokens_to_sample",
-        "num_predict",
-    }
+TOKEN_LIMITS = names(
+    "max_completion_tokens max_new_tokens max_output_tokens max_tokens max_tokens_to_sample "
+    "num_predict"
 )
 
 #: The names of who speaks.

@@ -12,6 +12,7 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage, convert_to_messages
 
 from ..errors import LLMCacheError
+from ..provider_row import names
 from ..text import a_type, did_you_mean
 from .answer import Answer
 from .models import Chosen, fields_of, innermost
@@ -26,18 +27,7 @@ _NOT_VARIED = {
     "stop": "-p stop=...",
 }
 #: The other columns of ``Answers.to_pandas``, which no item can be called.
-_COLUMNS = [
-    "model",
-    "sample",
-    "text",
-    "cached",
-    "wall_s",
-    "saved_s",
-    "tokens",
-    "cost",
-    "key",
-    "error",
-]
+_COLUMNS = names("model sample text cached wall_s saved_s tokens cost key error")
 
 
 class Item(NamedTuple):

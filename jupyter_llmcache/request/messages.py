@@ -13,25 +13,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from ..provider_row import names
 from .canonical import LONG_CHARS, TAG, Canon, IndescribableError, long_digest, scrubbed
 
 #: Fields of messages that a provider is never sent, or that are read one by one here.
-_UNSENT_FIELDS = frozenset(
-    {
-        "additional_kwargs",
-        "artifact",
-        "chunk_position",
-        "content",
-        "example",
-        "id",
-        "invalid_tool_calls",
-        "response_metadata",
-        "status",
-        "tool_call_chunks",
-        "tool_calls",
-        "type",
-        "usage_metadata",
-    }
+_UNSENT_FIELDS = names(
+    "additional_kwargs artifact chunk_position content example id invalid_tool_calls "
+    "response_metadata status tool_call_chunks tool_calls type usage_metadata"
 )
 
 #: What integrations leave in ``additional_kwargs`` for the caller and do not send back.

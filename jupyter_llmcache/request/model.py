@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
-from ..provider_row import MODEL_FIELDS
+from ..provider_row import MODEL_FIELDS, names
 from ..text import kebab
 from .canonical import (
     BYTES_TAG,
@@ -40,21 +40,9 @@ from .parameters import Plan, Values, merge, plan_of, take_name
 _TOOL_LISTS = frozenset({"functions", "tools"})
 #: Arguments of a call whose texts people wrote for a model or an API, and no secret stands in
 #: but by mistake. Other arguments, and what only gateways know, are shown where they are harmless.
-_READABLE = frozenset(
-    {
-        "format",
-        "function_call",
-        "functions",
-        "include",
-        "instructions",
-        "reasoning",
-        "response_format",
-        "stop",
-        "system",
-        "text",
-        "tool_choice",
-        "tools",
-    }
+_READABLE = names(
+    "format function_call functions include instructions reasoning response_format stop system "
+    "text tool_choice tools"
 )
 #: Fields of known classes with parameters of any name.
 _FREE_FIELDS = frozenset({"extra_body", "metadata", "model_kwargs", "prompt", "user"})

@@ -24,31 +24,16 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..provider_row import names
 from .canonical import IndescribableError
 
 #: What a class may define without touching an answer: how it is made, how it is called and shown,
 #: and what runs before a request is seen, so that its effect is seen with it.
-_BESIDE_ANSWERS = frozenset(
-    {
-        "_get_ls_params",
-        "_identifying_params",
-        "_lc_kwargs",
-        "_llm_type",
-        "_model_type",
-        "bind_tools",
-        "get_lc_namespace",
-        "get_name",
-        "get_num_tokens",
-        "get_num_tokens_from_messages",
-        "get_token_ids",
-        "is_lc_serializable",
-        "lc_attributes",
-        "lc_id",
-        "lc_secrets",
-        "model_config",
-        "model_post_init",
-        "with_structured_output",
-    }
+_BESIDE_ANSWERS = names(
+    "_get_ls_params _identifying_params _lc_kwargs _llm_type _model_type bind_tools "
+    "get_lc_namespace get_name get_num_tokens get_num_tokens_from_messages get_token_ids "
+    "is_lc_serializable lc_attributes lc_id lc_secrets model_config model_post_init "
+    "with_structured_output"
 )
 
 #: Special methods that reach into every use of an object; the others make, show or compare it.

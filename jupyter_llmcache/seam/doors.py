@@ -145,7 +145,7 @@ class Doors(importlib.abc.MetaPathFinder):
         return spec
 
 
-class Below:
+class SubclassDoors:
     """Methods of ours in every class below some, also in those that are made meanwhile.
 
     Args:

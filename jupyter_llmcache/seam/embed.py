@@ -23,10 +23,11 @@ from ..answer.vector import decode, encode
 from ..entry import Entry
 from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError, hide_secrets
 from ..ledger import LEDGER, Call, Kind
+from ..provider_row import names
 from ..request.clients import client_in
 from ..text import format_count, one_line
 from .batches import telling_embedding
-from .doors import Below, Method
+from .doors import Method, SubclassDoors
 from .place import CHOOSE_FIRST, RECORD_FIRST, Place, current_place
 from .serving import kept_elsewhere
 
@@ -38,20 +39,7 @@ _HANDS_ON_TO = {
     "aembed_query": frozenset({"aembed_documents", "embed_documents", "embed_query"}),
 }
 #: Words in names of fields with an address or a credential: what has one asks somebody.
-_REACHES_OUT = frozenset(
-    {
-        "api",
-        "base",
-        "credentials",
-        "endpoint",
-        "host",
-        "region",
-        "server",
-        "token",
-        "uri",
-        "url",
-    }
-)
+_REACHES_OUT = names("api base credentials endpoint host region server token uri url")
 #: Objects whose own method is asking a provider just now; what they call of themselves is no call.
 _busy: ContextVar[frozenset[int]] = ContextVar("llmcache_embedding", default=frozenset())
 
@@ -73,7 +61,7 @@ def _wrapped(method: Method, name: str) -> Method | None:
     return functools.wraps(method)(make(method, "query" in name))
 
 
-_DOORS = Below(_HANDS_ON_TO, _wrapped)
+_DOORS = SubclassDoors(_HANDS_ON_TO, _wrapped)
 
 
 def _hands_on(method: Method, to: frozenset[str]) -> bool:

@@ -24,7 +24,7 @@ from ..ledger import LEDGER
 from ..provider_row import PLACEHOLDER_KEY
 from ..request.own_code import is_installed
 from . import clients, serving, sockets
-from .doors import Below, Door, Doors, Method, Owner, Wrap
+from .doors import Door, Doors, Method, Owner, SubclassDoors, Wrap
 from .web_request import key_variables_in
 
 if TYPE_CHECKING:
@@ -286,5 +286,5 @@ def _wrap_predicate(original: Method, _: ModuleType) -> Method:
 
 
 #: What every integration writes to ask its provider.
-_MODELS = Below(("_generate", "_agenerate", "_stream", "_astream"), _closed)
+_MODELS = SubclassDoors(("_generate", "_agenerate", "_stream", "_astream"), _closed)
 _RETRIES = Doors([Door("tenacity", "retry_if_exception", "__call__", _wrap_predicate)])

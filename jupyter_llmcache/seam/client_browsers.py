@@ -15,14 +15,14 @@ from urllib.parse import urlencode, urljoin
 
 from . import web
 from .doors import Method, Wrap, pairs
-from .web_answer import Answered
-from .web_request import Asked
+from .web_answer import WebAnswer
+from .web_request import WebRequest
 
 #: What the browser that is played sends beside; another one each time where somebody wishes.
 _A_BROWSERS = frozenset({"accept", "accept-language", "upgrade-insecure-requests"})
 
 #: Makes the client's own answer of a recorded one, for the client (None: its functions) and module.
-Making = Callable[[Any, ModuleType, Asked, Answered], Any]
+Making = Callable[[Any, ModuleType, WebRequest, WebAnswer], Any]
 
 
 def whole_door(make: Making) -> Wrap:
@@ -83,7 +83,7 @@ def _begin(name: str, given: Mapping[str, Any]) -> web.Visit | None:
         headers = [each for each in headers if each[0].lower() not in _A_BROWSERS]
     kind, body = _body(given)
     headers += [*pairs(given.get("headers")), *([("content-type", kind)] if kind else [])]
-    asked = Asked(str(given.get("method") or name), address, headers, body)
+    asked = WebRequest(str(given.get("method") or name), address, headers, body)
     if given.get("stream") or given.get("content_callback"):
         web.refuse_in_replay(asked)
         return None
@@ -118,7 +118,7 @@ def _keep(visit: web.Visit, response: Any) -> None:
     visit.end()
 
 
-def curl_answer(session: Any, module: ModuleType, asked: Asked, answer: Answered) -> Any:
+def curl_answer(session: Any, module: ModuleType, asked: WebRequest, answer: WebAnswer) -> Any:
     """Return a recorded answer as curl_cffi's."""
     response = (getattr(session, "response_class", None) or module.Response)()
     response.url, response.content = asked.url, answer.body
@@ -128,7 +128,7 @@ def curl_answer(session: Any, module: ModuleType, asked: Asked, answer: Answered
     return response
 
 
-def primp_answer(_: Any, module: ModuleType, asked: Asked, answer: Answered) -> Any:
+def primp_answer(_: Any, module: ModuleType, asked: WebRequest, answer: WebAnswer) -> Any:
     """Return a recorded answer as primp's."""
     return _PrimpAnswer(module, asked, answer)
 
@@ -141,7 +141,7 @@ class _PrimpAnswer:
 
     cookies: Mapping[str, str] = {}
 
-    def __init__(self, module: ModuleType, asked: Asked, answer: Answered) -> None:
+    def __init__(self, module: ModuleType, asked: WebRequest, answer: WebAnswer) -> None:
         self.url, self.status_code = asked.url, answer.status
         self.content = answer.body
         self.headers = dict(answer.headers)

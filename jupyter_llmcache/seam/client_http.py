@@ -18,8 +18,8 @@ from typing import Any
 from .. import modes
 from . import serving, web
 from .doors import Door, Method, Wrap, pairs, whole
-from .web_answer import Answered, Wire
-from .web_request import Asked
+from .web_answer import WebAnswer, Wire
+from .web_request import WebRequest
 
 #: What the notebook asked for, while code of others may lead it elsewhere below.
 _named: ContextVar[str | None] = ContextVar("llmcache_named_address", default=None)
@@ -136,7 +136,7 @@ def _urllib3(original: Method, _: ModuleType) -> Method:
             address = url if "://" in url else f"{self.scheme}://{self.host}{port}{url}"
         sent = self.headers if headers is None else headers
         content, body = whole(body)
-        visit = web.begin(Asked(method, address, pairs(sent), content))
+        visit = web.begin(WebRequest(method, address, pairs(sent), content))
         if visit is None:
             return original(self, method, url, body, headers, *args, **kwargs)
         if visit.answer is not None:
@@ -178,7 +178,7 @@ def _urllib(original: Method, _: ModuleType) -> Method:
         content, req.data = whole(req.data)
         headers = {**req.headers, **req.unredirected_hdrs}
         address = _named.get() or req.full_url
-        visit = web.begin(Asked(req.get_method(), address, pairs(headers), content))
+        visit = web.begin(WebRequest(req.get_method(), address, pairs(headers), content))
         if visit is None:
             return original(self, http_class, req, **kwargs)
         if visit.answer is not None:
@@ -200,7 +200,7 @@ _pending: weakref.WeakKeyDictionary[HTTPConnection, tuple[str, web.Visit]] = (
 )
 
 
-def _replayed(answer: Answered, method: str) -> HTTPResponse:
+def _replayed(answer: WebAnswer, method: str) -> HTTPResponse:
     response = HTTPResponse(Wire(answer.wire), method=method)  # type: ignore[arg-type]
     response.begin()
     return response
@@ -224,7 +224,7 @@ def _http_client(original: Method, _: ModuleType) -> Method:
         if not serving.is_kept_elsewhere():  # as a part of what another client asks
             content, body = whole(body)
             address = _connection_address(self, url)
-            visit = web.begin(Asked(method, address, pairs(headers), content))
+            visit = web.begin(WebRequest(method, address, pairs(headers), content))
         if visit is None:
             return original(self, method, url, body, headers or {}, **kwargs)
         _pending[self] = method, visit
@@ -255,7 +255,7 @@ def _httplib2(original: Method, module: ModuleType) -> Method:
     def ask(self: Any, conn: Any, uri: str, method: str, body: Any, headers: Any) -> Any:
         content, body = whole(body)
         address = _connection_address(conn, uri)
-        visit = web.begin(Asked(method, address, pairs(headers), content))
+        visit = web.begin(WebRequest(method, address, pairs(headers), content))
         if visit is None:
             return original(self, conn, uri, method, body, headers)
         if visit.answer is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -44,6 +45,12 @@ settings.register_profile(
 )
 settings.register_profile("gate", parent=settings.get_profile("fast"), max_examples=100)
 settings.load_profile("fast")
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported by now for good: IPython collects garbage whenever a shell ends."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -65,7 +65,7 @@ def run(python: Path, code: str, *arguments: str, **options: Any) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=options.pop("timeout", 120),
+        timeout=options.pop("timeout", 280),
         **options,
     )
     assert done.returncode == 0, done.stderr[-4000:]

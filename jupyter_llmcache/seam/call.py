@@ -60,14 +60,11 @@ class OpenCall:
     refused: Callable[[], Sequence[Generation]] | None = None
     #: In what pieces a stream brought the answer that is to be settled.
     pieces: Callable[[], Sequence[Any]] = tuple
-    _searched = False
+    _searched = _shares = _must_look_again = False
     _flight: Flight | None = None
-    _shares = False
     _claim: Claim | None = None
-    _claimed_at = 0.0
     _landings = 0
-    _must_look_again = False
-    _waited_s = _paused_at = _paused_s = _lookup_s = 0.0
+    _waited_s = _paused_at = _paused_s = _lookup_s = _claimed_at = 0.0
     _provider_s: float | None = None
     _usage: Mapping[str, Any] | None = None
     _stored = _pending = _failed = _left = False
@@ -352,7 +349,8 @@ class OpenCall:
     def close(self) -> None:
         """Free whoever waits for this call. Call it in every case; once is enough."""
         if self._flight is not None and self.request is not None:
-            self.place.flights.end(self.request.key, self._flight, left=self._left)
+            left = self._left or self._provider_s is None  # who never came to pay has left too
+            self.place.flights.end(self.request.key, self._flight, left=left)
             self._flight = None
         if self._claim is not None:
             self._claim.free()

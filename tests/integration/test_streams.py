@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.environments import environment, run
 from tests.integration.matrix import desks
 from tests.integration.matrix.entry_points import HAS_EVENTS_V3
 from tests.integration.matrix.models import DeskChat, DeskText
+from tests.servers.base import HOLD_LIMIT_S
 from tests.servers.openai import Reply, server_error
 
 METHODS = {
@@ -324,13 +326,24 @@ def test_stream_and_invoke_share_an_entry(cache, chat_openai, openai_server):
     assert len(openai_server.requests) == 2
 
 
-def test_a_miss_streams_live(cache, chat_openai, openai_server):
+def test_a_miss_streams_live(cache, chat_openai, openai_server, monkeypatch):
     """The first token arrives while the server is still sending."""
-    openai_server.tokens_per_s = 20
     openai_server.reply = lambda _: "one two three four five six seven eight nine ten"
-    began = time.monotonic()
-    arrivals = [time.monotonic() - began for _ in chat_openai().stream("hello")]
-    assert arrivals[-1] - arrivals[2] > 0.2  # seconds; all at once would be none
+    is_read, waited = threading.Event(), []
+
+    def held(events: Iterable[bytes]) -> Iterator[bytes]:
+        for number, event in enumerate(events):
+            if number == 5:
+                waited.append(is_read.wait(HOLD_LIMIT_S))
+            yield event
+
+    monkeypatch.setattr(openai_server, "paced", held)
+    stream = chat_openai().stream("hello")
+    for _ in range(3):
+        next(stream)
+    is_read.set()
+    assert len(list(stream)) > 5
+    assert waited == [True]
 
 
 @pytest.mark.parametrize(

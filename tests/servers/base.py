@@ -13,7 +13,7 @@ from typing import Any
 from tests.servers.local import HTTPServer, LocalServer
 
 #: How long a request can be held, in seconds; longer and the test hangs.
-HOLD_LIMIT_S = 30.0
+HOLD_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RecordingServer(LocalServer):
         cut_after: A stream ends after this many events; None sends it whole.
         cut_cleanly: A cut stream ends as HTTP ends a body, not by closing the connection.
         hang_up: Close the connection instead of answering.
-        pass_on: Cleared, it holds every request (at most 30 s) until it is set again.
+        pass_on: Cleared, it holds every request (at most 120 s) until it is set again.
     """
 
     def __init__(self, port: int = 0) -> None:

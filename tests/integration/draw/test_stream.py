@@ -12,6 +12,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from jupyter_llmcache.commands.answer import note_shown
 from jupyter_llmcache.commands.local import Demo
+from jupyter_llmcache.draw import stream
 from jupyter_llmcache.draw.answer import answer_bundles, draws_html
 from jupyter_llmcache.draw.stream import stream_display
 from jupyter_llmcache.draw.table import SEPARATOR
@@ -20,6 +21,8 @@ from tests.shells import RecordingShell
 from tests.unit.draw.reading import answer, drawn_line, miss
 
 _WORDS = [f"*word* {number}\n" for number in range(40)]
+#: Longer than a drawing takes on the busiest machine, in seconds.
+_LONG_S = 60.0
 
 
 def finish(display, whole) -> None:
@@ -30,31 +33,44 @@ def finish(display, whole) -> None:
     note_shown(whole)
 
 
+def until_drawn(shell: RecordingShell, text: str) -> None:
+    """Wait for an output that begins with ``text``."""
+    give_up_at = time.monotonic() + _LONG_S
+    while not any(output.text.startswith(text) for output in list(shell.outputs)):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.005)
+
+
 @pytest.fixture
 def streaming(shell: RecordingShell):
-    """Stream pieces in a cell, each after a pause, and return the cell's run."""
+    """Stream pieces in a cell, each after a pause, and return the cell's run.
 
-    def stream(pieces: list[str], pause_s: float, final: str | None = None, **changes):
+    ``drawn`` is how many pieces are waited for: the next comes when one of them was drawn.
+    """
+
+    def run(pieces: list[str], pause_s: float = 0, drawn: int = 0):
         def work() -> object:
             text = ""
             with stream_display() as display:
-                for piece in pieces:
+                for number, piece in enumerate(pieces):
                     time.sleep(pause_s)
                     text += piece
                     display.update(text)
-            whole = answer(miss(), text=final or text, **changes)
+                    if number < drawn:
+                        until_drawn(shell, text.strip())
+            whole = answer(miss(), text=text)
             finish(display, whole)
             return whole
 
         shell.user_ns["work"] = work
         return shell.run("work()")
 
-    return stream
+    return run
 
 
 def test_a_slow_stream_is_drawn_while_it_grows(streaming) -> None:
     """One output is put up and replaced; each drawing holds more of the text."""
-    outputs = streaming(_WORDS, 0.02).outputs
+    outputs = streaming(_WORDS, drawn=3).outputs
     answers = outputs[:-1]
     assert answers[0].kind == "display_data"
     assert {output.kind for output in answers[1:]} == {"update_display_data"}
@@ -66,16 +82,19 @@ def test_a_slow_stream_is_drawn_while_it_grows(streaming) -> None:
 
 def test_a_stream_ends_as_if_it_had_not_been_streamed(streaming) -> None:
     """The last drawing and the annotation are the bytes of an answer that came at once."""
-    run = streaming(_WORDS, 0.01)
+    run = streaming(_WORDS, drawn=1)
     assert [dict(output.data) for output in run.outputs[-2:]] == [
         *answer_bundles(run.value.text, "markdown"),
         drawn_line(run.value),
     ]
 
 
-def test_an_answer_that_is_there_at_once_is_drawn_once(streaming) -> None:
-    """A hit, whose chunks come without a pause, gives two outputs and no update."""
-    assert [output.kind for output in streaming(_WORDS, 0).outputs] == ["display_data"] * 2
+def test_an_answer_that_is_there_at_once_is_drawn_once(
+    streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that is whole before the patience ends gives two outputs and no update."""
+    monkeypatch.setattr(stream, "PATIENCE_S", _LONG_S)
+    assert [output.kind for output in streaming(_WORDS).outputs] == ["display_data"] * 2
 
 
 def test_without_threads_an_answer_is_drawn_when_it_is_whole(
@@ -87,7 +106,7 @@ def test_without_threads_an_answer_is_drawn_when_it_is_whole(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert [output.kind for output in streaming(_WORDS, 0.01).outputs] == ["display_data"] * 2
+    assert [output.kind for output in streaming(_WORDS).outputs] == ["display_data"] * 2
 
 
 def test_a_fast_stream_is_drawn_seldom(streaming) -> None:
@@ -99,7 +118,7 @@ def test_a_fast_stream_is_drawn_seldom(streaming) -> None:
 
 def test_a_streamed_answer_is_not_drawn_twice_in_its_cell(streaming, shell: RecordingShell) -> None:
     """The cell's value is the answer that stands there already; a later cell draws it again."""
-    value = streaming(_WORDS, 0).value
+    value = streaming(_WORDS).value
     LEDGER.cell = 99
     shell.user_ns["value"] = value
     assert len(shell.run("value").outputs) == 2
@@ -115,9 +134,19 @@ def test_a_hit_is_drawn_though_nothing_shows_its_value(shell: RecordingShell) ->
     assert texts.count(Demo(sleep=0).invoke("hi").text) == 3
 
 
-def test_waiting_is_shown_with_its_seconds(streaming) -> None:
+def test_waiting_is_shown_with_its_seconds(shell: RecordingShell) -> None:
     """Before the first token a spinner counts seconds; the text takes its place."""
-    outputs = streaming(["text"], 0.5).outputs
+
+    def work() -> object:
+        with stream_display() as display:
+            until_drawn(shell, "⠋ waiting")
+            display.update("text")
+        whole = answer(miss(), text="text")
+        finish(display, whole)
+        return whole
+
+    shell.user_ns["work"] = work
+    outputs = shell.run("work()").outputs
     assert outputs[0].text.startswith("⠋ waiting for the first token · 0 s")
     assert outputs[-2].text == "text"
     assert outputs[-2].transient == outputs[0].transient
@@ -139,7 +168,7 @@ def test_a_stream_that_fails_leaves_what_came(shell: RecordingShell) -> None:
     def work() -> None:
         with stream_display() as display:
             display.update("half an ans")
-            time.sleep(0.4)
+            until_drawn(shell, "half an ans")
             raise RuntimeError("cut")
 
     shell.user_ns["work"] = work

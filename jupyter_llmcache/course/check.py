@@ -337,7 +337,9 @@ def take() -> str:
 def _words(call: Call) -> str:
     if call.asked == "embedding":
         return f"{format_count(call.texts - call.texts_cached, 'text')} for {call.model}"
-    return call.model.removeprefix("web:") if call.asked == "web" else f"a call of {call.model}"
+    if call.asked == "web":
+        return f"a web request to {call.model.removeprefix('web:')}"
+    return f"a call of {call.model}"
 
 
 def _serve_only(path: str, *, read_only: bool) -> None:

@@ -228,10 +228,10 @@ class Visit:
         try:
             reason = None if whole else "it was left before its end"
             reason = reason or self._keep(self._web)
+            stored = reason is None and not self._pending
         except Exception as error:  # noqa: BLE001  # the answer is the reader's already, whatever failed here
-            reason, self._warning = "the store is at fault", str(error)
-        stored = reason is None and not self._pending
-        self._tell("miss", reason=reason and f"not stored: {reason}", stored=stored)
+            reason, stored, self._warning = None, False, str(error)
+        self._tell("miss", reason=reason, stored=stored)
 
     def _keep(self, web: serving.Web) -> str | None:
         """Store the answer, or return why not."""

@@ -211,7 +211,8 @@ def test_missing_texts_and_pages_make_a_course_incomplete(lesson, course, openai
     report = checking.check([str(path)])
     assert not report.ok
     assert [len(cell["missing"]) for cell in cells_of(report)] == [0, 0, 1, 1]
-    assert "cell 4 not recorded: pages.invalid; nothing recorded" in told_by(report)
+    told = "cell 4 not recorded: a web request to pages.invalid; nothing recorded"
+    assert told in told_by(report)
     assert openai_server.requests == []
 
 

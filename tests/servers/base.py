@@ -7,10 +7,9 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.servers.local import HTTPServer, LocalServer
+from tests.servers.local import Handler, LocalServer
 
 #: How long a request can be held, in seconds; longer and the test hangs.
 HOLD_LIMIT_S = 120.0
@@ -134,11 +133,7 @@ class RecordingServer(LocalServer):
             yield event
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: HTTPServer
-
+class _Handler(Handler):
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         seen = Seen(self.path, {k.lower(): v for k, v in self.headers.items()}, raw)
@@ -150,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif isinstance(answer, dict):
                 self._send_json(200, answer)
             else:
-                self._send_stream(owner.paced(answer), owner.stream_type)
+                self.send_pieces(owner.paced(answer), owner.stream_type)
         except HangUpError:
             self.close_connection = True
         finally:
@@ -159,36 +154,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         page = self.server.owner.page(self.path)
         if page is not None:
-            self._send(200, *page)
+            content_type, body = page
+            self.send(body, content_type=content_type)
             return
         self._send_json(404, {"error": {"message": f"no GET {self.path}", "type": "not_found"}})
 
     def _send_json(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        self._send(status, "application/json", json.dumps(body).encode(), headers)
-
-    def _send(
-        self,
-        status: int,
-        content_type: str,
-        content: bytes,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.send_response(status)
-        self.send_header("content-type", content_type)
-        self.send_header("content-length", str(len(content)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _send_stream(self, events: Iterable[bytes], content_type: str) -> None:
-        self.send_response(200)
-        self.send_header("content-type", content_type)
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
-        for event in events:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
-        self.wfile.write(b"0\r\n\r\n")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        self.send(
+            json.dumps(body).encode(), status, content_type="application/json", **(headers or {})
+        )

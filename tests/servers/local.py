@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -72,3 +74,34 @@ class HTTPServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no error of this server."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """What every server here does alike: bodies of a known length, streams in chunks, no log."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: HTTPServer
+
+    def send(self, body: bytes, status: int = 200, **headers: str) -> None:
+        """Send a whole answer; in the headers' names ``_`` stands for ``-``."""
+        self._begin(status, content_length=str(len(body)), **headers)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_pieces(self, pieces: Iterable[bytes], content_type: str, pause_s: float = 0) -> None:
+        """Send a chunk for each piece, and wait after it."""
+        self._begin(200, content_type=content_type, transfer_encoding="chunked")
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            time.sleep(pause_s)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _begin(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

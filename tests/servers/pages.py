@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.servers.local import HTTPServer, LocalServer
+from tests.servers.local import Handler, LocalServer
 
 #: A body that is longer than what is kept, in bytes.
 BIG_BYTES = 10_500_000
@@ -45,11 +43,7 @@ class PagesServer(LocalServer):
         return f"http://{host}:{self.port}{path}"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: HTTPServer
-
+class _Handler(Handler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.headers.get("transfer-encoding") == "chunked":
@@ -79,14 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         return data
 
     def _send(self, body: bytes, status: int = 200, **headers: str) -> None:
-        self.send_response(status)
-        given = {"content_type": "text/html; charset=utf-8", **headers}
-        for name, value in given.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.send(body, status, **{"content_type": "text/html; charset=utf-8", **headers})
 
     def _get_json(self, number: int, page: bytes, body: bytes) -> None:
         self._send(json.dumps({"number": number}).encode(), content_type="application/json")
@@ -156,13 +143,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _get_chunked(self, number: int, page: bytes, body: bytes) -> None:
-        self._stream([page[:7], page[7:300], page[300:]], 0.0, "text/html")
+        self.send_pieces([page[:7], page[7:300], page[300:]], "text/html")
 
     def _get_sse(self, number: int, page: bytes, body: bytes) -> None:
-        self._stream([b"data: %d.%d\n\n" % (number, each) for each in range(3)], PAUSE_S)
+        pieces = [b"data: %d.%d\n\n" % (number, each) for each in range(3)]
+        self.send_pieces(pieces, "text/event-stream", PAUSE_S)
 
     def _get_done(self, number: int, page: bytes, body: bytes) -> None:
-        self._stream([b"data: %d\n\n" % number, b"data: [DONE]\n\n", b": more\n\n"], 0.05)
+        pieces = [b"data: %d\n\n" % number, b"data: [DONE]\n\n", b": more\n\n"]
+        self.send_pieces(pieces, "text/event-stream", 0.05)
 
     def _get_cut(self, number: int, page: bytes, body: bytes) -> None:
         self.send_response(200)
@@ -170,20 +159,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"half")
         self.close_connection = True
-
-    def _stream(self, pieces: list[bytes], pause_s: float, kind: str = "text/event-stream") -> None:
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
-        for piece in pieces:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            self.wfile.flush()
-            time.sleep(pause_s)
-        self.wfile.write(b"0\r\n\r\n")
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
 
 @contextmanager

@@ -175,8 +175,16 @@ def damage_rows(path, chance: random.Random) -> None:
                 connection.execute("UPDATE llmcache_requests SET text = ?", (text,))
 
 
-def check_damaged_rows(closed, path, rounds: range) -> None:
-    for round_ in rounds:
+def up_to(short: int, long: int):
+    """Run a test with ``short`` rounds, and with ``long`` where long forms are selected."""
+    marks = [pytest.mark.slow, pytest.mark.timeout(3600)]
+    return pytest.mark.parametrize("rounds", [short, pytest.param(long, marks=marks)])
+
+
+@up_to(3, 10_000 // ENTRIES)
+def test_damaged_rows(closed, path, rounds):
+    """Of damaged rows by the hundred none is an answer or an exception; repair takes them out."""
+    for round_ in range(rounds):
         chance = random.Random(round_)
         shutil.copyfile(closed, path)
         damage_rows(path, chance)
@@ -189,22 +197,12 @@ def check_damaged_rows(closed, path, rounds: range) -> None:
             ask(cache, range(ENTRIES))
 
 
-def test_damaged_rows(closed, path):
-    """Of six hundred damaged rows none is an answer or an exception, and repair takes them out."""
-    check_damaged_rows(closed, path, range(3))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_ten_thousand_damaged_rows(closed, path):
-    """So of ten thousand."""
-    check_damaged_rows(closed, path, range(10_000 // ENTRIES))
-
-
-def check_forged_rows(closed, path, rounds: range) -> None:
+@up_to(2, 10_000 // ENTRIES)
+def test_forged_rows(closed, path, rounds):
+    """A row whose checksum somebody made right again is an answer or a miss, never an exception."""
     with closing(SQLiteStore(closed)) as store:
         records = list(store.entries())
-    for round_ in rounds:
+    for round_ in range(rounds):
         chance = random.Random(round_)
         shutil.copyfile(closed, path)
         with closing(SQLiteStore(path)) as store:
@@ -221,18 +219,6 @@ def check_forged_rows(closed, path, rounds: range) -> None:
             model = Echo(cache=cache)
             for n in range(ENTRIES):
                 assert isinstance(model.invoke(prompt_of(n)), AIMessage)
-
-
-def test_forged_rows(closed, path):
-    """A row whose checksum somebody made right again is an answer or a miss, never an exception."""
-    check_forged_rows(closed, path, range(2))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_ten_thousand_forged_rows(closed, path):
-    """So are ten thousand."""
-    check_forged_rows(closed, path, range(10_000 // ENTRIES))
 
 
 # --- pages ---
@@ -316,9 +302,10 @@ def repair(cache, some) -> None:
     assert is_sound(cache.store.path)
 
 
-def test_damaged_pages(closed, killed, path):
+@up_to(60, 10_000)
+def test_damaged_pages(closed, killed, path, rounds):
     """From files with a damaged page come right answers, or one line when they are opened."""
-    assert check_damaged_pages((closed, killed), path, range(60)) > 20
+    assert check_damaged_pages((closed, killed), path, range(rounds)) > rounds / 3
 
 
 def test_a_damaged_table_definition(closed, path):
@@ -327,10 +314,3 @@ def test_a_damaged_table_definition(closed, path):
     with pytest.raises(StoreError) as error:
         SQLiteCache(path)
     check_is_one_line(error.value, path)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_ten_thousand_damaged_pages(closed, killed, path):
-    """So from ten thousand."""
-    assert check_damaged_pages((closed, killed), path, range(10_000)) > 5000

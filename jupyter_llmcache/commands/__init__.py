@@ -73,11 +73,13 @@ Place = Literal["notebook", "shell"]
 
 def subcommands(place: Place) -> dict[str, Subcommand]:
     """Return what can be done in a notebook or in a shell, by name."""
-    for home in _HOMES:
-        import_module(f".{home}", __name__)
+    homes = [import_module(f".{home}", __name__).__name__ for home in _HOMES]
+    homes += [each.handler.__module__ for each in _registered.values()]
+    # Whichever of them was imported first.
+    ordered = sorted(_registered.values(), key=lambda each: homes.index(each.handler.__module__))
     return {
-        name: each
-        for name, each in _registered.items()
+        each.name: each
+        for each in ordered
         if each.place in ("", place) and (place == "notebook" or each.on != "session")
     }
 

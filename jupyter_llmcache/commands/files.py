@@ -134,7 +134,7 @@ def verify(store: Store, _: Ledger, args: Namespace) -> Report:
         store.delete(unread)
     damaged = [*found.damaged, *unread]
     schemas = {} if found.faults and not args.repair else _schemas(store.requests())
-    wrong = bool(found.faults or damaged or found.orphans)
+    wrong = not found.is_sound or bool(unread)
     data = {
         "entries": found.entries,
         "faults": list(found.faults),

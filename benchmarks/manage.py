@@ -20,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from jupyter_llmcache.commands.parser import subcommands
+from jupyter_llmcache.commands import subcommands
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.ledger import LEDGER
 from jupyter_llmcache.stores.sqlite import SQLiteStore

@@ -76,9 +76,11 @@ def pieces_of(answer: bytes, whole: Generation) -> Iterator[Piece] | None:
     if not isinstance(packed, list) or not packed:
         return None
     try:
-        said = [each[1] for each in packed if isinstance(each, list)]
-        sizes = [each[0] if isinstance(each, list) else each for each in packed]
-        are_right = all(_CHECKS[n](value) for fields in said for n, value in fields.items())
+        sizes = packed[:]
+        said = [(place, each) for place, each in enumerate(packed) if type(each) is list]
+        for place, (size, _) in said:
+            sizes[place] = size
+        are_right = all(_CHECKS[n](value) for _, (_, told) in said for n, value in told.items())
         are_sizes = {int} == set(map(type, sizes)) and min(sizes) >= 0
         if are_right and are_sizes and sum(sizes) == len(text):
             return _unpacked(packed, sizes, text)

@@ -1,7 +1,7 @@
 """What the stores cost alone, as ratios to langchain-community's; how that grows; many users.
 
     python benchmarks/store.py            the tables, in some minutes
-    python benchmarks/store.py --full     also a million entries, and docs/growth.png
+    python benchmarks/store.py --full     also a million entries
     python benchmarks/store.py --quick    a few rounds, to see that everything works
 
 Both are given generations and return generations. How ways are compared is told in common.py; what
@@ -218,49 +218,8 @@ def processes(path: str, for_s: float) -> list[Told]:
 # --- growth ---
 
 
-def plot(points: dict[int, dict[str, Any]], path: Path) -> None:
-    """Draw times and bytes over the number of entries."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (times, sizes) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-
-    def measured(key: str) -> list[int]:
-        """Return the numbers of entries that the file in question really had."""
-        of_peer = key.startswith("community")
-        return [n for n in sorted(points) if not of_peer or points[n]["community entries"] == n]
-
-    for name, key, style in (
-        ("hit", "lookup", "C0o-"),
-        ("hit, community", "community lookup", "C1o-"),
-        ("put", "update", "C0s--"),
-        ("put, community", "community update", "C1s--"),
-    ):
-        times.loglog(
-            measured(key), [points[n][key].cpu_s * 1e6 for n in measured(key)], style, label=name
-        )
-    times.set(
-        xlabel="entries", ylabel="microseconds", title="one call of the store", ylim=(5, None)
-    )
-    for name, key, style in (
-        ("ours", "ours bytes", "C0o-"),
-        ("community", "community bytes", "C1o-"),
-    ):
-        sizes.loglog(
-            measured(key), [points[n][key] * n / 1e6 for n in measured(key)], style, label=name
-        )
-    sizes.set(xlabel="entries", ylabel="MB", title="the file, 1 KB prompts and answers")
-    for axes in (times, sizes):
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=110)
-
-
-def growth(counts: list[int], rounds: int) -> dict[int, dict[str, Any]]:
-    """Print and return what the stores take at each number of entries."""
+def growth(counts: list[int], rounds: int) -> None:
+    """Print what the stores take at each number of entries."""
     points = {}
     for count in counts:
         free = shutil.disk_usage(tempfile.gettempdir()).free
@@ -270,23 +229,20 @@ def growth(counts: list[int], rounds: int) -> dict[int, dict[str, Any]]:
         print_stores(points[count], count)
     flat = points[counts[-1]]["lookup"].cpu_s / points[counts[0]]["lookup"].cpu_s
     told(f"lookup at {counts[-1]:,} / at {counts[0]:,}", flat, 1.5)
-    return points
 
 
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few rounds")
-    parser.add_argument("--full", action="store_true", help="a million entries, docs/growth.png")
+    parser.add_argument("--full", action="store_true", help="also a million entries")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # LangChain turned its own on again
     counts = [100, 200] if args.quick else [1000, 10_000, 100_000]
-    points = growth(counts + [1_000_000] * args.full, 3 if args.quick else 60)
+    growth(counts + [1_000_000] * args.full, 3 if args.quick else 60)
     embeddings(200 if args.quick else 10_000)
     held()
     many(0.1 if args.quick else 4.0)
-    if args.full:
-        plot(points, ROOT / "docs" / "growth.png")
 
 
 if __name__ == "__main__":

@@ -161,6 +161,7 @@ class ForeignStore:
     read_only = False
     notice = None
     has_langchain_rows = False
+    is_shared = False  # each pays for itself: nobody can tell who else asks
 
     def __init__(self, cache: BaseCache) -> None:
         self._cache = cache
@@ -187,9 +188,6 @@ class ForeignStore:
 
     def flush(self) -> None:
         """Have nothing pending."""
-
-    def claim(self, key: bytes) -> None:
-        """Let each pay for itself: nobody can tell who else asks."""
 
     def close(self) -> None:
         """Leave the other cache to its owner."""

@@ -157,7 +157,7 @@ class Place:
 
     def claim(self, request: keys.Request) -> Claim | None:
         """Ask for the right to pay; None where no other machine shares the place."""
-        return None if self.store is None else self.store.claim(request.key)
+        return self.store.claim(request.key) if self.store and self.store.is_shared else None
 
     def readdressed(self, request: keys.Request) -> keys.Request | None:
         """The same request at the only endpoint that is known here for its provider and model."""

@@ -92,8 +92,21 @@ def _register_store(name: str, store_class: type) -> None:
     subcommand(name, text, *store_arguments(store_class), on="session")(use)
 
 
+def _register_broken(name: str, fault: LLMCacheError) -> None:
+    """Let ``%llm_cache NAME`` tell why there is no such store; everything else works."""
+
+    def use(_: Session, __: Namespace) -> CacheStatus:
+        raise LLMCacheError(fault.what, "Mend or uninstall the package that brings it")
+
+    where = Argument(("location",), "not asked for", options={"nargs": "*"})
+    subcommand(name, "a store that cannot be imported", where, on="session")(use)
+
+
 for _name in stores.names():
-    _register_store(_name, stores.find(_name))
+    try:
+        _register_store(_name, stores.find(_name))
+    except LLMCacheError as _fault:
+        _register_broken(_name, _fault)
 
 
 @subcommand(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import pkgutil
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeGuard
 
 from ..errors import LLMCacheError
+from ..text import one_line
 from .base import Store
 
 GROUP = "jupyter_llmcache.stores"
@@ -39,7 +41,8 @@ def find(name: str) -> type[Store]:
     try:
         cls = point.load()
     except Exception as error:
-        raise LLMCacheError(f"the store {name!r} cannot be imported: {error}") from error
+        why = one_line(f"{type(error).__name__}: {error}")
+        raise LLMCacheError(f"the store {name!r} cannot be imported: {why}") from error
     if not _is_store(cls):
         raise LLMCacheError(f"the store {name!r} ({point.value}) is not a class of Store")
     return cls
@@ -54,7 +57,10 @@ def find_by_url(place: str) -> type[Store] | None:
     scheme, colon, _ = place.partition("://")
     if not colon:
         return None
-    classes = [find(name) for name in names()]
+    classes = []
+    for name in names():
+        with suppress(LLMCacheError):  # one that is broken must not hide the others
+            classes.append(find(name))
     for cls in classes:
         if scheme.lower() in cls.url_schemes:
             return cls

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 from jupyter_llmcache import commands
@@ -13,6 +17,7 @@ from jupyter_llmcache.draw.table import Report
 from jupyter_llmcache.jupyter import magics
 from jupyter_llmcache.jupyter.completion import offers
 from jupyter_llmcache.stores.sqlite import SQLiteStore
+from tests.environments import ROOT, run
 
 
 @pytest.fixture
@@ -82,3 +87,29 @@ def test_a_store(shell, monkeypatch):
     told = shell.run("%llm_cache tape -h").stdout
     assert "entries on a tape" in told
     assert "--read-only" in told
+
+
+BROKEN = """
+from IPython.core.interactiveshell import InteractiveShell
+from jupyter_llmcache.stores import find_by_url
+shell = InteractiveShell()
+shell.run_line_magic("load_ext", "jupyter_llmcache")
+shell.run_line_magic("llm_cache", "sqlite a.db")
+print(shell.run_line_magic("llm_cache", "").backend, find_by_url("redis://here").backend)
+try:
+    shell.run_line_magic("llm_cache", "shelf oak")
+except Exception as error:
+    print(error)
+"""
+
+
+def test_a_store_that_cannot_be_imported(tmp_path):
+    """A broken store of another package is told of when it is asked for, and hinders nothing."""
+    info = tmp_path / "shelf-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[jupyter_llmcache.stores]\nshelf = nowhere:Shelf\n")
+    path = f"{ROOT}{os.pathsep}{tmp_path}"
+    told = run(Path(sys.executable), BROKEN, cwd=tmp_path, env={"PYTHONPATH": path})
+    assert "sqlite redis\n" in told
+    assert "the store 'shelf' cannot be imported: ModuleNotFoundError: No module" in told

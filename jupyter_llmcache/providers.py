@@ -312,8 +312,6 @@ ROWS: tuple[Provider, ...] = (
         credentials=frozenset({"huggingfacehub_api_token"}),
         clients=("client", "async_client"),
         parts={
-            "pipeline": "task model.name_or_path model.generation_config.__dict__ "
-            "_preprocess_params _forward_params _postprocess_params",
             "tokenizer": "name_or_path chat_template",
         },
         ends=ends(cut="length"),

@@ -25,7 +25,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -42,6 +42,9 @@ LONG_CHARS = 1000
 
 #: Digests of texts up to this many characters are remembered.
 _REMEMBERED_CHARS = 250_000
+
+#: How much of a file is read at a place, and at how many places.
+_PIECE_BYTES, _MAX_PIECES = 16_384, 64
 
 #: How many digests are remembered.
 _MAX_REMEMBERED = 64
@@ -249,6 +252,25 @@ def reading(value: Any) -> AbstractContextManager[None]:
 def is_inside(value: Any) -> bool:
     """Whether ``value`` is being read."""
     return id(value) in _inside.get()
+
+
+def files_told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands for the files that fields called ``..._path`` name, as weights on a disk.
+
+    A file of many gigabytes counts by its size and by pieces from all over it.
+    """
+    paths = {n: v for n, v in values.items() if n.endswith("_path") and isinstance(v, (str, Path))}
+    return {name: _file_digest(path) for name, path in paths.items() if Path(path).is_file()}
+
+
+def _file_digest(path: str | Path) -> str:
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        pieces = [b"%d" % size]
+        for place in range(0, size, max(_PIECE_BYTES, size // _MAX_PIECES)):
+            file.seek(place)
+            pieces.append(file.read(_PIECE_BYTES))
+    return digest(b"".join(pieces))
 
 
 # --- what may be a secret ---

@@ -78,6 +78,8 @@ _ABOVE_PROVIDERS = (
     "pydantic",
 )
 
+#: Methods that tell the weights of a network, in PyTorch and in Keras.
+_WEIGHTS = ("get_weights", "state_dict")
 #: Functions that give a credential.
 _CREDENTIALS = frozenset(
     {"_api_key_provider", "_azure_ad_token_provider", "api_key", "azure_ad_token_provider"}
@@ -272,6 +274,12 @@ def client_in(name: str, value: Any) -> Client | None:
     client = Client(value)
     is_one = client.address is not None or "client" in name or hasattr(cls, "handle_request")
     return client if is_one or hasattr(cls, "handle_async_request") else None
+
+
+def holds_weights(value: Any) -> bool:
+    """Whether an object is a network, or a pipeline around one, that a notebook can train on."""
+    networks = value, getattr(value, "__dict__", {}).get("model")
+    return any(hasattr(type(each), name) for each in networks for name in _WEIGHTS)
 
 
 def secrets_of(model: Any) -> Iterator[str]:

@@ -21,20 +21,23 @@ from .canonical import (
     IndescribableError,
     address_shown,
     dump,
+    files_told,
     headers_shown,
     is_inside,
     long_digest,
     query_shown,
     reading,
 )
-from .clients import Client, asks_responses, client_in, part_of, sent_headers, ways_of
-from .own_code import (
-    has_cache_key,
-    is_own,
-    lacks_cache_key,
-    namespace,
-    put_over,
+from .clients import (
+    Client,
+    asks_responses,
+    client_in,
+    holds_weights,
+    part_of,
+    sent_headers,
+    ways_of,
 )
+from .own_code import cache_key_of, has_cache_key, is_own, lacks_cache_key, namespace, put_over
 from .parameters import Plan, Values, merge, plan_of, take_name
 
 _TOOL_LISTS = frozenset({"functions", "tools"})
@@ -215,7 +218,13 @@ class _State:
         state = {**own, **private, **extra}
         state = {name: value for name, value in state.items() if value is not None}
         self.clients = [Client(state[name]) for name in plan.provider.clients if name in state]
-        self.values = {n: v for n, v in state.items() if n not in plan.skipped}
+        weights = {name for name, value in state.items() if holds_weights(value)}
+        if weights and not has_cache_key(cls):
+            raise NotDescribableError(
+                f"{cls.__name__} holds weights that can be trained; give it cache_key()"
+            )
+        self.values = {n: v for n, v in state.items() if n not in plan.skipped | weights}
+        self.values |= {"files": files} if (files := files_told(self.values)) else {}
         for name, paths in plan.provider.parts.items():
             part = part_of(state.get(name), paths, plan.never | plan.provider.credentials)
             self.values |= {name: part} if part else {}
@@ -264,23 +273,13 @@ class _State:
         values = Values(_describe_nested, self.plan.provider.credentials)
         for name, value, where in (
             ("changed", changed, "what was put into a library's classes or clients"),
-            ("cache_key", _cache_key(model), "what cache_key() returns"),
+            ("cache_key", cache_key_of(model), "what cache_key() returns"),
         ):
             try:
                 if value:
                     yield name, dump(values.code(value))
             except IndescribableError as error:
                 raise NotDescribableError(f"{error} in {where}") from error
-
-
-def _cache_key(model: Any) -> list[Any]:
-    if not has_cache_key(type(model)):
-        return []
-    try:
-        return [model.cache_key()]
-    except Exception as error:
-        cls, fault = type(model).__name__, type(error).__name__
-        raise NotDescribableError(f"{cls}.cache_key() raised {fault}") from error
 
 
 def _shown(client: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import json
 import threading
 from array import array
+from typing import Any
 
 import httpx2
 import pytest
@@ -467,3 +468,45 @@ def test_an_object_that_holds_bytes_is_never_taken_for_them(openai):
     describe(openai, HI, None, {"extra_body": {"a": b"\x01"}})
     with pytest.raises(NotDescribableError, match="an object of class array"):
         describe(openai, HI, None, {"extra_body": {"a": array("b", [1])}})
+
+
+class Network:
+    """What PyTorch's networks have: weights that can be read, and so be trained."""
+
+    def state_dict(self):
+        return {}
+
+
+class Local(FakeListLLM):
+    """A model with its weights in the notebook, or in a file."""
+
+    network: Any = None
+    model_path: str = "m"
+
+
+class KeyedLocal(Local):
+    def cache_key(self):
+        return "my weights, second run"
+
+
+def test_weights_that_can_be_trained_need_a_cache_key():
+    """A network in a model keeps its name when it is trained, so that somebody has to say more."""
+    with pytest.raises(NotDescribableError) as caught:
+        describe(Local(responses=["a"], network=Network()), "hi", None, {})
+    assert caught.value.reason == "Local holds weights that can be trained; give it cache_key()"
+    keyed = [KeyedLocal(responses=["a"], network=Network()) for _ in range(2)]
+    assert len({describe(each, "hi", None, {}).key for each in keyed}) == 1
+
+
+def test_a_file_of_weights_counts_by_what_it_holds(tmp_path):
+    """Other weights under the same path are another model; the same ones, touched, are not."""
+    file = tmp_path / "m.gguf"
+
+    def key(data: bytes) -> bytes:
+        file.write_bytes(data)
+        return describe(Local(responses=["a"], model_path=str(file)), "hi", None, {}).key
+
+    first = key(b"a" * 3_000_000)
+    assert key(b"a" * 2_999_999) != first
+    assert key(b"b" * 3_000_000) != first
+    assert key(b"a" * 3_000_000) == first

@@ -26,6 +26,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path, PurePath
+from types import EllipsisType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -237,6 +238,7 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
     (re.Pattern, lambda canon, value: [canon.plain(value.pattern), value.flags]),
     (numbers.Integral, lambda _, value: int(value)),
     (numbers.Real, lambda _, value: _real(value)),
+    (EllipsisType, lambda _, value: {TAG + "constant": repr(value)}),
 )
 
 

@@ -38,6 +38,7 @@ class Provider(NamedTuple):
         server_ids: Fields that let the server go on from what it holds, each by where an earlier
             answer's ``response_metadata`` has the id.
         unsent: What of messages is not sent, by type and field.
+        marks_blocks: Whether it sends a text that stands alone in a block otherwise than the text.
         credentials: Fields and names of headers, in lower case, that hold a credential and nothing
             else. They neither count nor are shown. Fields of type ``SecretStr`` need no mention.
         clients: Fields and attributes that hold the SDK's clients: what in them reaches the
@@ -74,6 +75,7 @@ class Provider(NamedTuple):
     chat_only: Reasons = _NONE
     server_ids: Mapping[str, str] = _NONE
     unsent: frozenset[str] = frozenset()
+    marks_blocks: bool = False
     credentials: frozenset[str] = frozenset()
     clients: tuple[str, ...] = ()
     through: tuple[str, ...] = ()

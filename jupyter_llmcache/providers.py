@@ -127,6 +127,7 @@ ROWS: tuple[Provider, ...] = (
         clients=("_client", "_async_client"),
         made_once=frozenset({"client_kwargs", "async_client_kwargs", "sync_client_kwargs"}),
         unsent=NAMES | {"tool.status"},
+        marks_blocks=True,  # by a line break before each
         stop_overrides=True,  # it refuses to be told twice
         always_tells_end=True,
         ends=ends(cut="length", broken="load unload not_finished"),

@@ -153,9 +153,12 @@ def _messages(
     unsent = provider.unsent
     if provider.chat_only and any(message.name for message in messages):
         unsent = unsent | NAMES if asks_responses(model, kwargs) else unsent
-    if held:
-        return [describe_message(message, unsent, held) for message in messages]
-    return [_plain(message) or describe_message(message, unsent) for message in messages]
+    marks_blocks = provider.marks_blocks
+    return [
+        (None if held else _plain(message))
+        or describe_message(message, unsent, held, marks_blocks=marks_blocks)
+        for message in messages
+    ]
 
 
 def _plain(message: BaseMessage) -> dict[str, Any] | None:

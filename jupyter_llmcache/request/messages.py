@@ -50,6 +50,8 @@ def describe_message(
     message: BaseMessage,
     unsent: frozenset[str] = frozenset(),
     server_ids: Sequence[str] = (),
+    *,
+    marks_blocks: bool = False,
 ) -> dict[str, Any]:
     """Return plain JSON values that two messages share exactly when a provider sees the same.
 
@@ -58,6 +60,7 @@ def describe_message(
         unsent: What of messages the provider is not sent, by type and field.
         server_ids: Entries of an answer's metadata by which the provider goes on from what it
             holds.
+        marks_blocks: Whether a text alone in a block is another one than the text.
 
     Raises:
         IndescribableError: It holds something that has no canonical form.
@@ -65,14 +68,15 @@ def describe_message(
     fields = message.__dict__
     if server_ids and isinstance(message, AIMessage):
         held = {name: message.response_metadata.get(name) for name in server_ids}
-        rest = describe_message(message, unsent)
+        rest = describe_message(message, unsent, marks_blocks=marks_blocks)
         return {**rest, "server": _canon.plain(held)} if any(held.values()) else rest
     is_answer = isinstance(message, AIMessage)
     calls = _tool_calls(fields) if is_answer else []
+    said = calls if is_answer else None
     kind = message.type.removesuffix("MessageChunk").lower()
     described = {
         "type": kind,
-        "content": _content(message.content, calls if is_answer else None),
+        "content": _content(message.content, said, marks_blocks=marks_blocks),
         "tool_calls": calls,
         "is_error": (fields.get("status") == "error" and f"{kind}.status" not in unsent) or None,
         "extras": _extras(message.additional_kwargs, bool(calls)),
@@ -117,14 +121,14 @@ def _version(message: BaseMessage) -> list[Any] | None:
     return [_canon.plain(form), _canon.plain(told.get("model_provider"))] if form else None
 
 
-def _content(content: Any, calls: list[dict[str, Any]] | None) -> Any:
+def _content(content: Any, calls: list[dict[str, Any]] | None, *, marks_blocks: bool) -> Any:
     """Return ``content``; ``calls`` is None but for an answer of the model."""
     if isinstance(content, str):
         return content
     blocks = [_block(block, calls) for block in content if not _is_cache_mark(block)]
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and blocks[0]["type"] == "text":
-        return blocks[0]["text"]
-    return blocks
+    is_text = len(blocks) == 1 and blocks[0].keys() == {"type", "text"}
+    is_text = is_text and blocks[0]["type"] == "text" and not marks_blocks
+    return blocks[0]["text"] if is_text else blocks
 
 
 def _is_cache_mark(block: Any) -> bool:

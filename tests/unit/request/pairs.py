@@ -316,6 +316,9 @@ DIFFER: list[Pair] = [
             "field set later": changed("ollama", temperature=0.7),
             "configurable field": configured("ollama", "model", "llama-y"),
             "tools": with_tools("ollama", weather_tool()),
+            "a text in a block": made(
+                "ollama", [("human", [{"type": "text", "text": Side.input}])]
+            ),
         },
     ),
     *_pairs(

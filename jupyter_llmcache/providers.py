@@ -202,6 +202,7 @@ ROWS: tuple[Provider, ...] = (
         addresses=("DEEPSEEK_API_BASE",),
         endpoint_fields=("api_base", "openai_api_base"),
         usual_endpoint="https://api.deepseek.com/v1",
+        marks_blocks=True,  # as JSON, of a tool
         ends=ends(cut="length", broken="insufficient_system_resource"),
     ),
     _OPENAI._replace(
@@ -263,6 +264,7 @@ ROWS: tuple[Provider, ...] = (
         name="cohere",
         package="langchain-cohere",
         classes=("langchain_cohere.BaseCohere", "langchain_cohere.CohereEmbeddings"),
+        marks_blocks=True,  # as a document, of a tool
         keys=("COHERE_API_KEY",),
         addresses=("CO_API_URL",),
         usual_endpoint="https://api.cohere.com",

@@ -162,6 +162,7 @@ async def test_a_leader_that_leaves_before_it_pays_passes_the_lead_on(cache, mon
         return claim(request)
 
     monkeypatch.setattr(cache, "claim", slow_claim)
+    monkeypatch.setattr(type(cache.store), "is_shared", True)  # else no claim is asked for
     leader = asyncio.create_task(llm.ainvoke("hello"))
     await until(lambda: claims)
     others = [asyncio.create_task(llm.ainvoke("hello")) for _ in range(5)]

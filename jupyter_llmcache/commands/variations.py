@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 
 from ..errors import LLMCacheError
 from ..provider_row import names
-from ..text import a_type, did_you_mean
+from ..text import a_type, did_you_mean, one_line
 from .answer import Answer
 from .models import Chosen, fields_of, innermost
 from .parser import PLACEHOLDER, Variables, is_variable, look_up, root, texts_in
@@ -65,16 +65,17 @@ def items_of(name: str, value: Any) -> list[Item]:
     Raises:
         LLMCacheError: It is empty, or cannot be gone through again and again.
     """
+    no_list = isinstance(value, (str, bytes, type)) or not hasattr(value, "__len__")
+    if no_list or not getattr(value, "shape", True):  # an array of no dimension has no items
+        raise LLMCacheError(
+            f"--each {name}: {a_type(value)} is not a list",
+            "Give a list, tuple, dict, Series or DataFrame",
+        )
     if hasattr(value, "iterrows"):  # which itself would make one type of a row's values
         rows = value.to_dict("records")
         found = [Item(label, Row(row)) for label, row in zip(value.index, rows, strict=True)]
     elif hasattr(value, "items"):  # a dict, a Series
         found = [Item(_name(item, label), item) for label, item in value.items()]
-    elif isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
-        raise LLMCacheError(
-            f"--each {name}: {a_type(value)} is not a list",
-            "Give a list, tuple, dict, Series or DataFrame",
-        )
     else:
         found = [Item(_name(item, number), item) for number, item in enumerate(value, 1)]
     if not found:
@@ -151,7 +152,8 @@ def _side(
             raise LLMCacheError(
                 f"--each {name}: to_pandas() has a column of this name", "Choose another name"
             )
-        return name, items_of(values, _variable("--each", values, namespace))
+        with _reading(f"--each {values}"):
+            return name, items_of(values, _variable("--each", values, namespace))
     if name in _NOT_VARIED:
         raise LLMCacheError(f"--vary {name}: not a parameter", f"Give it by {_NOT_VARIED[name]}")
     if name in parameters:
@@ -223,8 +225,9 @@ def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any
     if args.after or goes_on:
         what = f"--after {args.after}" if args.after else "-c"
         value = newest if goes_on else _variable("--after", args.after, namespace)
-        found["before"] = tuple(_conversation(what, value))
-        found["asked"] = getattr(value, "asked", None)
+        with _reading(what):
+            found["before"] = tuple(_conversation(what, value))
+            found["asked"] = getattr(value, "asked", None)
     if args.schema:
         from ..seam.structured import schema_of
 
@@ -232,8 +235,23 @@ def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any
     if args.attach:
         from .attach import block_of
 
-        found["attached"] = tuple(block_of(word, namespace) for word in args.attach)
+        found["attached"] = ()
+        for word in args.attach:
+            with _reading(f"--attach {word}"):
+                found["attached"] += (block_of(word, namespace),)
     return found
+
+
+@contextmanager
+def _reading(flag: str) -> Iterator[None]:
+    """Tell in one line what a person's own object raised."""
+    try:
+        yield
+    except LLMCacheError:
+        raise
+    except Exception as error:
+        why = one_line(f"{type(error).__name__}: {error}", 200)
+        raise LLMCacheError(f"{flag}: it cannot be read, {why}") from error
 
 
 def _conversation(what: str, value: Any) -> Iterator[BaseMessage]:

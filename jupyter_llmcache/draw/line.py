@@ -78,7 +78,7 @@ NOTHING_BEHIND = Behind()
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a line; the one of the highest ``rank`` is the first that is left out."""
+    """A part of a line; those of a low ``rank`` find room first, and up to 1 in any case."""
 
     text: str
     rank: int = 0
@@ -304,9 +304,12 @@ def _unusual(call: Call) -> Iterator[str]:
 
 def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
     """Return ``parts`` without what is least needed, so that the line has ``limit`` characters."""
-    kept = list(parts)
-    while len(_text(kept)) > limit and any(part.rank > 1 for part in kept):
-        kept.remove(max(kept, key=lambda part: part.rank))
+    chosen = {place for place, part in enumerate(parts) if part.rank <= 1}
+    for place in sorted({*range(len(parts))} - chosen, key=lambda place: parts[place].rank):
+        more = sorted({*chosen, place})
+        if len(_text(parts[each] for each in more)) <= limit:
+            chosen.add(place)
+    kept = [parts[place] for place in sorted(chosen)]
     over = len(_text(kept)) - limit
     if over > 0:
         longest = max(kept, key=lambda part: len(part.text))

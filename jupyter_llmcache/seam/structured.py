@@ -126,11 +126,11 @@ def schema_of(name: str, value: Any) -> Any:
         return value
     if is_class and hasattr(value, "__total__"):  # a TypedDict
         return value
-    if isinstance(value, dict) and ("properties" in value or "type" in value):
+    if isinstance(value, dict) and ("properties" in value or value.get("type") == "object"):
         return value if "title" in value else {"title": name, **value}
     raise LLMCacheError(
         f"--schema {name}: {a_type(value)} is not a schema",
-        "Give a pydantic class, a TypedDict, a dataclass, or a dict with a JSON schema",
+        "Give a pydantic class, a TypedDict, a dataclass, or a dict with an object's JSON schema",
     )
 
 

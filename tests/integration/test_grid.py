@@ -10,6 +10,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -35,6 +36,19 @@ def notebook(shell, chat_openai):
         text="abc",
     )
     return shell
+
+
+class Raising:
+    """What a person's own class may do."""
+
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        raise RuntimeError("no items")
+
+    def save(self, *_, **__):
+        raise OSError("no paper")
 
 
 def prompts(server):
@@ -148,6 +162,9 @@ WRONG_USES = [
     ("-m a --each text", "--each text: to_pandas() has a column of this name"),
     ("-m a --each x=text", "--each text: a str is not a list"),
     ("-m a --each x=several", "--each several: a generator is not a list"),
+    ("-m a --each x=bare", "--each bare: a SimpleNamespace is not a list"),
+    ("-m a --each x=kind", "--each kind: a type is not a list"),
+    ("-m a --each x=number", "--each number: a ndarray is not a list"),
     ("-m a --each topcs", "there is no variable of this name. Did you mean 'topics'?"),
     ("-m a --each x=topics --each x=rows", "'x' varies twice"),
     ("-m a --each =topics", "--each : not a name. Write --each topic=topics"),
@@ -190,6 +207,10 @@ WRONG_USES = [
     ("-m a --attach nothing", "--attach nothing: a list cannot be attached"),
     ("-m a --attach empty", "--attach empty: there is nothing in it"),
     ("-m a --attach odd", "--attach odd: it is not a kind of file that can be sent"),
+    ("-m a --attach raising", "--attach raising: it cannot be read, OSError: no paper"),
+    ("-m a --each x=raising", "--each raising: it cannot be read, RuntimeError: no items"),
+    ("-m a --after raising", "--after raising: a Raising is not a conversation"),
+    ("-m a --schema listed", "--schema listed: a dict is not a schema"),
     ("-m chain --attach picture", "chain takes no attachment"),
     ("-m a --next", "Give it with -f code"),
 ]
@@ -215,6 +236,11 @@ def test_a_wrong_use_is_one_line_and_asks_nothing(notebook, openai_server):
         picture=PNG,
         empty=b"",
         odd=bytes(range(256)),
+        bare=SimpleNamespace(items=()),
+        kind=dict,
+        number=np.array(3),
+        raising=Raising(),
+        listed={"type": "array", "items": {}},
     )
     for flags, told in WRONG_USES:
         run = notebook.run(f"%%llm {flags}\nhi", check=False)

@@ -151,6 +151,10 @@ _OWN_CODE = "Persona answers by code of its own; give it cache_key()"
         ),
         ([hit(), hit(model="a:b")], "2 LLM calls · 2 cached · 2.2 ms · saved 1.7 s · openai:gpt-x"),
         (
+            [hit(saved_s=40, model="openai:SmolLM2-135M-Instruct-Q4"), miss()],
+            "2 LLM calls · 1 cached · 1 fresh · 830 ms · saved 40 s · 48 tokens",
+        ),
+        (
             [miss(key=None, stored=False, reason=_OWN_CODE)],
             f"1 fresh · not cached: {_OWN_CODE}",
         ),

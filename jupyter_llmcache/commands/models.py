@@ -293,7 +293,7 @@ def parameters_named(spec: str | None, namespace: Mapping[str, Any]) -> list[str
     imported for it: of what is not loaded yet only the usual is told.
     """
     word = spec or DEFAULT_VARIABLE
-    model = look_up(word, namespace) if is_variable(word, namespace) else None
+    model = namespace.get(word)
     cls = type(innermost(model)) if model is not None else _loaded_class(word if spec else "openai")
     if cls is None or not issubclass(cls, BaseLanguageModel):
         return [*_USUAL] if model is None else []

@@ -65,8 +65,11 @@ def items_of(name: str, value: Any) -> list[Item]:
     Raises:
         LLMCacheError: It is empty, or cannot be gone through again and again.
     """
-    no_list = isinstance(value, (str, bytes, type)) or not hasattr(value, "__len__")
-    if no_list or not getattr(value, "shape", True):  # an array of no dimension has no items
+    if (
+        isinstance(value, (str, bytes, type))
+        or not hasattr(value, "__len__")
+        or not getattr(value, "shape", True)  # an array of no dimension has no items
+    ):
         raise LLMCacheError(
             f"--each {name}: {a_type(value)} is not a list",
             "Give a list, tuple, dict, Series or DataFrame",
@@ -235,10 +238,8 @@ def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any
     if args.attach:
         from .attach import block_of
 
-        found["attached"] = ()
-        for word in args.attach:
-            with _reading(f"--attach {word}"):
-                found["attached"] += (block_of(word, namespace),)
+        with _reading(f"--attach {' '.join(args.attach)}"):
+            found["attached"] = tuple(block_of(word, namespace) for word in args.attach)
     return found
 
 

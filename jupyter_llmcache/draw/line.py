@@ -306,8 +306,7 @@ def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
     """Return ``parts`` without what is least needed, so that the line has ``limit`` characters."""
     chosen = {place for place, part in enumerate(parts) if part.rank <= 1}
     for place in sorted({*range(len(parts))} - chosen, key=lambda place: parts[place].rank):
-        more = sorted({*chosen, place})
-        if len(_text(parts[each] for each in more)) <= limit:
+        if len(_text(parts[each] for each in sorted({*chosen, place}))) <= limit:
             chosen.add(place)
     kept = [parts[place] for place in sorted(chosen)]
     over = len(_text(kept)) - limit

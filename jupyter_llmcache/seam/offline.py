@@ -138,9 +138,15 @@ class _Environment(_THEIRS):  # type: ignore[misc]  # Python's own is private
         try:
             return str(super().__getitem__(name))
         except KeyError:
-            if _WANTED.fullmatch(str(name)) and _cannot_do_without():
+            wanted = _WANTED.fullmatch(str(name)) and not self._holds_shorter(str(name))
+            if wanted and _cannot_do_without():
                 return PLACEHOLDER_KEY
             raise
+
+    def _holds_shorter(self, name: str) -> bool:
+        """Whether X_API_KEY is set where MY_X_API_KEY is asked for, by who chooses one of them."""
+        words = name.split("_")
+        return any("_".join(words[cut:]) in self for cut in range(1, len(words)))
 
     def __setitem__(self, name: str, value: str | None) -> None:
         # A lesson's os.environ["X"] = os.getenv("X"), where X is not set, or the teacher's key

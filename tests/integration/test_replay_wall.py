@@ -705,6 +705,13 @@ def test_a_prompt_for_a_key_asks_nobody(monkeypatch):
     assert input("API key: ") == "No"
 
 
+def test_who_chooses_between_keys_finds_the_one_that_is_there(monkeypatch):
+    """OpenAI's module itself asks whether an Azure key is there too, and gives up where one is."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with mode("replay"), pytest.raises(NotSentError):
+        openai.chat.completions.create(model="m", messages=[])
+
+
 def test_the_environment_is_pythons_own_again():
     """After replay nothing of it stays in the environment."""
     before = type(os.environ)

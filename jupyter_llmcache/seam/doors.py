@@ -78,7 +78,7 @@ class Doors(importlib.abc.MetaPathFinder):
             self.owners.discard(owner)
             if self.owners:
                 return
-            if self in sys.meta_path:
+            if self in (sys.meta_path or ()):  # none is left when Python ends
                 sys.meta_path.remove(self)
             for door, (place, original, own, ours) in list(self._put.items()):
                 now = getattr(place, door.name, None)

@@ -92,12 +92,33 @@ def _library_folders() -> tuple[str, ...]:
 
 
 def _has_distribution(top: str, folder: Path) -> bool:
-    beside = metadata.distributions(path=[str(folder)])
-    return any(_provides(one, top) for one in beside) or any(
-        _provides(one, top) and folder.is_relative_to(source)
+    name = f"name:{top.lower()}"
+    beside = _modules_beside(folder, folder.stat().st_mtime_ns)
+    return not beside.isdisjoint((top, name)) or any(
+        folder.is_relative_to(source) and not _modules_of(one).isdisjoint((top, name))
         for one in metadata.distributions()
         for source in _source_folder(one)
     )
+
+
+@lru_cache(maxsize=64)
+def _modules_beside(folder: Path, _: int) -> frozenset[str]:
+    """Return what the distributions in ``folder`` bring, read once for each time of its change.
+
+    Where libraries lie in a folder of their own on the path they are hundreds.
+    """
+    found = metadata.distributions(path=[str(folder)])
+    return frozenset(module for one in found for module in _modules_of(one))
+
+
+def _modules_of(distribution: metadata.Distribution) -> set[str]:
+    """Return the modules at its top, and ``name:`` with its own name as a module has it."""
+    record = distribution.read_text("RECORD")
+    files = record.splitlines() if record else map(str, distribution.files or ())
+    tops = {line.partition(",")[0].partition("/")[0].removesuffix(".py") for line in files}
+    name = (distribution.metadata["Name"] or "").replace("-", "_").replace(".", "_")
+    listed = (distribution.read_text("top_level.txt") or "").split()
+    return {*tops, *listed, f"name:{name.lower()}"}
 
 
 def _source_folder(distribution: metadata.Distribution) -> Iterator[Path]:
@@ -105,13 +126,6 @@ def _source_folder(distribution: metadata.Distribution) -> Iterator[Path]:
     told = json.loads(distribution.read_text("direct_url.json") or "{}")
     if told.get("dir_info", {}).get("editable"):
         yield Path(unquote(urlsplit(told["url"]).path)).resolve()
-
-
-def _provides(distribution: metadata.Distribution, top: str) -> bool:
-    listed = (distribution.read_text("top_level.txt") or "").split()
-    files = {str(file).partition("/")[0].removesuffix(".py") for file in distribution.files or ()}
-    name = (distribution.metadata["Name"] or "").replace("-", "_").replace(".", "_")
-    return top in listed or top in files or top.lower() == name.lower()
 
 
 def is_own(value: Any) -> bool:

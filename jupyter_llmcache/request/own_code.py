@@ -24,7 +24,6 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..errors import NotDescribableError
 from ..provider_row import names
 from .canonical import IndescribableError
 
@@ -93,7 +92,8 @@ def _library_folders() -> tuple[str, ...]:
 
 def _has_distribution(top: str, folder: Path) -> bool:
     name = f"name:{top.lower()}"
-    beside = _modules_beside(folder, folder.stat().st_mtime_ns)
+    changed_ns = folder.stat().st_mtime_ns if folder.exists() else 0
+    beside = _modules_beside(folder, changed_ns)
     return not beside.isdisjoint((top, name)) or any(
         folder.is_relative_to(source) and not _modules_of(one).isdisjoint((top, name))
         for one in metadata.distributions()
@@ -165,17 +165,6 @@ def lacks_cache_key(cls: type) -> bool:
 def has_cache_key(cls: type) -> bool:
     """Whether a user's class among those of ``cls`` has a method ``cache_key``."""
     return any("cache_key" in vars(base) for base in _own_and_libraries(cls)[0])
-
-
-def cache_key_of(model: Any) -> list[Any]:
-    """Return what the ``cache_key`` of a user's class says, in a list; an empty one without it."""
-    if not has_cache_key(type(model)):
-        return []
-    try:
-        return [model.cache_key()]
-    except Exception as error:
-        cls, fault = type(model).__name__, type(error).__name__
-        raise NotDescribableError(f"{cls}.cache_key() raised {fault}") from error
 
 
 @lru_cache(maxsize=256)

@@ -155,3 +155,30 @@ def test_what_a_notebook_defines_or_writes_is_a_users(shell, fields, monkeypatch
     for cls in (shell.user_ns["Acme"], shell.user_ns["written_here"].Acme):
         assert asked_twice(cls, fields) == ["miss", "miss"]
     sys.modules.pop("written_here", None)
+
+
+def test_libraries_in_a_folder_of_their_own_are_read_once(tmp_path, monkeypatch):
+    """A shared folder on the path holds hundreds of them, each with a long list of files."""
+    read: list[Path] = []
+    read_text = Path.read_text
+    own_code.is_installed.cache_clear()
+    for name in ("acme", "other"):
+        write(tmp_path / name / "__init__.py", "")
+        write(tmp_path / name / "part.py", "")
+        write(tmp_path / f"{name}-1.0.dist-info" / "METADATA", METADATA.replace("acme", name))
+        write(tmp_path / f"{name}-1.0.dist-info" / "RECORD", f"{name}/__init__.py,,\n")
+
+    def seen(path: Path, *args: Any, **kwargs: Any) -> str:
+        if path.name == "RECORD" and path.is_relative_to(tmp_path):
+            read.append(path)
+        return read_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", seen)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    for name in ("acme", "acme.part", "other", "other.part"):
+        importlib.import_module(name)
+        assert own_code.is_installed(name)
+    assert len(read) == 2
+    for name in ("acme", "acme.part", "other", "other.part"):
+        del sys.modules[name]
+    own_code.is_installed.cache_clear()

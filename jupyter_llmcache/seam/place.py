@@ -157,7 +157,9 @@ class Place:
 
     def claim(self, request: keys.Request) -> Claim | None:
         """Ask for the right to pay; None where no other machine shares the place."""
-        return self.store.claim(request.key) if self.store and self.store.is_shared else None
+        if self.store is None or not self.store.is_shared:
+            return None
+        return self.store.claim(request.key)
 
     def readdressed(self, request: keys.Request) -> keys.Request | None:
         """The same request at the only endpoint that is known here for its provider and model."""

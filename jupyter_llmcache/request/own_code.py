@@ -24,6 +24,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..errors import NotDescribableError
 from ..provider_row import names
 from .canonical import IndescribableError
 
@@ -165,6 +166,17 @@ def lacks_cache_key(cls: type) -> bool:
 def has_cache_key(cls: type) -> bool:
     """Whether a user's class among those of ``cls`` has a method ``cache_key``."""
     return any("cache_key" in vars(base) for base in _own_and_libraries(cls)[0])
+
+
+def cache_key_of(model: Any) -> list[Any]:
+    """Return what the ``cache_key`` of a user's class says, in a list; an empty one without it."""
+    if not has_cache_key(type(model)):
+        return []
+    try:
+        return [model.cache_key()]
+    except Exception as error:
+        cls, fault = type(model).__name__, type(error).__name__
+        raise NotDescribableError(f"{cls}.cache_key() raised {fault}") from error
 
 
 @lru_cache(maxsize=256)

@@ -65,6 +65,20 @@ _OPENAI = Provider(
     ),
 )
 
+
+def _speaks_openai(name: str, cls: str, field: str, home: str | None) -> Provider:
+    """Return the row of a provider whose class is built on OpenAI's."""
+    return _OPENAI._replace(
+        name=name,
+        package=f"langchain-{name.replace('_', '-')}",
+        classes=(f"langchain_{name}.{cls}",),
+        keys=(f"{name.upper()}_API_KEY",),
+        addresses=(),
+        endpoint_fields=(field, "openai_api_base"),
+        usual_endpoint=home,
+    )
+
+
 ROWS: tuple[Provider, ...] = (
     _OPENAI,
     Provider(
@@ -194,26 +208,13 @@ ROWS: tuple[Provider, ...] = (
         always_tells_end=True,
         ends=ends(cut="length"),
     ),
-    _OPENAI._replace(
-        name="deepseek",
-        package="langchain-deepseek",
-        classes=("langchain_deepseek.ChatDeepSeek",),
-        keys=("DEEPSEEK_API_KEY",),
+    _speaks_openai("deepseek", "ChatDeepSeek", "api_base", "https://api.deepseek.com/v1")._replace(
         addresses=("DEEPSEEK_API_BASE",),
-        endpoint_fields=("api_base", "openai_api_base"),
-        usual_endpoint="https://api.deepseek.com/v1",
         marks_blocks=True,  # as JSON, of a tool
         ends=ends(cut="length", broken="insufficient_system_resource"),
     ),
-    _OPENAI._replace(
-        name="xai",
-        package="langchain-xai",
-        classes=("langchain_xai.ChatXAI",),
-        keys=("XAI_API_KEY",),
-        addresses=(),
-        endpoint_fields=("xai_api_base", "openai_api_base"),
-        usual_endpoint="https://api.x.ai/v1",
-        price_name="x-ai",
+    _speaks_openai("xai", "ChatXAI", "xai_api_base", "https://api.x.ai/v1")._replace(
+        price_name="x-ai"
     ),
     Provider(
         name="fireworks",
@@ -354,8 +355,12 @@ ROWS: tuple[Provider, ...] = (
         clients=("_client", "_async_client"),
         ends=ends(cut="length"),
     ),
+    _speaks_openai("azure_ai", "AzureAIOpenAIApiChatModel", "endpoint", None)._replace(
+        keys=(), credentials=_OPENAI.credentials | {"credential"}, price_name="azure"
+    ),
+    _speaks_openai("together", "ChatTogether", "together_api_base", "https://api.together.xyz/v1"),
+    _speaks_openai("upstage", "ChatUpstage", "upstage_api_base", "https://api.upstage.ai/v1"),
     # Named by -m, and described as any class without a row of its own.
-    Provider("azure_ai", "langchain-azure-ai", price_name="azure"),
     Provider(
         "bedrock",
         "langchain-aws",
@@ -366,8 +371,6 @@ ROWS: tuple[Provider, ...] = (
         "google_vertexai", "langchain-google-vertexai", price_name="google", always_tells_end=True
     ),
     Provider("ibm", "langchain-ibm", keys=("WATSONX_APIKEY",)),
-    Provider("together", "langchain-together", keys=("TOGETHER_API_KEY",)),
-    Provider("upstage", "langchain-upstage", keys=("UPSTAGE_API_KEY",)),
     # LangChain's own fakes: they answer from a list.
     Provider(
         "",

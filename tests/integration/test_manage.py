@@ -148,7 +148,7 @@ def test_explain_after_a_miss_names_the_difference(notebook):
     told = str(notebook.manage("explain"))
     assert "was fresh; nearest: temperature 0 -> 0.7" in told
     assert told.count("->") == 1
-    assert dict(notebook.manage("explain").rows)["model"] == "openai:gpt-x"
+    assert dict(notebook.manage("explain").rows)["model"] == "openai:gpt-test"
 
 
 def test_explain_after_a_hit_says_what_was_the_same(notebook):

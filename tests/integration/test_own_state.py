@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from typing import Any
 from unittest import mock
 
-import httpx2
 import langchain_openai.chat_models.base
 import openai
 import pytest
@@ -19,6 +19,10 @@ from langchain_openai import ChatOpenAI
 from jupyter_llmcache import MemoryCache, calls
 from jupyter_llmcache.draw.line import cell_line
 from tests.servers.openai import OpenAIServer
+from tests.unit.request.sides import HttpClient
+
+#: The HTTP library that this release of OpenAI's SDK sends by.
+HTTP = importlib.import_module(HttpClient.__module__.partition(".")[0])
 
 NO_KEY = "answers by code of its own; give it cache_key()"
 
@@ -215,7 +219,7 @@ def add_header(value):
     return hook
 
 
-class Tenant(httpx2.Auth):
+class Tenant(HTTP.Auth):
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -225,7 +229,7 @@ class Tenant(httpx2.Auth):
 
 
 def with_http(fields, **options):
-    return ChatOpenAI(**fields, http_client=httpx2.Client(**options))
+    return ChatOpenAI(**fields, http_client=HTTP.Client(**options))
 
 
 def with_options(fields, **options):
@@ -340,8 +344,8 @@ def once(function):
 COMPLETIONS = openai.resources.chat.completions.Completions
 #: Where a method is put over, which, and by what: below the client, beside it, in a module.
 PUT_OVER = {
-    "the HTTP client's": (httpx2.Client, "send", sending),
-    "the transport's": (httpx2.HTTPTransport, "handle_request", sending),
+    "the HTTP client's": (HTTP.Client, "send", sending),
+    "the transport's": (HTTP.HTTPTransport, "handle_request", sending),
     "the SDK client's": (openai._base_client.SyncAPIClient, "request", requesting),
     "the resource's": (COMPLETIONS, "create", creating),
     "an object": (COMPLETIONS, "create", Creating),
@@ -374,7 +378,7 @@ def test_a_method_put_over_below_the_model_counts(kind, fields, server, monkeypa
 
 def test_a_method_put_over_an_instance_below_the_model_counts(fields, server):
     """A transport's own, which holds the original."""
-    model = ChatOpenAI(**fields, http_client=httpx2.Client())
+    model = ChatOpenAI(**fields, http_client=HTTP.Client())
     assert asked(server, model) == (["miss"], 1)
     transport = model.root_client._client._transport
     original = transport.handle_request
@@ -396,7 +400,7 @@ def test_what_a_hook_reads_counts_each_time(fields, server, monkeypatch):
     def hook(request):
         request.headers["X-Tenant"] = TENANT  # noqa: F821  # set above
 
-    model = ChatOpenAI(**fields, http_client=httpx2.Client(event_hooks={"request": [hook]}))
+    model = ChatOpenAI(**fields, http_client=HTTP.Client(event_hooks={"request": [hook]}))
     assert asked(server, model, model) == (["miss", "hit"], 1)
     monkeypatch.setitem(globals(), "TENANT", "blue")
     assert asked(server, model, model) == (["miss", "hit"], 1)
@@ -416,7 +420,7 @@ def test_what_answers_as_a_test_set_it_is_not_kept(fields, server):
     """A mock in the place of a method says why; without it the provider's answer is back."""
     model = ChatOpenAI(**fields)
     assert asked(server, model) == (["miss"], 1)
-    with mock.patch.object(httpx2.Client, "send", side_effect=ValueError("mocked")):
+    with mock.patch.object(HTTP.Client, "send", side_effect=ValueError("mocked")):
         with pytest.raises(ValueError, match="mocked"):
             model.invoke("Who are you?")
         assert calls()[-1].key is None

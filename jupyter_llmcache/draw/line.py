@@ -27,6 +27,8 @@ from .sanitize import IGNORE_MATH, in_one_line
 from .table import LINE_STYLE, SEPARATOR
 
 MAX_CHARS = 80
+#: Three counts stand before what the line under an answer tells.
+MAX_CELL_CHARS = 84
 
 # White on blue and black on amber: apart in light and dark, for colour-blind eyes and in grey.
 _PILL = "border-radius:8px;padding:0 7px"
@@ -179,7 +181,7 @@ def _cell_parts(calls: Sequence[Call], *, stable: bool) -> Sequence[_Part]:
     wall_s = sum(call.wall_s for call in calls)
     parts = [*_counts(calls), _Part(format_seconds(wall_s), 3), *_saved(calls)]
     parts += [*_tokens(calls, split=False), *_money(spent), *models]
-    return _fitted([*parts, *_canned(calls), *_remarks(calls)], MAX_CHARS)
+    return _fitted([*parts, *_canned(calls), *_remarks(calls)], MAX_CELL_CHARS)
 
 
 def _counts(calls: Sequence[Call]) -> Iterator[_Part]:
@@ -319,7 +321,7 @@ def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
 
 def _room() -> int:
     """Return how many characters a line may have where it is text: a terminal may be narrow."""
-    return MAX_CHARS if draws_html() else terminal_columns()
+    return MAX_CELL_CHARS if draws_html() else terminal_columns()
 
 
 def _text(parts: Iterable[_Part]) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from jupyter_llmcache.commands.answer import CellSummary
-from jupyter_llmcache.draw.line import MAX_CHARS
+from jupyter_llmcache.draw.line import MAX_CELL_CHARS, MAX_CHARS
 from jupyter_llmcache.ledger import Call
 from jupyter_llmcache.text import format_usd
 from tests.unit.draw.reading import answer, drawn_line, hit, miss, read
@@ -129,7 +129,7 @@ _OWN_CODE = "Persona answers by code of its own; give it cache_key()"
                 hit(wall_s=0.1, saved_s=3.1, usage={"total_tokens": 80}),
                 miss(wall_s=1, usage={"total_tokens": 80}),
             ],
-            "3 LLM calls · 2 cached · 1 fresh · 1.2 s · saved 6.1 s · openai:gpt-x",
+            "3 LLM calls · 2 cached · 1 fresh · 1.2 s · saved 6.1 s · 240 tokens · openai:gpt-x",
         ),
         ([_EMBEDDED], "5 texts embedded, 4 cached · 100 ms · openai:gpt-x"),
         (
@@ -149,7 +149,10 @@ _OWN_CODE = "Persona answers by code of its own; give it cache_key()"
             [miss(stored=False, pending=True)],
             "1 LLM call · 1 fresh · 829 ms · 24 tokens · openai:gpt-x · not yet stored",
         ),
-        ([hit(), hit(model="a:b")], "2 LLM calls · 2 cached · 2.2 ms · saved 1.7 s · openai:gpt-x"),
+        (
+            [hit(), hit(model="a:b")],
+            "2 LLM calls · 2 cached · 2.2 ms · saved 1.7 s · 48 tokens · openai:gpt-x and 1 more",
+        ),
         (
             [hit(saved_s=40, model="openai:SmolLM2-135M-Instruct-Q4"), miss()],
             "2 LLM calls · 1 cached · 1 fresh · 830 ms · saved 40 s · 48 tokens",
@@ -171,7 +174,7 @@ def test_a_cell_is_summed_up_in_one_line(
     monkeypatch.setenv("COLUMNS", "100")
     told = str(CellSummary(calls))
     assert told.startswith(line)
-    assert len(told) <= MAX_CHARS
+    assert len(told) <= MAX_CELL_CHARS
     monkeypatch.setenv("COLUMNS", "60")
     assert len(str(CellSummary(calls))) <= 60
 

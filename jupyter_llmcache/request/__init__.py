@@ -99,16 +99,15 @@ class Request(NamedTuple):
         """Whether the request itself bounds the length of its answer."""
         return not TOKEN_LIMITS.isdisjoint(json.loads(self.description)["parameters"])
 
-    def with_endpoint(self, endpoint: str | None) -> Request:
-        """Return the same request to another address."""
-        described = _readdressed(self.model, self.description, endpoint)
+    def with_endpoint(self, endpoint: str | None, carried: str | None = None) -> Request:
+        """Return the same request to another address, by clients with ``carried`` put into them."""
+        described = _readdressed(self.model, self.description, endpoint, carried)
         key = _key(described.keyed, self.content)
         return self._replace(key=key, description=described.text)
 
     def with_texts(self, texts: Iterable[str]) -> list[Request]:
         """Return the same request with each of ``texts`` in the place of its own."""
-        endpoint = json.loads(self.description)["endpoint"]
-        keyed = _readdressed(self.model, self.description, endpoint).keyed
+        keyed = _reassemble(self.model, json.loads(self.description)).keyed
         return [Request(_key(keyed, text), self.model, self.description, text) for text in texts]
 
 
@@ -203,21 +202,34 @@ def describe_strings(prompt: str, llm_string: str) -> Request:
     return Request(_key(described.keyed, prompt), described.label, described.text, prompt)
 
 
-def endpoints_like(request: Request, descriptions: Iterable[str]) -> set[str | None]:
-    """Return the endpoints in ``descriptions`` of the same provider and model as ``request``."""
+def endpoints_like(
+    request: Request, descriptions: Iterable[str]
+) -> set[tuple[str | None, str | None]]:
+    """Return the endpoints in ``descriptions`` of the same provider and model as ``request``.
+
+    Beside each stands what was put into the classes of the HTTP clients that reached it.
+    """
     wanted = json.loads(request.description)
     others = (other for other in map(json_or_text, descriptions) if isinstance(other, dict))
     same = (
-        other.get("endpoint")
+        (other.get("endpoint"), other.get("carried"))
         for other in others
         if all(other.get(name) == wanted[name] for name in ("provider", "model"))
     )
-    return {endpoint for endpoint in same if endpoint is None or isinstance(endpoint, str)}
+    return {
+        (endpoint, None if carried is None else dump(carried))
+        for endpoint, carried in same
+        if endpoint is None or isinstance(endpoint, str)
+    }
 
 
 @lru_cache(maxsize=64)  # the entries of a course have few descriptions
-def _readdressed(label: str, description: str, endpoint: str | None) -> Description:
-    return _reassemble(label, json.loads(description) | {"endpoint": endpoint})
+def _readdressed(
+    label: str, description: str, endpoint: str | None, carried: str | None
+) -> Description:
+    fields = json.loads(description) | {"endpoint": endpoint}
+    fields.pop("carried", None)
+    return _reassemble(label, fields | ({"carried": json.loads(carried)} if carried else {}))
 
 
 @lru_cache(maxsize=64)

@@ -67,6 +67,11 @@ _HTTP_CLASSES = (
     "requests.adapters.HTTPAdapter",
     "requests.sessions.Session",
 )
+#: How what is put into these is called.
+_HTTP_LABELS = (
+    *(f"{name.rpartition('.')[2]}." for name in _HTTP_CLASSES),
+    "HTTPConnectionPool.",
+)
 
 #: LangChain's and pydantic's base classes, which stand above every provider's door.
 _ABOVE_PROVIDERS = (
@@ -293,6 +298,11 @@ def secrets_of(model: Any) -> Iterator[str]:
     for name, value in headers.items():
         if str(name).lower() in credentials:
             yield str(value).rpartition(" ")[2]
+
+
+def of_carriers(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of ``own``, by place and name, was put into the classes of HTTP clients."""
+    return {n: v for n, v in own.items() if n.startswith(_HTTP_LABELS)}
 
 
 def sent_headers(headers: Mapping[Any, Any], credentials: frozenset[str]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from .clients import (
     asks_responses,
     client_in,
     holds_weights,
+    of_carriers,
     part_of,
     sent_headers,
     ways_of,
@@ -246,7 +247,12 @@ class _State:
         url = next(addresses, state.get(plan.endpoint_field or ""))
         self.endpoint = address_shown(str(url)) if url else None
         self._add_clients(changed)
-        self.more = "".join(f',"{name}":{text}' for name, text in self._more(model, changed))
+        carried = of_carriers(changed)
+        changed = {n: v for n, v in changed.items() if n not in carried}
+        if below := [part for each in self.clients if (part := of_carriers(each.own))]:
+            carried["clients"] = below
+        more = self._more(model, changed, carried)
+        self.more = "".join(f',"{name}":{text}' for name, text in more)
 
     def _add_clients(self, changed: dict[str, Any]) -> None:
         """Let what the first client sends count as parameters, and what others send beside it."""
@@ -257,8 +263,11 @@ class _State:
         others = [each for each in told[1:] if _shown(each) != _shown(told[0])]
         if others:
             self.values["other_clients"] = others
-        own = [each.own for each in self.clients if each.own]
-        if own:
+        rest = [
+            {n: v for n, v in each.own.items() if n not in of_carriers(each.own)}
+            for each in self.clients
+        ]
+        if own := [each for each in rest if each]:
             changed["clients"] = own
 
     def _client(self, client: Client) -> dict[str, Any]:
@@ -269,11 +278,15 @@ class _State:
             "endpoint": address_shown(str(client.address)) if client.address else None,
         }
 
-    def _more(self, model: Any, changed: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    def _more(
+        self, model: Any, changed: dict[str, Any], carried: dict[str, Any]
+    ) -> Iterator[tuple[str, str]]:
         values = Values(_describe_nested, self.plan.provider.credentials)
         for name, value, where in (
             ("changed", changed, "what was put into a library's classes or clients"),
             ("cache_key", cache_key_of(model), "what cache_key() returns"),
+            # Last, and by itself: in replay nothing is carried, so that it is not compared.
+            ("carried", carried, "what was put into the classes of HTTP clients"),
         ):
             try:
                 if value:

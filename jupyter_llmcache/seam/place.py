@@ -168,7 +168,7 @@ class Place:
         except StoreError:  # the look before has told of it
             return None
         endpoints = keys.endpoints_like(request, known)
-        return request.with_endpoint(endpoints.pop()) if len(endpoints) == 1 else None
+        return request.with_endpoint(*endpoints.pop()) if len(endpoints) == 1 else None
 
     def unrecorded(self, request: keys.Request) -> tuple[str, str]:
         """Return in few words, and in all, what differs from the nearest recorded request."""

@@ -652,6 +652,23 @@ def test_a_recorded_model_needs_no_key(openai_server, chat_openai, tmp_path, mon
     assert "OPENAI_API_KEY" not in os.environ
 
 
+def test_what_carries_requests_matters_to_nobody_in_replay(
+    openai_server, chat_openai, monkeypatch, tmp_path
+):
+    """A tracer over an HTTP client's methods is not there on a student's machine."""
+    plain = httpx2.HTTPTransport.handle_request
+
+    def traced(self, request):
+        return plain(self, request)
+
+    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", traced)
+    set_llm_cache(SQLiteCache(tmp_path / "traced.db"))
+    answer = chat_openai().invoke("hi").content
+    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", plain)
+    with mode("replay"):
+        assert chat_openai().invoke("hi").content == answer
+
+
 @pytest.mark.usefixtures("replaying")
 def test_what_is_made_and_never_asked_needs_no_key(monkeypatch):
     """A model that no file knows of is made, and the lesson's own branches see what is set."""

@@ -65,7 +65,8 @@ def hold(owner: object) -> None:
 
 def hold_process() -> None:
     """Hold for as long as this process lives, unless the environment changes its mind."""
-    hold(_PROCESS)
+    if modes.ENVIRONMENT_VARIABLE not in _placed:  # as a reload finds what is ours
+        hold(_PROCESS)
 
 
 #: Who holds where the environment asks for replay.

@@ -377,7 +377,7 @@ def test_the_endpoints_of_the_same_model_are_found(openai):
         describe(openai, HI, None, {"model": "gpt-y"}).with_endpoint("http://c").description,
         describe(ollama_model(ROOT, model="gpt-x"), HI, None, {}).description,
     ]
-    assert keys.endpoints_like(here, others) == {f"{ROOT}/v1", "http://b"}
+    assert keys.endpoints_like(here, others) == {(f"{ROOT}/v1", None), ("http://b", None)}
 
 
 @pytest.mark.parametrize(

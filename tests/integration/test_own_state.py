@@ -421,7 +421,7 @@ def test_what_answers_as_a_test_set_it_is_not_kept(fields, server):
     model = ChatOpenAI(**fields)
     assert asked(server, model) == (["miss"], 1)
     with mock.patch.object(HTTP.Client, "send", side_effect=ValueError("mocked")):
-        with pytest.raises(ValueError, match="mocked"):
+        with pytest.raises((ValueError, openai.APIConnectionError)):  # older SDKs wrap it
             model.invoke("Who are you?")
         assert calls()[-1].key is None
     assert asked(server, model) == (["hit"], 0)

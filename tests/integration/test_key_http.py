@@ -12,11 +12,13 @@ from langchain_openai import ChatOpenAI
 
 import jupyter_llmcache
 from jupyter_llmcache import MemoryCache
+from jupyter_llmcache.request import describe
 from tests.servers.anthropic import AnthropicServer
 from tests.servers.base import RecordingServer
 from tests.servers.ollama import OllamaServer
 from tests.servers.openai import OpenAIServer, Reply, instance_of
 from tests.unit.request.pairs import AGREE, DIFFER, Pair, possible
+from tests.unit.request.sides import anthropic_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the providers' classes say of odd fields
 
@@ -120,3 +122,17 @@ def test_a_conversation_that_is_run_again_hits_on_every_turn(
         assert other.usage_metadata == one.usage_metadata
         assert other.usage_metadata["total_tokens"] > 0
         assert other.id != one.id
+
+
+def test_anthropics_class_is_described_like_the_others():
+    """Its label and its own bound are read, and its credential is nowhere and does not count."""
+    ours, theirs = (
+        describe(
+            anthropic_model("http://127.0.0.1:9", api_key=secret), [HumanMessage("Hi")], None, {}
+        )
+        for secret in ("hunter-2-hunter-2", "swordfish")
+    )
+    assert ours.model == "anthropic:claude-x"
+    assert ours.limits_tokens  # it always sends max_tokens
+    assert (ours.key, ours.description) == (theirs.key, theirs.description)
+    assert "hunter-2-hunter-2" not in ours.description

@@ -25,7 +25,6 @@ from tests.unit.request import sides
 from tests.unit.request.sides import (
     TAKES_KEY_FUNCTIONS,
     Parrot,
-    anthropic_model,
     ollama_model,
     openai_model,
     weather_tool,
@@ -137,7 +136,6 @@ def test_a_request_is_not_changed_by_what_happens_to_its_messages(openai):
     [
         (lambda: openai_model(ROOT), "openai:gpt-x"),
         (lambda: ollama_model(ROOT, model="llama:1b"), "ollama:llama:1b"),
-        (lambda: anthropic_model(ROOT), "anthropic:claude-x"),
         (azure_model, "azure_openai:our-gpt"),
         (lambda: FakeListChatModel(responses=["a"]), "fake-list-chat-model"),
         (lambda: FakeListLLM(responses=["a"]), "fake-list-llm"),
@@ -180,7 +178,6 @@ SECRET = "hunter-2-hunter-2"
         lambda secret: ollama_model(ROOT.replace("://", f"://ann:{secret}@")),
         lambda secret: ollama_model(ROOT, client_kwargs={"auth": ("ann", secret)}),
         lambda secret: ollama_model(ROOT, client_kwargs={"headers": {"authorization": secret}}),
-        lambda secret: anthropic_model(ROOT, api_key=secret),
     ],
 )
 def test_declared_credentials_neither_stand_in_a_request_nor_count(build):
@@ -387,7 +384,6 @@ def test_the_endpoints_of_the_same_model_are_found(openai):
         (openai_model(ROOT, max_tokens=5), {}, True),
         (openai_model(ROOT), {"max_completion_tokens": 5}, True),
         (ollama_model(ROOT, num_predict=5), {}, True),
-        (anthropic_model(ROOT), {}, True),  # it always sends max_tokens
     ],
 )
 def test_a_request_tells_whether_it_bounds_its_answer(model, kwargs, limited):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 
 from ..entry import Entry
@@ -29,6 +30,10 @@ _FIXED_VERSION = (3_037_000).to_bytes(4, "big")
 _MAX_FAULTS = 20
 #: Row numbers that are tried beyond the last that an index or the table tells of.
 _TRIED_BEYOND = 10_000
+#: A row takes more, so that a file has room for no more rows than this allows.
+_LEAST_ROW_BYTES = 16
+#: No file has counted as far: where a broken page tells of more, there is no row.
+_NO_ROW = 1 << 48
 
 
 def write_clean(
@@ -144,26 +149,27 @@ def rescue(path: Path, fresh: Path, location: str) -> None:
             target.execute("PRAGMA auto_vacuum = INCREMENTAL")
             sqlite_schema.migrate(target, location)
             with sqlite_schema.transaction(target):
+                rows = path.stat().st_size // _LEAST_ROW_BYTES
                 if version:
-                    _save_entries(broken.connection, target)
-                _save_langchain_rows(broken.connection, target)
+                    _save_entries(broken.connection, target, rows)
+                _save_langchain_rows(broken.connection, target, rows)
 
 
-def _save_entries(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    for entry in _readable(broken):
+def _save_entries(broken: sqlite3.Connection, target: sqlite3.Connection, rows: int) -> None:
+    for entry in _readable(broken, rows):
         sqlite_write.put(target, [entry])
     with suppress(sqlite3.DatabaseError, TypeError):
         totals = broken.execute("SELECT hits, saved_s FROM llmcache_totals").fetchone()
         target.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)
 
 
-def _readable(broken: sqlite3.Connection) -> Iterator[Entry]:
+def _readable(broken: sqlite3.Connection, rows: int) -> Iterator[Entry]:
     """Yield every entry with a whole answer, and what is whole of its texts.
 
     Rows are looked for one by one, so that a broken page costs the rows on it and no others.
     """
     texts: dict[object, object] = {}
-    for number in _row_numbers(broken, "llmcache_entries", ("id", "key", "used_at")):
+    for number in _row_numbers(broken, "llmcache_entries", ("id", "key", "used_at"), rows):
         with suppress(sqlite3.DatabaseError, DamagedEntryError):
             where = f"{sqlite_rows.READ} WHERE llmcache_entries.id = ?"
             row = broken.execute(where, (number,)).fetchone()
@@ -175,23 +181,33 @@ def _readable(broken: sqlite3.Connection) -> Iterator[Entry]:
             yield sqlite_rows.entry_of(row, request, mend=True)
 
 
-def _row_numbers(broken: sqlite3.Connection, table: str, orders: tuple[str, ...]) -> Iterator[int]:
+def _row_numbers(
+    broken: sqlite3.Connection, table: str, orders: tuple[str, ...], rows: int
+) -> Iterator[int]:
     """Yield all numbers that a row of ``table`` may have.
 
     They are looked for from both ends of the table and of its indexes; what lies between and a
-    little beyond is tried, for the pages that tell of it may be those that are lost.
+    little beyond is tried, for the pages that tell of it may be those that are lost. A broken page
+    can tell of any number, so that no more are tried between than the file has room for ``rows``.
     """
     numbers: set[int] = set()
     for order in orders:
         for way in ("ASC", "DESC"):
             scan = f"SELECT rowid FROM {table} ORDER BY {order} {way}"  # noqa: S608  # our names
             with suppress(sqlite3.DatabaseError):
-                for (number,) in broken.execute(scan):
-                    numbers.add(number)
-    yield from range(1, max(numbers, default=0) + _TRIED_BEYOND)
+                # A broken page can lead back to itself.
+                numbers.update(number for (number,) in islice(broken.execute(scan), rows))
+    before = 0
+    for number in sorted(each for each in numbers if 0 < each < _NO_ROW):
+        between = range(before + 1, number)[:rows]
+        rows -= len(between)
+        yield from between
+        yield number
+        before = number
+    yield from range(before + 1, before + _TRIED_BEYOND)
 
 
-def _save_langchain_rows(broken: sqlite3.Connection, target: sqlite3.Connection) -> None:
+def _save_langchain_rows(broken: sqlite3.Connection, target: sqlite3.Connection, rows: int) -> None:
     for table, columns in sqlite_schema.LANGCHAIN_TABLES.items():
         there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
         if not broken.execute(there, (table,)).fetchone():
@@ -200,7 +216,7 @@ def _save_langchain_rows(broken: sqlite3.Connection, target: sqlite3.Connection)
         key = "id" if "id" in columns else "prompt, llm, idx"
         typed = ", ".join(f"{name} {'INTEGER' if name == 'idx' else 'VARCHAR'}" for name in columns)
         target.execute(f"CREATE TABLE {table} ({typed}, PRIMARY KEY ({key}))")
-        for number in _row_numbers(broken, table, ("rowid",)):
+        for number in _row_numbers(broken, table, ("rowid",), rows):
             with suppress(sqlite3.DatabaseError):
                 row = broken.execute(
                     f"SELECT {names} FROM {table} WHERE rowid = ?",  # noqa: S608  # fixed names

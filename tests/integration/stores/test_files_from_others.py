@@ -264,6 +264,19 @@ def test_a_file_that_was_cut_off(path, long_file, kept, capsys):
     assert is_sound(path)
 
 
+@pytest.mark.parametrize("number", [1 << 40, (1 << 63) - 1])
+def test_a_row_number_out_of_all_order(path, long_file, number, capsys):
+    """What a broken page tells of a far row costs neither the rows that are there nor an age."""
+    shutil.copyfile(long_file, path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE llmcache_entries SET id = ? WHERE id = 2", (number,))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
+    assert main(["verify", "course.db", "--repair"]) == 0
+    assert "kept" in capsys.readouterr().out
+    with closing(SQLiteStore(path)) as store:
+        assert store.count() >= int(202 * 0.7) - 12
+
+
 @pytest.mark.parametrize("kept", [0, 50, 99, 100, 4096])
 def test_a_file_of_which_nothing_is_left(path, long_file, kept, capsys):
     """Where nothing can be saved, repair says so in one line and leaves the file."""

@@ -66,6 +66,8 @@ def imports(path: Path, *, late: bool = True, typing: bool = True) -> Iterator[s
 
     def walk(node: ast.AST) -> Iterator[str]:
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                continue  # nothing is imported in one
             if isinstance(child, ast.Import):
                 yield from (alias.name for alias in child.names)
             elif isinstance(child, ast.ImportFrom):

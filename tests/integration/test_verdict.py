@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 
 import langchain_openai.chat_models.base
@@ -33,9 +34,11 @@ def llm(request, chat_openai):
 
 
 def ask_twice(llm, **kwargs) -> list[tuple[str, bool, str | None, str | None]]:
+    gc.collect()  # a stream that an earlier test left unread ends before, and not among these
+    mark = len(calls())
     for _ in range(2):
         llm.invoke("Well?", **kwargs)
-    return [(call.kind, call.stored, call.reason, call.note) for call in calls()]
+    return [(call.kind, call.stored, call.reason, call.note) for call in calls()[mark:]]
 
 
 def test_a_good_answer_is_stored(llm):
@@ -46,8 +49,9 @@ def test_a_good_answer_is_stored(llm):
 def test_an_answer_cut_by_the_provider_is_not_stored(llm, openai_server):
     """Without a limit of its own, a request's cut answer is fetched again."""
     openai_server.reply = lambda body: Reply("half an ans", finish_reason="length")
-    assert [(kind, stored) for kind, stored, _, _ in ask_twice(llm)] == [("miss", False)] * 2
-    assert "unfinished answer" in calls()[0].reason
+    for kind, stored, reason, _ in ask_twice(llm):
+        assert (kind, stored) == ("miss", False)
+        assert "unfinished answer" in reason
 
 
 @whose_end_is_told

@@ -300,9 +300,10 @@ def secrets_of(model: Any) -> Iterator[str]:
             yield str(value).rpartition(" ")[2]
 
 
-def of_carriers(own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of ``own``, by place and name, was put into the classes of HTTP clients."""
-    return {n: v for n, v in own.items() if n.startswith(_HTTP_LABELS)}
+def carried_apart(own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return ``own``, by place and name, without and with what is in classes of HTTP clients."""
+    carried = {n: v for n, v in own.items() if n.startswith(_HTTP_LABELS)}
+    return {n: v for n, v in own.items() if n not in carried}, carried
 
 
 def sent_headers(headers: Mapping[Any, Any], credentials: frozenset[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .canonical import (
     files_told,
     headers_shown,
     is_inside,
+    is_secret,
     long_digest,
     query_shown,
     reading,
@@ -31,9 +32,9 @@ from .canonical import (
 from .clients import (
     Client,
     asks_responses,
+    carried_apart,
     client_in,
     holds_weights,
-    of_carriers,
     part_of,
     sent_headers,
     ways_of,
@@ -246,15 +247,15 @@ class _State:
         addresses = (each.address for each in self.clients if each.address is not None)
         url = next(addresses, state.get(plan.endpoint_field or ""))
         self.endpoint = address_shown(str(url)) if url else None
-        self._add_clients(changed)
-        carried = of_carriers(changed)
-        changed = {n: v for n, v in changed.items() if n not in carried}
-        if below := [part for each in self.clients if (part := of_carriers(each.own))]:
-            carried["clients"] = below
+        self._add_clients()
+        changed, carried = carried_apart(changed)
+        parts = [carried_apart(each.own) for each in self.clients]
+        changed |= {"clients": others} if (others := [rest for rest, _ in parts if rest]) else {}
+        carried |= {"clients": below} if (below := [held for _, held in parts if held]) else {}
         more = self._more(model, changed, carried)
         self.more = "".join(f',"{name}":{text}' for name, text in more)
 
-    def _add_clients(self, changed: dict[str, Any]) -> None:
+    def _add_clients(self) -> None:
         """Let what the first client sends count as parameters, and what others send beside it."""
         told = [self._client(each) for each in self.clients]
         if not told:
@@ -263,12 +264,6 @@ class _State:
         others = [each for each in told[1:] if _shown(each) != _shown(told[0])]
         if others:
             self.values["other_clients"] = others
-        rest = [
-            {n: v for n, v in each.own.items() if n not in of_carriers(each.own)}
-            for each in self.clients
-        ]
-        if own := [each for each in rest if each]:
-            changed["clients"] = own
 
     def _client(self, client: Client) -> dict[str, Any]:
         left_out = self.plan.provider.credentials
@@ -317,9 +312,7 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
     parameters = {}
     for field in sorted(values.keys() - dropped):
         value = values[field]
-        if not _is_switched_off(plan, field, value) and not hasattr(
-            type(value), "get_secret_value"
-        ):
+        if not _is_switched_off(plan, field, value) and not is_secret(value):
             text = _parameter(plan, show, field, value)
             if text is not None:
                 parameters[field] = text

@@ -314,8 +314,6 @@ class Sources:
         self._kept.append(value)  # so that no other object gets its number
         if isinstance(value, ModuleType):
             return value.__name__
-        if isinstance(value, _PARTIALS):
-            return [self.describe(each) for each in (value.func, value.args, value.keywords)]
         if (pieces := _pieces(value)) is not None:
             return [self.describe(each) for each in pieces]
         if isinstance(value, type):

@@ -163,8 +163,8 @@ class OpenCall:
             self._take(flight, began)
         if self._must_look_again:
             await self.place.run(self._look_again)
-        shared = self.place.store is not None and self.place.store.is_shared
-        while shared and not self.found and (claim := await self.place.run(self._other_claim)):
+        shares = self.place.is_shared  # else no thread is asked
+        while shares and not self.found and (claim := await self.place.run(self._other_claim)):
             while self._waited_s < MAX_WAIT_S and not await self.place.run(claim.wait, 0):
                 await asyncio.sleep(_CLAIM_PAUSE_S)
                 self._waited_s += _CLAIM_PAUSE_S

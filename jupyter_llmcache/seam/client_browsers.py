@@ -21,6 +21,9 @@ from .web_request import WebRequest
 #: What the browser that is played sends beside; another one each time where somebody wishes.
 _A_BROWSERS = frozenset({"accept", "accept-language", "upgrade-insecure-requests"})
 
+#: The first HTTP status that is an error.
+_FIRST_ERROR = 400
+
 #: Makes the client's own answer of a recorded one, for the client (None: its functions) and module.
 Making = Callable[[Any, ModuleType, WebRequest, WebAnswer], Any]
 
@@ -131,9 +134,6 @@ def curl_answer(session: Any, module: ModuleType, asked: WebRequest, answer: Web
 def primp_answer(_: Any, module: ModuleType, asked: WebRequest, answer: WebAnswer) -> Any:
     """Return a recorded answer as primp's."""
     return _PrimpAnswer(module, asked, answer)
-
-
-_FIRST_ERROR = 400
 
 
 class _PrimpAnswer:

@@ -21,6 +21,7 @@ from .doors import Door, Method, Wrap, pairs, whole
 from .web_answer import WebAnswer, Wire
 from .web_request import WebRequest
 
+_HTTPS_PORT = 443
 #: What the notebook asked for, while code of others may lead it elsewhere below.
 _named: ContextVar[str | None] = ContextVar("llmcache_named_address", default=None)
 
@@ -278,8 +279,6 @@ def _requests_address(_: Any, request: Any, *args: Any, **kwargs: Any) -> str:  
 def _urllib_address(_: Any, fullurl: Any, *args: Any, **kwargs: Any) -> str:  # noqa: ARG001  # as urllib calls it
     return fullurl if isinstance(fullurl, str) else str(fullurl.full_url)
 
-
-_HTTPS_PORT = 443
 
 DOORS = (
     Door("urllib3.connectionpool", "HTTPConnectionPool", "urlopen", _urllib3),

@@ -2,8 +2,7 @@
 
 A door is one method of a client's transport, put in when the client's module is imported, if ever,
 and taken out when nobody records and no replay is in force. A body goes on to its reader piece by
-piece, as it comes. Where other code leads requests elsewhere below a client (a mirror, a stand-in),
-the address is the one that the notebook asked for.
+piece, as it comes.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def _sync_tee(module: ModuleType) -> Any:
                 for piece in self._pieces:
                     self._visit.feed(piece)
                     yield piece
-            except Exception:
+            except Exception:  # told, and raised as it came
                 self._visit.end(whole=False)
                 raise
             self._visit.end()
@@ -131,7 +130,7 @@ def _async_tee(module: ModuleType) -> Any:
                 async for piece in self._pieces:
                     self._visit.feed(piece)
                     yield piece
-            except Exception:
+            except Exception:  # told, and raised as it came
                 self._visit.end(whole=False)
                 raise
             await to_thread.run_sync(self._visit.end)

@@ -189,13 +189,14 @@ class Batch:
         self._arguments = arguments
         self._label = ""
 
-    def _describe(self, arguments: dict[str, Any]) -> None:
+    def _describe(self) -> None:
         if self._mode == "bypass":
             self._reason = "mode bypass"
             return
         try:
             if not all(type(text) is str for text in self._texts):
                 raise NotDescribableError("what it embeds is not text")  # noqa: TRY301  # one way out for all reasons
+            arguments = self._arguments
             lists = [value for value in arguments.values() if isinstance(value, list | tuple)]
             if any(len(value) == len(self._texts) for value in lists):
                 # Each text has a part of this argument, so that the batch is one question.
@@ -228,7 +229,7 @@ class Batch:
         Raises:
             ReplayMissError: It would have to be, and replay is in force.
         """
-        self._describe(self._arguments)
+        self._describe()
         self._label = self._requests[0].model if self._requests else keys.model_label(self._model)
         self._missing = {request.key: request for request in self._requests}
         if self._missing and self._mode in ("auto", "replay"):

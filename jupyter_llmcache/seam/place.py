@@ -155,9 +155,14 @@ class Place:
         """
         return self.store is not None and self.store.put(entry)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines share the place, so that the right to pay is asked for."""
+        return self.store is not None and self.store.is_shared
+
     def claim(self, request: keys.Request) -> Claim | None:
         """Ask for the right to pay; None where no other machine shares the place."""
-        if self.store is None or not self.store.is_shared:
+        if self.store is None or not self.is_shared:
             return None
         return self.store.claim(request.key)
 

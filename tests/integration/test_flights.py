@@ -133,17 +133,21 @@ def test_a_saved_second_is_not_counted_twice(cache):
     assert hit.wall_s > 0.15
 
 
+async def left_behind(cache, llm, begun) -> list:
+    """What five calls get that follow one which is cancelled after it has ``begun``."""
+    leader = asyncio.create_task(llm.ainvoke("hello"))
+    await until(begun)
+    others = [asyncio.create_task(llm.ainvoke("hello")) for _ in range(5)]
+    await until(lambda: followers(cache) == 5)
+    leader.cancel()
+    return await asyncio.wait_for(asyncio.gather(*others), SOON_S)
+
+
 async def test_a_cancelled_leader_passes_the_lead_on(cache):
     """The followers of a cancelled task are answered, by one more request."""
     gate = threading.Event()
     desk = desks.new("cancelled", lambda number: gate.wait(SOON_S) if number == 1 else None)
-    llm = DeskChat(model="cancelled")
-    leader = asyncio.create_task(llm.ainvoke("hello"))
-    await until(lambda: desk.asked)
-    others = [asyncio.create_task(llm.ainvoke("hello")) for _ in range(5)]
-    await until(lambda: followers(cache) == 5)
-    leader.cancel()
-    answers = await asyncio.wait_for(asyncio.gather(*others), SOON_S)
+    answers = await left_behind(cache, DeskChat(model="cancelled"), lambda: desk.asked)
     gate.set()
     assert {answer.content for answer in answers} == {"answer 2"}
     assert len(desk.asked) == 2
@@ -152,7 +156,6 @@ async def test_a_cancelled_leader_passes_the_lead_on(cache):
 async def test_a_leader_that_leaves_before_it_pays_passes_the_lead_on(cache, monkeypatch):
     """The followers of a task that is cancelled on its way to the provider are paid for once."""
     desk = desks.new("undecided")
-    llm = DeskChat(model="undecided")
     gate, claims, claim = threading.Event(), [], cache.claim
 
     def slow_claim(request: Any) -> Any:
@@ -163,12 +166,7 @@ async def test_a_leader_that_leaves_before_it_pays_passes_the_lead_on(cache, mon
 
     monkeypatch.setattr(cache, "claim", slow_claim)
     monkeypatch.setattr(type(cache.store), "is_shared", True)  # else no claim is asked for
-    leader = asyncio.create_task(llm.ainvoke("hello"))
-    await until(lambda: claims)
-    others = [asyncio.create_task(llm.ainvoke("hello")) for _ in range(5)]
-    await until(lambda: followers(cache) == 5)
-    leader.cancel()
-    answers = await asyncio.wait_for(asyncio.gather(*others), SOON_S)
+    answers = await left_behind(cache, DeskChat(model="undecided"), lambda: claims)
     gate.set()
     assert {answer.content for answer in answers} == {"answer 1"}
     assert len(desk.asked) == 1

@@ -44,7 +44,7 @@ _SENTENCE = re.compile(
     re.DOTALL,
 )
 #: No formula holds these.
-_FOREIGN = re.compile(r"[`\"]|\]\(|://|\*\*")
+_FOREIGN = re.compile(r"[`\"]|\]\(|://|\*\*|[=!]~\s")
 
 
 def add_rules(markdown: MarkdownIt) -> None:
@@ -113,7 +113,7 @@ def _is_said(body: str, opener: str) -> bool:
     """Return whether ``body`` is a sentence, a price, or what brackets with a backslash hold."""
     if opener == r"\[" and (len(body) == 1 or body.isdigit()):
         return True
-    return bool(_SENTENCE.search(_NAMES.sub("x", _SAID.sub("x", body))))
+    return bool(_SENTENCE.search(_NAMES.sub("x", _SAID.sub(r" \\ ", body))))
 
 
 def _unescaped(text: str, closer: str, start: int, limit: int) -> int | None:

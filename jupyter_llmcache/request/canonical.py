@@ -25,6 +25,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path, PurePath
 from types import EllipsisType
 from typing import Any
@@ -59,7 +60,7 @@ _SUSPECT_NAMES = (
 )
 
 #: What a schema says of a value by example; under the name of a secret it may be one.
-_EXAMPLES = frozenset({"const", "default", "enum", "example", "examples"})
+EXAMPLES = frozenset({"const", "default", "enum", "example", "examples"})
 
 #: User and password, or the value of a query, in an address; a token by its beginning; a value that
 #: is said to be a secret.
@@ -187,11 +188,7 @@ class Canon:
 
 def sorted_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
     """Return the items of ``value`` with their keys as JSON writes them, sorted."""
-    return sorted(_named_items(value), key=_first)
-
-
-def _first(item: tuple[str, Any]) -> str:
-    return item[0]
+    return sorted(_named_items(value), key=itemgetter(0))
 
 
 def _named_items(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
@@ -294,19 +291,9 @@ def is_secret(value: Any) -> bool:
     return hasattr(type(value), "get_secret_value")  # a mock has any attribute
 
 
-def is_example(name: str) -> bool:
-    """Whether an entry of a schema holds values and not words about them."""
-    return name in _EXAMPLES
-
-
-def is_harmless(text: str) -> bool:
-    """Whether a text of unknown meaning may be shown."""
-    return re.fullmatch(_HARMLESS, text) is not None
-
-
 def careful(text: str) -> Any:
     """Return a text of unknown meaning if it is harmless, else what stands for it."""
-    return text if is_harmless(text) else hidden(text)
+    return text if re.fullmatch(_HARMLESS, text) else hidden(text)
 
 
 def scrubbed(text: str) -> str:
@@ -317,7 +304,7 @@ def scrubbed(text: str) -> str:
 def _scrub(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"]
     if name is not None:
-        shows = not sounds_secret(name) and is_harmless(value)
+        shows = not sounds_secret(name) and careful(value) == value
         return match[0] if shows else f"{name}={_inline(value)}"
     if match["word"] is not None:
         return f"{match['label']}{_inline(match['word'])}"

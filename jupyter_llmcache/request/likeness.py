@@ -56,7 +56,7 @@ def _shared_ends(text: str, other: str) -> tuple[int, int]:
     if text == other:
         return len(text), 0
     head = common_prefix(text, other)
-    return head, _common_suffix(text, other, head)
+    return head, common_prefix(text[head:][::-1], other[head:][::-1])
 
 
 def _words(text: str) -> list[str]:
@@ -69,19 +69,6 @@ def common_prefix(text: str, other: str) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         if text[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _common_suffix(text: str, other: str, head: int) -> int:
-    low, high = 0, min(len(text), len(other)) - head
-    ends = len(text), len(other)
-    while low < high:
-        middle = (low + high + 1) // 2
-        one, two = (end - middle for end in ends)
-        if text[one : ends[0] - low] == other[two : ends[1] - low]:
             low = middle
         else:
             high = middle - 1

@@ -40,6 +40,9 @@ _CALL_FIELDS = frozenset({"call_id", "id", "name", "status", "type", *_ARGUMENTS
 #: What tells the provider from where to keep what it read, in a block or as one.
 _CACHE_MARKS = frozenset({"cache_control", "cachePoint", "cache_point", "prompt_cache_breakpoint"})
 
+#: Where a block or a tool holds further blocks, or what it says.
+_HOLDING = frozenset({"content", "function", "source"})
+
 #: LangChain's number of a block that has none.
 _BLOCK_ID = r"lc_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -73,14 +76,15 @@ def describe_message(
     is_answer = isinstance(message, AIMessage)
     calls = _tool_calls(fields) if is_answer else []
     said = calls if is_answer else None
+    content = _content(message.content, said, marks_blocks=marks_blocks)
     kind = message.type.removesuffix("MessageChunk").lower()
     described = {
         "type": kind,
-        "content": _content(message.content, said, marks_blocks=marks_blocks),
+        "content": content,
         "tool_calls": calls,
         "is_error": (fields.get("status") == "error" and f"{kind}.status" not in unsent) or None,
         "extras": _extras(message.additional_kwargs, bool(calls)),
-        "version": _version(message),
+        "version": _version(message, content),
     }
     for name, value in (fields | (message.__pydantic_extra__ or {})).items():
         if value is None or name in _UNSENT_FIELDS or f"{kind}.{name}" in unsent:
@@ -114,26 +118,43 @@ def _extras(extras: Mapping[str, Any], has_calls: bool) -> Any:
     return _canon.plain(kept)
 
 
-def _version(message: BaseMessage) -> list[Any] | None:
+def _version(message: BaseMessage, content: Any) -> list[Any] | None:
     """Return whose blocks an answer holds, where it is written in LangChain's own form."""
     told = message.response_metadata
-    form = told.get("output_version") if isinstance(message.content, list) else None
-    return [_canon.plain(form), _canon.plain(told.get("model_provider"))] if form else None
+    form = told.get("output_version")
+    if (
+        not form
+        or isinstance(content, str)
+        or not any({*block} - {"id", "text", "type"} for block in content)
+    ):
+        return None  # mere text is the same in each form
+    return [_canon.plain(form), _canon.plain(told.get("model_provider"))]
 
 
 def _content(content: Any, calls: list[dict[str, Any]] | None, *, marks_blocks: bool) -> Any:
     """Return ``content``; ``calls`` is None but for an answer of the model."""
     if isinstance(content, str):
         return content
-    blocks = [_block(block, calls) for block in content if not _is_cache_mark(block)]
+    blocks = [_block(block, calls) for block in without_marks(content)]
+    again = [{"id": call["id"], "type": "tool_call"} for call in calls or ()]
+    if again and blocks[-len(again) :] == again:  # in LangChain's own form; they say nothing more
+        del blocks[-len(again) :]
     is_text = len(blocks) == 1 and blocks[0].keys() == {"type", "text"}
     is_text = is_text and blocks[0]["type"] == "text" and not marks_blocks
-    return blocks[0]["text"] if is_text else blocks
+    return blocks[0]["text"] if is_text else blocks or ""
 
 
-def _is_cache_mark(block: Any) -> bool:
-    """Whether a block only tells the provider from where to keep what it read."""
-    return isinstance(block, Mapping) and block.keys() <= _CACHE_MARKS
+def without_marks(value: Any) -> Any:
+    """Return blocks or tools without what tells from where to keep what was read."""
+    if isinstance(value, (list, tuple)):
+        return [each for each in map(without_marks, value) if each != {}]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: without_marks(held) if name in _HOLDING else held
+        for name, held in value.items()
+        if name not in _CACHE_MARKS
+    }
 
 
 def _block(block: Any, calls: list[dict[str, Any]] | None) -> dict[str, Any]:
@@ -142,11 +163,7 @@ def _block(block: Any, calls: list[dict[str, Any]] | None) -> dict[str, Any]:
     if not isinstance(block, Mapping):
         raise IndescribableError(f"a content block of class {type(block).__name__}")
     kind = block.get("type")
-    fields = {
-        name: value
-        for name, value in block.items()
-        if not _is_empty(value) and name not in _CACHE_MARKS
-    }
+    fields = {name: value for name, value in block.items() if not _is_empty(value)}
     if re.fullmatch(_BLOCK_ID, str(fields.get("id"))):
         del fields["id"]
     if calls is not None:

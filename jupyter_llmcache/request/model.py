@@ -39,6 +39,7 @@ from .clients import (
     sent_headers,
     ways_of,
 )
+from .messages import without_marks
 from .own_code import cache_key_of, has_cache_key, is_own, lacks_cache_key, namespace, put_over
 from .parameters import Plan, Values, merge, plan_of, take_name
 
@@ -359,7 +360,7 @@ def _parameter(plan: Plan, show: Values, field: str, value: Any) -> str | None:
     )
     try:
         if field in _TOOL_LISTS and isinstance(value, (list, tuple)):
-            return dump([show.tool(tool) for tool in value])
+            return dump([show.tool(tool) for tool in without_marks(value)])
         shown = (show if readable else show.careful()).member(field, value)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in {field}") from error

@@ -25,6 +25,7 @@ from ..provider_row import EVERYWHERE, MODEL_FIELDS, ONLY_FIELDS, UNKNOWN, Provi
 from ..providers import class_name, provider_of
 from ..text import kebab
 from .canonical import (
+    EXAMPLES,
     TAG,
     Canon,
     IndescribableError,
@@ -34,7 +35,6 @@ from .canonical import (
     header_name,
     headers_shown,
     hidden,
-    is_example,
     is_inside,
     is_secret,
     query_shown,
@@ -315,7 +315,7 @@ class Values(Canon):
                 return hidden(dump(Canon().plain(item)))
             show = self._show if isinstance(item, Mapping) else hidden
             return super(Values, Values(*self._make, show, in_secret=True)).member(name, item)
-        if self._in_secret and is_example(name):
+        if self._in_secret and name in EXAMPLES:
             return Values(*self._make, hidden).plain(item)
         return super().member(name, item)
 

@@ -162,12 +162,12 @@ async def test_events_tell_the_usage_that_was(fresh_cache, chat_openai, openai_s
 async def test_a_conversation_by_events_goes_on(
     fresh_cache, chat_openai, openai_server, form, reply
 ):
-    """The next turn of an answer by events hits, fresh or cached, sync or not; where all that ways
-    make of it is the same on the wire, as in LangChain's own form of a text, in every mixture.
+    """The next turn of an answer by events hits, fresh or cached, sync or not; in every mixture
+    where all that ways make of it says the same to the provider.
     """
     openai_server.reply = lambda _: REPLIES[reply]
     llm = chat_openai(**FORMS[form]).bind_tools([add])
-    is_one_form = FORMS[form].get("output_version") == "v1" and reply == "text"
+    is_one_form = form == "chat" or (reply == "text" and form != "responses, v0")
     ways = (*WAYS, events, aevents) if is_one_form else (events, aevents)
     for first, then in itertools.product(ways, ways):
         fresh_cache()

@@ -11,7 +11,13 @@ import importlib.util
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from langchain_core.messages import ChatMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import (
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from pydantic import SecretStr
 
 from tests.unit.request import sides
@@ -101,6 +107,17 @@ _OPENAI_VALUES = {
     "default_headers": ({"X-Route": "a"}, {"X-Route": "b"}),
     "default_query": ({"route": "a"}, {"route": "b"}),
 }
+
+_MARK = {"cache_control": {"type": "ephemeral"}}
+_TOOL = {"name": "weather", "description": "a", "input_schema": {"type": "object"}}
+
+
+def _with_tool_result(text: str, **more: str | dict[str, str]) -> list[BaseMessage]:
+    """Return turns whose tool's result is given as a block, with ``more`` inside."""
+    result = {"type": "tool_result", "tool_use_id": "call_1"}
+    inside = {"type": "text", "text": text} | more
+    return [*tool_turns()[:2], HumanMessage([result | {"content": [inside]}])]
+
 
 DIFFER: list[Pair] = [
     *_pairs(
@@ -200,6 +217,10 @@ DIFFER: list[Pair] = [
             "order of a tool's properties": (
                 with_tools("openai", weather_tool("a", "x", "y")),
                 with_tools("openai", weather_tool("a", "y", "x")),
+            ),
+            "a parameter of a tool that is called like a cache mark": (
+                with_tools("openai", weather_tool("a", "city")),
+                with_tools("openai", weather_tool("a", "city", "cache_control")),
             ),
             "tool choice": (
                 with_tools("openai", weather_tool()),
@@ -505,6 +526,10 @@ AGREE: list[Pair] = [
                 made("openai", [HumanMessage([sides.text_block()])]),
                 made("openai", [HumanMessage([sides.text_block(cache_control={"type": "a"})])]),
             ),
+            "cache mark at a tool": (
+                with_tools("openai", weather_tool("a")),
+                with_tools("openai", weather_tool("a") | {"cache_control": {"type": "a"}}),
+            ),
             "client of one's own": lambda root: Side(
                 sides.openai_model(root, http_client=sides.HttpClient(timeout=9))
             ),
@@ -580,6 +605,19 @@ AGREE: list[Pair] = [
             ),
             "retries and timeout": made("anthropic", max_retries=7, timeout=7),
             "key": made("anthropic", api_key="sk-other"),
+            "how it is billed": made("anthropic", call={"service_tier": "standard_only"}),
+            "names": (
+                made("anthropic", [HumanMessage("Hi", name="ann"), *tool_turns()]),
+                made("anthropic", [HumanMessage("Hi"), *tool_turns()]),
+            ),
+            "cache marks": (
+                made("anthropic", _with_tool_result("rain"), call={"tools": [_TOOL]}),
+                made(
+                    "anthropic",
+                    _with_tool_result("rain", **_MARK),
+                    call={"tools": [_TOOL | _MARK], **_MARK},
+                ),
+            ),
             "a call said twice": (
                 made("anthropic", tool_turns(content=sides.tool_use({"city": "Rome", "day": 1}))),
                 made("anthropic", tool_turns(content=sides.tool_use({}, index=0))),

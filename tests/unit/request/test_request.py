@@ -365,6 +365,20 @@ def test_a_request_to_another_address_has_the_key_of_a_model_there(openai, kwarg
     assert moved.with_endpoint(f"{ROOT}/v1") == here
 
 
+@pytest.mark.parametrize(
+    ("address", "shares"), [("https://api.openai.com/v1", True), (f"{ROOT}/v1", False)]
+)
+@pytest.mark.parametrize("name", ["user", "safety_identifier"])
+def test_who_asks_counts_at_a_gateway_alone(name, address, shares):
+    """The provider itself answers everybody alike; a gateway may route by the name."""
+    plain, by_field, by_call = (
+        describe(sides.openai_model(ROOT, base_url=address, **fields), HI, None, call)
+        for fields, call in (({}, {}), ({"model_kwargs": {name: "ann"}}, {}), ({}, {name: "ann"}))
+    )
+    assert by_field.key == by_call.key
+    assert (plain.key == by_call.key) is shares
+
+
 def test_the_endpoints_of_the_same_model_are_found(openai):
     """Entries of other models and providers tell nothing of where this one was asked."""
     here = describe(openai, HI, None, {})

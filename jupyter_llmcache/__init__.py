@@ -45,7 +45,7 @@ _HOMES = {
 
 if os.environ.get("LLMCACHE_MODE") == "replay":
     # The promise that nothing is sent holds from the first import on, in every process.
-    import_module(".seam.offline", __name__).hold_process()
+    import_module(".seam.replay", __name__).hold_process()
 
 
 def __getattr__(name: str) -> Any:

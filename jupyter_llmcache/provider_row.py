@@ -26,7 +26,7 @@ class Provider(NamedTuple):
     Attributes:
         name: As ``-m NAME:model`` and ``init_chat_model`` spell it.
         package: The distribution with its classes.
-        classes: Its classes by top-level package and name; what derives from them is meant too.
+        classes: The names of its classes, chat models first; what derives from them is meant too.
         keys: Environment variables that may hold its key; none where it needs none.
         addresses: Environment variables that may hold its address.
         endpoint_fields: Fields of its classes with the address, by rank.
@@ -57,7 +57,7 @@ class Provider(NamedTuple):
 
     name: str
     package: str
-    classes: tuple[str, ...] = ()
+    classes: str = ""
     keys: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     endpoint_fields: tuple[str, ...] = (
@@ -87,6 +87,12 @@ class Provider(NamedTuple):
     always_tells_end: bool = False
     ends: Mapping[str, End] = _NO_ENDS
     price_name: str | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Its classes by top-level package and name."""
+        module = self.package.replace("-", "_")
+        return tuple(f"{module}.{name}" for name in self.classes.split())
 
     @property
     def lacks_key(self) -> bool:

@@ -22,11 +22,7 @@ _WHO = "who asks"
 _OPENAI = Provider(
     name="openai",
     package="langchain-openai",
-    classes=(
-        "langchain_openai.BaseChatOpenAI",
-        "langchain_openai.BaseOpenAI",
-        "langchain_openai.OpenAIEmbeddings",
-    ),
+    classes="BaseChatOpenAI BaseOpenAI OpenAIEmbeddings",
     keys=("OPENAI_API_KEY",),
     addresses=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     endpoint_fields=("openai_api_base", "base_url", "api_base", "azure_endpoint"),
@@ -71,7 +67,7 @@ def _speaks_openai(name: str, cls: str, field: str, home: str | None) -> Provide
     return _OPENAI._replace(
         name=name,
         package=f"langchain-{name.replace('_', '-')}",
-        classes=(f"langchain_{name}.{cls}",),
+        classes=cls,
         keys=(f"{name.upper()}_API_KEY",),
         addresses=(),
         endpoint_fields=(field, "openai_api_base"),
@@ -84,7 +80,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="anthropic",
         package="langchain-anthropic",
-        classes=("langchain_anthropic.ChatAnthropic",),
+        classes="ChatAnthropic",
         keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
         addresses=("ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL"),
         endpoint_fields=("anthropic_api_url", "base_url"),
@@ -111,11 +107,7 @@ ROWS: tuple[Provider, ...] = (
     ),
     _OPENAI._replace(
         name="azure_openai",
-        classes=(
-            "langchain_openai.AzureChatOpenAI",
-            "langchain_openai.AzureOpenAI",
-            "langchain_openai.AzureOpenAIEmbeddings",
-        ),
+        classes="AzureChatOpenAI AzureOpenAI AzureOpenAIEmbeddings",
         keys=("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"),
         addresses=("AZURE_OPENAI_ENDPOINT",),
         endpoint_fields=("openai_api_base", "azure_endpoint"),
@@ -126,11 +118,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="ollama",
         package="langchain-ollama",
-        classes=(
-            "langchain_ollama.ChatOllama",
-            "langchain_ollama.OllamaLLM",
-            "langchain_ollama.OllamaEmbeddings",
-        ),
+        classes="ChatOllama OllamaLLM OllamaEmbeddings",
         addresses=("OLLAMA_HOST",),
         endpoint_fields=("base_url",),
         usual_endpoint="http://127.0.0.1:11434",
@@ -149,11 +137,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="google_genai",
         package="langchain-google-genai",
-        classes=(
-            "langchain_google_genai.ChatGoogleGenerativeAI",
-            "langchain_google_genai.GoogleGenerativeAI",
-            "langchain_google_genai.GoogleGenerativeAIEmbeddings",
-        ),
+        classes="ChatGoogleGenerativeAI GoogleGenerativeAI GoogleGenerativeAIEmbeddings",
         keys=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
         endpoint_fields=("base_url", "api_endpoint"),
         usual_endpoint="https://generativelanguage.googleapis.com",
@@ -176,7 +160,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="mistralai",
         package="langchain-mistralai",
-        classes=("langchain_mistralai.ChatMistralAI", "langchain_mistralai.MistralAIEmbeddings"),
+        classes="ChatMistralAI MistralAIEmbeddings",
         keys=("MISTRAL_API_KEY",),
         addresses=("MISTRAL_BASE_URL",),
         endpoint_fields=("endpoint", "base_url"),
@@ -195,7 +179,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="groq",
         package="langchain-groq",
-        classes=("langchain_groq.ChatGroq",),
+        classes="ChatGroq",
         keys=("GROQ_API_KEY",),
         addresses=("GROQ_API_BASE", "GROQ_BASE_URL"),
         endpoint_fields=("groq_api_base", "base_url"),
@@ -219,11 +203,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="fireworks",
         package="langchain-fireworks",
-        classes=(
-            "langchain_fireworks.ChatFireworks",
-            "langchain_fireworks.Fireworks",
-            "langchain_fireworks.FireworksEmbeddings",
-        ),
+        classes="ChatFireworks Fireworks FireworksEmbeddings",
         keys=("FIREWORKS_API_KEY",),
         addresses=("FIREWORKS_API_BASE",),
         endpoint_fields=("fireworks_api_base", "base_url"),
@@ -237,7 +217,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="perplexity",
         package="langchain-perplexity",
-        classes=("langchain_perplexity.ChatPerplexity",),
+        classes="ChatPerplexity",
         keys=("PPLX_API_KEY", "PERPLEXITY_API_KEY"),
         addresses=("PERPLEXITY_BASE_URL",),
         usual_endpoint="https://api.perplexity.ai",
@@ -248,7 +228,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="openrouter",
         package="langchain-openrouter",
-        classes=("langchain_openrouter.ChatOpenRouter",),
+        classes="ChatOpenRouter",
         keys=("OPENROUTER_API_KEY",),
         addresses=("OPENROUTER_API_BASE",),
         endpoint_fields=("openrouter_api_base", "base_url"),
@@ -264,7 +244,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="cohere",
         package="langchain-cohere",
-        classes=("langchain_cohere.BaseCohere", "langchain_cohere.CohereEmbeddings"),
+        classes="BaseCohere CohereEmbeddings",
         marks_blocks=True,  # as a document, of a tool
         keys=("COHERE_API_KEY",),
         addresses=("CO_API_URL",),
@@ -281,7 +261,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="bedrock_converse",
         package="langchain-aws",
-        classes=("langchain_aws.ChatBedrockConverse",),
+        classes="ChatBedrockConverse",
         endpoint_fields=("endpoint_url", "base_url"),
         never={
             **reasons("config", "how HTTP is spoken"),
@@ -305,25 +285,18 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="huggingface",
         package="langchain-huggingface",
-        classes=(
-            "langchain_huggingface.ChatHuggingFace",
-            "langchain_huggingface.HuggingFaceEndpoint",
-            "langchain_huggingface.HuggingFaceEndpointEmbeddings",
-            "langchain_huggingface.HuggingFacePipeline",
-        ),
-        keys=(),
+        classes="ChatHuggingFace HuggingFaceEndpoint HuggingFaceEndpointEmbeddings "
+        "HuggingFacePipeline",
         endpoint_fields=("endpoint_url", "inference_server_url"),
         credentials=frozenset({"huggingfacehub_api_token"}),
         clients=("client", "async_client"),
-        parts={
-            "tokenizer": "name_or_path chat_template",
-        },
+        parts={"tokenizer": "name_or_path chat_template"},
         ends=ends(cut="length"),
     ),
     Provider(
         name="litellm",
         package="langchain-litellm",
-        classes=("langchain_litellm.ChatLiteLLM",),
+        classes="ChatLiteLLM",
         endpoint_fields=("api_base", "base_url"),
         never=reasons("model_info", "what a router knows of a deployment"),
         at_home=reasons("user", _WHO),
@@ -344,10 +317,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         name="nvidia",
         package="langchain-nvidia-ai-endpoints",
-        classes=(
-            "langchain_nvidia_ai_endpoints.ChatNVIDIA",
-            "langchain_nvidia_ai_endpoints.NVIDIA",
-        ),
+        classes="ChatNVIDIA NVIDIA",
         keys=("NVIDIA_API_KEY",),
         addresses=("NVIDIA_BASE_URL",),
         endpoint_fields=("base_url",),
@@ -364,7 +334,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         "bedrock",
         "langchain-aws",
-        ("langchain_aws.ChatBedrock", "langchain_aws.BedrockLLM"),
+        "ChatBedrock BedrockLLM",
         price_name="aws",
     ),
     Provider(
@@ -375,11 +345,7 @@ ROWS: tuple[Provider, ...] = (
     Provider(
         "",
         "langchain-core",
-        (
-            "langchain_core.FakeListChatModel",
-            "langchain_core.FakeMessagesListChatModel",
-            "langchain_core.FakeListLLM",
-        ),
+        "FakeListChatModel FakeMessagesListChatModel FakeListLLM",
         never=reasons("i sleep", "which of the list comes next, how slowly"),
     ),
 )
@@ -396,5 +362,5 @@ def class_name(cls: type) -> str:
 @lru_cache(maxsize=256)
 def provider_of(cls: type) -> Provider:
     """Return the row of ``cls`` or of the nearest of its base classes, else ``UNKNOWN``."""
-    rows = {name: row for row in ROWS for name in row.classes}
+    rows = {name: row for row in ROWS for name in row.class_names}
     return next((rows[n] for n in map(class_name, cls.__mro__) if n in rows), UNKNOWN)

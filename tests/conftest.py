@@ -102,9 +102,9 @@ def _reset() -> None:
     if streams := sys.modules.get("jupyter_llmcache.seam.patch"):
         for owner in list(streams._owners):
             streams.uninstall(owner)
-    if offline := sys.modules.get("jupyter_llmcache.seam.offline"):
-        for owner in list(offline._owners):
-            offline.release(owner)
+    if replay := sys.modules.get("jupyter_llmcache.seam.replay"):
+        for owner in list(replay._owners):
+            replay.release(owner)
     if modes := sys.modules.get("jupyter_llmcache.modes"):
         modes.set_session_mode(None)
         modes._replay_blocks = 0

@@ -52,7 +52,7 @@ def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
             held = f"{format_count(host['entries'], 'answer')}, {format_bytes(host['size_bytes'])}"
             print(f"  {host['host']}: {held}")  # noqa: T201  # as above
     with Progress(f"exporting to {args.path}", total) as progress:
-        count = write(store, args.path, keys, progress.update)
+        count = write(store, args.path, keys, progress.counting)
     size_bytes = Path(args.path).expanduser().stat().st_size
     what = f"exported {format_count(count, 'entry')} to {args.path}"
     data: dict[str, Any] = {"path": args.path, "entries": count}
@@ -109,7 +109,7 @@ def import_(store: Store, _: Ledger, args: Namespace) -> Report:
     from ..course import import_file
 
     with Progress(f"importing {args.path}") as progress:
-        taken = import_file(store, args.path, progress.update)
+        taken = import_file(store, args.path, progress.counting)
     parts = [f"{taken.new:,} new", f"{taken.same:,} the same"]
     if taken.different:
         parts.append(f"{taken.different:,} different, of which the answers here were kept")

@@ -312,7 +312,7 @@ def _loaded_class(word: str) -> type | None:
 
         return Demo if provider == "demo" else Local
     known = PROVIDERS.get(provider)
-    package, _, name = known.classes[0].partition(".") if known else ("", "", "")
+    package, _, name = next(iter(known.class_names if known else ()), "").partition(".")
     # A row may name a base, from which others derive too.
     return getattr(sys.modules.get(package), name.removeprefix("Base"), None)
 

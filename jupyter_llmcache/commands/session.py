@@ -152,15 +152,15 @@ class Session:
 
     def hold_replay(self) -> None:
         """See to it that nothing leaves this machine, also where no cache is on."""
-        from ..seam import offline, patch
+        from ..seam import patch, replay
 
         patch.install(self)
-        offline.hold(self)
+        replay.hold(self)
 
     def _release_replay(self) -> None:
-        from ..seam import offline, patch
+        from ..seam import patch, replay
 
-        offline.release(self)
+        replay.release(self)
         patch.uninstall(self)
 
     def status(self, *, next_steps: bool = False) -> CacheStatus:

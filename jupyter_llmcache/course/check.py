@@ -284,13 +284,13 @@ def begin(path: str | None, replays: bool) -> None:
     Raises:
         StoreError: The file cannot be opened.
     """
-    from ..seam import offline, patch
+    from ..seam import patch, replay
 
     if replays:
         modes.set_session_mode("replay", allow_web=modes.WEB_VARIABLE in os.environ)
         owner = take  # it lives as long as the kernel
         patch.install(owner)
-        offline.hold(owner)
+        replay.hold(owner)
     else:
         modes.record()
     if path is not None:

@@ -11,7 +11,7 @@ import base64
 import json
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def export_database(
     store: Store,
     path: str | os.PathLike[str],
     keys: Collection[bytes] | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    counting: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> int:
     """Write entries to a new SQLite file and return how many.
 
@@ -40,13 +40,13 @@ def export_database(
         store: Where the entries are.
         path: The file; an old one is replaced when the new one is complete.
         keys: Which entries; None: all.
-        on_progress: Called with the number of entries written so far.
+        counting: Hands the entries on, and tells of them, as ``Progress.counting``.
 
     Raises:
         StoreError: The file cannot be written, is the one in use, or an entry is damaged.
     """
     with _new_file(path, store) as new:
-        return write_clean(new, store.payloads(keys), on_progress)
+        return write_clean(new, counting(store.payloads(keys)))
 
 
 # --- as JSON lines ---
@@ -56,17 +56,14 @@ def export_lines(
     store: Store,
     path: str | os.PathLike[str],
     keys: Collection[bytes] | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    counting: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> int:
     """Write entries to a new file of JSON lines and return how many; as ``export_database``."""
     count = 0
     with _new_file(path, store) as new, new.open("wb") as file:
         file.write(_line(HEADER))
-        for record in store.entries(keys=keys):
+        for count, record in enumerate(counting(store.entries(keys=keys)), 1):  # noqa: B007  # it is the result
             file.write(_line(_readable(record)))
-            count += 1
-            if on_progress:
-                on_progress(count)
     return count
 
 

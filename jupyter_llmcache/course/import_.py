@@ -10,7 +10,7 @@ import json
 import math
 import os
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,8 +34,6 @@ _SAID = ("request", "prompt", "answer")
 #: A longer line is no entry: it holds an answer, a prompt and a request, escaped at worst.
 _MAX_LINE_BYTES = 4 * entry.MAX_ANSWER_BYTES
 _SQLITE_MAGIC = b"SQLite format 3\x00"
-#: How often ``on_progress`` is called.
-_PROGRESS_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +54,14 @@ class Imported:
 def import_file(
     store: Store,
     path: str | os.PathLike[str],
-    on_progress: Callable[[int], None] | None = None,
+    counting: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Imported:
     """Take entries into ``store``: all of the file's, or, where it is at fault, none.
 
     Args:
         store: The cache in use.
         path: A course file, as a database or as JSON lines; told apart by what is in it.
-        on_progress: Called now and then with the number of entries read so far.
+        counting: Hands the entries on, and tells of them, as ``Progress.counting``.
 
     Raises:
         LLMCacheError: The file is not a course file, or an entry is damaged or untrue; the message
@@ -74,7 +72,7 @@ def import_file(
     seen: set[bytes] = set()
     same = different = 0
     is_empty = store.count() == 0
-    for place, record in _entries(os.fspath(path)):
+    for place, record in counting(_entries(os.fspath(path))):
         _check(record, place)
         if record.key in seen:
             raise _refused(place, f"the key {record.key.hex()} stands there a second time")
@@ -86,12 +84,8 @@ def import_file(
             same += 1
         else:
             different += 1
-        if on_progress and len(seen) % _PROGRESS_STEP == 0:
-            on_progress(len(seen))
     if new:
         store.put_many(new.values())
-    if on_progress:
-        on_progress(len(seen))
     return Imported(len(new), same, different)
 
 

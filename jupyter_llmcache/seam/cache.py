@@ -48,9 +48,9 @@ class ObservedCache(BaseCache, Place):
 
             clients.install(self)
         if modes.current_mode() == "replay":
-            from . import offline
+            from . import replay
 
-            offline.join(store)
+            replay.join(store)
         self.closed = False
         patch.install(self)
 
@@ -192,7 +192,7 @@ def cache_class(backend: str) -> type[ObservedCache]:
     def init(self: ObservedCache, *args: Any, record_web: bool = False, **options: Any) -> None:
         ObservedCache.__init__(self, store_class(*args, **options), record_web=record_web)
 
-    members = {"__init__": init, "__doc__": store_class.__doc__}
+    members = {"__init__": init, "__doc__": store_class.__doc__, "__module__": __name__}
     return type(f"{backend.capitalize()}Cache", (ObservedCache,), members)
 
 
@@ -210,14 +210,14 @@ def mode(name: str) -> Iterator[None]:
         with modes.mode(name):
             yield
         return
-    from . import offline
+    from . import replay
 
     guard = Owner()
     try:
         with modes.mode(name):
             patch.install(guard)
-            offline.hold(guard)
+            replay.hold(guard)
             yield
     finally:
-        offline.release(guard)
+        replay.release(guard)
         patch.uninstall(guard)

@@ -63,9 +63,9 @@ def install(owner: object) -> None:
         _DOORS.install(owner)
         embed.put()
         if modes.current_mode() == "replay":
-            from . import offline
+            from . import replay
 
-            offline.close_models()
+            replay.close_models()
 
 
 def uninstall(owner: object) -> None:
@@ -74,8 +74,8 @@ def uninstall(owner: object) -> None:
         _DOORS.uninstall(owner)
         if not _owners:
             embed.take()
-            if offline := sys.modules.get(f"{__package__}.offline"):
-                offline.reopen_models()
+            if replay := sys.modules.get(f"{__package__}.replay"):
+                replay.reopen_models()
 
 
 def problem() -> str | None:
@@ -164,7 +164,7 @@ def _answered(call: OpenCall) -> LLMResult:
 
 def _chunks_of(call: OpenCall) -> Iterator[Any]:
     """Yield the messages of a stream whose answer was found, and tell of the hit."""
-    from .replay import chat_chunks
+    from .chunks import chat_chunks
 
     try:
         generations: Any = (call.recall() or [])[:1]

@@ -23,8 +23,8 @@ from pydantic import BaseModel
 
 from ..modes import asks_usage
 from .call import OpenCall
+from .chunks import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
 from .place import PROXY_MARK, aclosing_if_it_can, closing_if_it_can, run_message_id
-from .replay import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
 from .watch import Watch
 
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -1,277 +1,297 @@
-"""A recalled answer as a stream, and a stream's pieces as they came."""
+"""What holds while replay is in force: closed doors, a wall, and keys where lessons want some.
+
+Code may call a model's ``_generate`` or ``_stream`` itself, or write a ``generate`` that does; such
+a call goes past the doors where answers are found, and is refused. And what retries a failed call
+must not wait for an answer that will not come.
+"""
 
 from __future__ import annotations
 
-import copy
 import functools
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+import os
+import re
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.messages.tool import ToolCallChunk
-from langchain_core.outputs import (
-    ChatGeneration,
-    ChatGenerationChunk,
-    Generation,
-    GenerationChunk,
-)
+from .. import modes
+from ..errors import NotSentError, ReplayMissError, StoreError
+from ..ledger import LEDGER
+from ..provider_row import PLACEHOLDER_KEY
+from ..request.own_code import is_installed
+from . import clients, serving, sockets
+from .doors import Door, Doors, Method, Owner, SubclassDoors, Wrap
+from .web_request import key_variables_in
 
-from ..answer.pieces import Piece
-from .place import id_of
+if TYPE_CHECKING:
+    from ..stores.base import Store
 
-#: The parts of a message that are lists or dicts.
-_CONTAINERS = (
-    "content",
-    "additional_kwargs",
-    "response_metadata",
-    "tool_calls",
-    "invalid_tool_calls",
-    "tool_call_chunks",
-    "usage_metadata",
-)
+#: Lessons set these from themselves, which fails where nothing is set; traces are not sent.
+_TRACING_KEYS = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY")
+
+#: Names of variables without which a model or a tool cannot be made.
+_WANTED = re.compile(r"\w+API_?KEY|\w+_API_TOKEN")
+_US = __name__.partition(".")[0]
+
+_owners: weakref.WeakSet[object] = weakref.WeakSet()
+_placed: dict[str, str] = {}
+_lock = threading.RLock()
 
 
-def chat_chunks(
-    generation: ChatGeneration, *, numbered: bool = False
-) -> Iterator[ChatGenerationChunk]:
-    """Yield ``generation``, which holds an AIMessage, as one chunk.
+def hold(owner: object) -> None:
+    """Let nothing leave this machine while ``owner`` lives and until ``release``.
 
-    More would have to add up to the very same message, which no reader of LangChain's pieces
-    guarantees: adding parses tool calls anew, and joins blocks by rules of each release.
-
-    Args:
-        generation: The answer.
-        numbered: Number standard blocks each for itself, before LangChain's own stream numbers
-            them by their kinds, so that two of a kind would be added up.
+    Processes that this one starts replay too, as far as they import this package; those of
+    ``multiprocessing`` do.
     """
-    message = cast("AIMessage", generation.message)
-    content = _numbered(message) if numbered else message.content
-    # A stream numbers a call as the block that it stands in.
-    places = {
-        _call_id(block): block.get("index", place)
-        for place, block in enumerate(content)
-        if isinstance(block, dict)
-    }
-    calls = [
-        ToolCallChunk(
-            name=name, args=args, id=id_, index=places.get(id_, place), type="tool_call_chunk"
-        )
-        for place, (name, args, id_) in enumerate(_calls(message))
-    ]
-    # Past pydantic, because a chunk made in the common way reads its calls out of their pieces.
-    chunk = AIMessageChunk.model_construct(
-        **{
-            **message.__dict__,
-            **(message.model_extra or {}),
-            "content": content,
-            "type": "AIMessageChunk",
-            "tool_call_chunks": calls,
-            "chunk_position": "last",
-        }
-    )
-    yield ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
+    if modes.current_mode() != "replay":
+        return  # a lesson that is just recorded may ask for replay
+    with _lock:
+        _owners.add(owner)
+        clients.install(owner)
+        _DOORS.install(owner)
+        for web in serving.webs():
+            _prepare(web.store)
+        _place(_TRACING_KEYS, PLACEHOLDER_KEY)
+        if type(os.environ) is _THEIRS:
+            os.environ.__class__ = _Environment
+        _tell_processes()
+        sockets.close(owner)
 
 
-#: The fields of a chunk that are empty lists and dicts where nothing is said.
-_BLANK: Mapping[str, Callable[[], Any]] = {
-    name: type(value)
-    for name, value in AIMessageChunk(content="").__dict__.items()
-    if value in ([], {})
-}
+def hold_process() -> None:
+    """Hold for as long as this process lives, unless the environment changes its mind."""
+    if modes.ENVIRONMENT_VARIABLE not in _placed:  # as a reload finds what is ours
+        hold(_PROCESS)
 
 
-def chunks_in_pieces(
-    generation: Generation, pieces: Iterable[Piece]
-) -> Iterator[ChatGenerationChunk | GenerationChunk]:
-    """Yield ``generation`` in the pieces in which it came."""
-    id_ = id_of(generation)
-    for content, fields, info in pieces:
-        if not isinstance(generation, ChatGeneration):
-            yield GenerationChunk(text=content, generation_info=info)
-            continue
-        if "tool_call_chunks" in fields:
-            message = AIMessageChunk(content=content, id=id_, **fields)
-        else:  # without the reading of calls, and of defaults, which takes most of making a chunk
-            blank = {name: make() for name, make in _BLANK.items()}
-            message = AIMessageChunk.model_construct(
-                **{**blank, **fields, "content": content, "id": id_}
-            )
-        yield ChatGenerationChunk(message=message, generation_info=info)
+#: Who holds where the environment asks for replay.
+_PROCESS = Owner()
 
 
-def text_chunks(generation: Generation) -> Iterator[GenerationChunk]:
-    """Yield ``generation`` of a text model as one chunk."""
-    yield GenerationChunk(text=generation.text, generation_info=generation.generation_info)
+def release(owner: object) -> None:
+    """Give everything back once no owner is left, but for what the notebook has set itself."""
+    with _lock:
+        _owners.discard(owner)
+        clients.uninstall(owner)
+        _DOORS.uninstall(owner)
+        sockets.reopen(owner)
+        _tell_processes()
+        if not _owners:
+            _take_back(list(_placed))
+            if type(os.environ) is _Environment:
+                os.environ.__class__ = _THEIRS
 
 
-# --- a fresh answer as its caller will see it ---
+def join(store: Store) -> None:
+    """Prepare for a store that is turned on while replay holds."""
+    with _lock:
+        if _owners:
+            _prepare(store)
 
 
-def in_blocks(generation: Any, model: Any) -> Any:
-    """Return an answer's message with the content that LangChain gives it behind the provider.
-
-    That is standard blocks, where the model asks for ``output_version="v1"``. What they are read
-    by may stand beside the message: LangChain puts the two together first.
-    """
-    message = generation.message
-    if getattr(model, "output_version", None) != "v1":
-        return message
-    metadata = {**(generation.generation_info or {}), **message.response_metadata}
-    return standard(message.model_copy(update={"response_metadata": metadata}))
+def _prepare(store: Store) -> None:
+    sockets.free(getattr(store, "hosts", ()))
+    with suppress(StoreError):  # closed meanwhile, or at fault, which its own calls will tell
+        _place(key_variables_in(store.requests()), PLACEHOLDER_KEY)
 
 
-def standard(message: Any) -> Any:
-    """Return a message with its content in standard blocks."""
-    metadata = {**message.response_metadata, "output_version": "v1"}
-    return message.model_copy(
-        update={"content": message.content_blocks, "response_metadata": metadata}
-    )
+def _place(names: Iterable[str], value: str) -> None:
+    for name in names:
+        if not os.environ.get(name):
+            os.environ[name] = _placed[name] = value
 
 
-class Numbering:
-    """Does to the chunks of one stream what ``in_blocks`` does to an answer.
+def _take_back(names: Iterable[str]) -> None:
+    for name in names:
+        value = _placed.pop(name, None)
+        if value is not None and os.environ.get(name) == value:
+            del os.environ[name]
 
-    LangChain finds that done, and leaves it so. It also numbers the blocks: those of one kind in
-    a row are parts of one.
+
+def _tell_processes() -> None:
+    """Let processes that are started from here on do as this one, as far as they import us."""
+    _take_back((modes.ENVIRONMENT_VARIABLE, modes.WEB_VARIABLE))
+    if _owners:
+        web = modes.allows_web()
+        _place([modes.ENVIRONMENT_VARIABLE], "replay")
+        _place([modes.WEB_VARIABLE] if web else [], "1")
+
+
+# --- keys that nobody knew of when the lesson was recorded ---
+
+_THEIRS: Any = type(os.environ)
+
+
+class _Environment(_THEIRS):  # type: ignore[misc]  # Python's own is private
+    """The environment in replay: who cannot do without a key that is not set finds a placeholder.
+
+    A lesson may make models and tools that it asks nothing, so that no file knows of them. Code of
+    the lesson that asks whether a key is there hears the truth, and so takes the branch that it
+    took when it was recorded, as far as the file tells.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._kind = ""
-        self._number = -1
-
-    def write(self, chunk: Any) -> None:
-        """Write a chunk's content in blocks, if its message is to have them."""
-        message = getattr(chunk, "message", None)
-        if message is None or (written := in_blocks(chunk, self._model)) is message:
-            return
-        chunk.message = written
-        for block in written.content:
-            if block["type"] != self._kind:
-                self._kind = block["type"]
-                self._number += 1
-            block.setdefault("index", self._number)
-
-
-def whole_message(total: AIMessageChunk) -> Any:
-    """Return the message that the sum of a stream's chunks is."""
-    if total.chunk_position != "last" and total.response_metadata.get("output_version") == "v1":
-        # As LangChain ends a stream: only then are the pieces of calls among the blocks read.
-        total += AIMessageChunk(content=[], chunk_position="last")
-    message = message_chunk_to_message(total)
-    pieces = message.content
-    if isinstance(pieces, list) and pieces and all(isinstance(each, str) for each in pieces):
-        # Older releases end a stream of text with an empty list, which makes a list of it all.
-        message = message.model_copy(update={"content": "".join(map(str, pieces))})
-    return message
-
-
-class Kept(NamedTuple):
-    """A chunk taken apart, which is much faster than copying it, and it is on its way."""
-
-    kind: type[Any]
-    message_kind: type[Any] | None
-    piece: Piece
-
-    def make(self) -> Any:
-        """Return the chunk as it was."""
-        content, fields, info = self.piece
-        if self.message_kind is None:
-            return self.kind(text=content, generation_info=info)
-        message = self.message_kind.model_construct(content=content, **fields)
-        return self.kind(message=message, generation_info=info)
-
-
-def keep(chunk: ChatGenerationChunk | GenerationChunk) -> Kept:
-    """Keep a chunk as it is now; LangChain and the caller may change it."""
-    info = copy.deepcopy(chunk.generation_info) if chunk.generation_info else None
-    if isinstance(chunk, GenerationChunk):
-        return Kept(type(chunk), None, Piece(chunk.text, {}, info))
-    message = chunk.message
-    fields = {**message.__dict__, **(message.model_extra or {})}
-    for name in _CONTAINERS:
-        value = fields.get(name)
-        if value and not isinstance(value, str):
-            fields[name] = copy.deepcopy(value)
-    content = fields.pop("content")
-    return Kept(type(chunk), type(message), Piece(content, fields, info))
-
-
-def _calls(message: AIMessage) -> Iterator[tuple[str | None, str | None, str | None]]:
-    for call in message.tool_calls:
-        yield call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"]
-    for invalid in message.invalid_tool_calls:
-        yield invalid["name"], invalid["args"], invalid["id"]
-
-
-def _call_id(block: dict[str, Any]) -> Any:
-    return block.get("call_id", block.get("id"))
-
-
-def _numbered(message: AIMessage) -> Any:
-    content = message.content
-    if isinstance(content, str) or message.response_metadata.get("output_version") != "v1":
-        return content
-    return [
-        {**block, "index": block.get("index", place)} if isinstance(block, dict) else block
-        for place, block in enumerate(content)
-    ]
-
-
-class Parts:
-    """The chunks of a stream as they came, whatever becomes of them outside."""
-
-    def __init__(self, model: Any, stream_id: Callable[[], str | None]) -> None:
-        self._stream_id = stream_id
-        self._numbering = Numbering(model)
-        self._chunks: list[Kept] = []
-        self._id: str | None = None
-        self._fault: Exception | None = None
-
-    def add(self, chunk: Any) -> None:
-        """Keep a copy. Never raises: a chunk that cannot be copied still goes to the caller."""
+    def __getitem__(self, name: str) -> str:
         try:
-            self._numbering.write(chunk)
-            self._chunks.append(keep(chunk))
-        except Exception as error:  # noqa: BLE001  # whatever a provider puts into a chunk
-            self._fault = error
+            return str(super().__getitem__(name))
+        except KeyError:
+            wanted = _WANTED.fullmatch(str(name)) and not self._holds_shorter(str(name))
+            if wanted and _cannot_do_without():
+                return PLACEHOLDER_KEY
+            raise
 
-    def see_id(self, chunk: Any) -> None:
-        """Note the id that LangChain gave a chunk after it was handed over."""
-        self._id = self._id or id_of(chunk)
+    def _holds_shorter(self, name: str) -> bool:
+        """Whether X_API_KEY is set where MY_X_API_KEY is asked for, by who chooses one of them."""
+        words = name.split("_")
+        return any("_".join(words[cut:]) in self for cut in range(1, len(words)))
 
-    def answer(self, whole: Callable[[Any], Generation]) -> list[Generation]:
-        """Add the chunks up.
-
-        Raises:
-            Exception: The chunks cannot be copied or added.
-        """
-        if self._fault is not None:
-            raise self._fault
-        if not self._chunks:
-            return []
-        first, *others = [_as_told(kept.make()) for kept in self._chunks]
-        if others and isinstance(first, ChatGeneration):
-            return [self._named(whole(first + others))]  # type: ignore[operator]  # all at once is faster
-        return [
-            self._named(whole(functools.reduce(lambda left, right: left + right, others, first)))
-        ]
-
-    def pieces(self) -> list[Piece]:
-        """Return the chunks as they are kept beside their answer."""
-        return [kept.piece for kept in self._chunks]
-
-    def _named(self, generation: Generation) -> Generation:
-        if isinstance(generation, ChatGeneration):
-            message = generation.message
-            message.id = self._stream_id() or message.id or self._id
-        return generation
+    def __setitem__(self, name: str, value: str | None) -> None:
+        # A lesson's os.environ["X"] = os.getenv("X"), where X is not set, or the teacher's key
+        # taken out of one.
+        if value or not _WANTED.fullmatch(str(name)):
+            super().__setitem__(name, value)
 
 
-def _as_told(chunk: Any) -> Any:
-    """Lay what a chunk says of its generation into its message, as LangChain does."""
-    if isinstance(chunk, ChatGeneration) and chunk.generation_info:
-        message = chunk.message
-        message.response_metadata = {**chunk.generation_info, **message.response_metadata}
-    return chunk
+def _cannot_do_without() -> bool:
+    """Whether a library asks for the variable, or the lesson by ``os.environ[name]``."""
+    frame = sys._getframe(2)  # noqa: SLF001  # there is no other way to see who asks
+    way = ""
+    while (module := str(frame.f_globals.get("__name__"))) in ("os", "collections.abc"):
+        way, caller = way or frame.f_code.co_name, frame.f_back
+        if caller is None:
+            return False
+        frame = caller
+    if way == "__contains__" or module.partition(".")[0] == _US:
+        return False
+    return not way or is_installed(module)
+
+
+#: A prompt for a key. ``getpass`` asks for one unless its prompt says that it wants a password.
+_KEY_PROMPT = re.compile(
+    r"(?:api|access|auth|secret)[ _-]?(?:key|token)|[A-Z\d]_(?:KEY|TOKEN)\b", re.IGNORECASE
+)
+_PASSWORD_PROMPT = re.compile(r"pass(?:word|phrase|code)", re.IGNORECASE)
+
+
+def _keys_typed(asks_key: Callable[[str], object]) -> Wrap:
+    """Return a wrap that answers a prompt for a key itself: in replay nobody needs one."""
+
+    def wrap(original: Method, _: ModuleType) -> Method:
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            words = [each for each in (*args, kwargs.get("prompt")) if isinstance(each, str)]
+            if modes.current_mode() == "replay" and asks_key(words[0] if words else ""):
+                return PLACEHOLDER_KEY
+            return original(*args, **kwargs)
+
+        return ask
+
+    return wrap
+
+
+_BY_GETPASS = _keys_typed(lambda prompt: not _PASSWORD_PROMPT.search(prompt))
+_BY_INPUT = _keys_typed(_KEY_PROMPT.search)
+
+
+# --- other processes ---
+
+
+def _importing_us(original: Method, _: ModuleType) -> Method:
+    """A process that shares nothing with this one unpickles what it is told, and so imports us."""
+
+    def start(self: Any) -> Any:
+        if modes.current_mode() == "replay":
+            self._config["llmcache"] = hold_process  # beside settings that every process is given
+        return original(self)
+
+    return start
+
+
+class _AsException:
+    """A pool's function; its workers know no error but an ``Exception``, and wait for ever."""
+
+    def __init__(self, function: Method) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._function(*args, **kwargs)
+        except NotSentError as error:
+            raise ReplayMissError(error.what, error.remedy) from None
+
+
+def _in_pool(original: Method, _: ModuleType) -> Method:
+    def ask(self: Any, func: Method, *args: Any, **kwargs: Any) -> Any:
+        replays = modes.current_mode() == "replay"
+        return original(self, _AsException(func) if replays else func, *args, **kwargs)
+
+    return ask
+
+
+_DOORS = Doors(
+    [
+        Door("multiprocessing.process", "BaseProcess", "start", _importing_us),
+        *(
+            Door("multiprocessing.pool", "Pool", name, _in_pool)
+            for name in ("apply_async", "_map_async", "imap", "imap_unordered")
+        ),
+        Door("getpass", "", "getpass", _BY_GETPASS),
+        Door("builtins", "", "input", _BY_INPUT),
+        # A kernel puts its own in their places for each cell.
+        Door("ipykernel.kernelbase", "Kernel", "getpass", _BY_GETPASS),
+        Door("ipykernel.kernelbase", "Kernel", "raw_input", _BY_INPUT),
+    ]
+)
+
+
+# --- LangChain's back doors ---
+
+
+def close_models() -> None:
+    """Refuse in replay what calls a provider's method itself, of classes to come too."""
+    from langchain_core.language_models import BaseChatModel, BaseLLM
+
+    _RETRIES.install(_PROCESS)
+    for base in (BaseChatModel, BaseLLM):
+        _MODELS.put(base)
+
+
+def reopen_models() -> None:
+    """Give every class its own methods back, but where other code has put one over ours."""
+    _RETRIES.uninstall(_PROCESS)
+    _MODELS.take()
+
+
+def _closed(original: Method, name: str) -> Method:
+    @functools.wraps(original)
+    def closed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if modes.current_mode() != "replay":
+            return original(self, *args, **kwargs)
+        from .call import OpenCall
+        from .place import Asked, Place
+
+        reason = f"code calls {name} itself"
+        call = OpenCall(Place(reason), Asked(self, args[0] if args else "", None, {}))
+        try:
+            return call.recall()
+        finally:
+            LEDGER.record(call.event(LEDGER.cell, 0.0))
+
+    return closed
+
+
+def _wrap_predicate(original: Method, _: ModuleType) -> Method:
+    def is_worth_a_retry(self: Any, state: Any) -> Any:
+        if state.outcome is not None and isinstance(state.outcome.exception(), ReplayMissError):
+            return False
+        return original(self, state)
+
+    return is_worth_a_retry
+
+
+#: What every integration writes to ask its provider.
+_MODELS = SubclassDoors(("_generate", "_agenerate", "_stream", "_astream"), _closed)
+_RETRIES = Doors([Door("tenacity", "retry_if_exception", "__call__", _wrap_predicate)])

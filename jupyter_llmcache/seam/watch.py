@@ -20,8 +20,8 @@ from .. import request as keys
 from ..answer.pieces import Piece
 from ..ledger import LEDGER, Call, usage_of
 from .call import OpenCall
+from .chunks import standard
 from .place import Asked, Place, hand_out, id_of
-from .replay import standard
 
 T = TypeVar("T")
 

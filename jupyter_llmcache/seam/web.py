@@ -20,7 +20,7 @@ from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Kind
 from ..text import json_or_text
 from . import serving, web_request
-from .web_answer import WebAnswer, decode, encode, unpacked
+from .web_answer import WebAnswer, decode, encode, kept_headers, unpacked
 from .web_request import WebRequest
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 10_000_000
 #: Answers of these states tell of the asker or of the hour, not of what was asked.
 _PASSING = frozenset({304, 401, 403, 407, 408, 409, 425, 429})
-#: Headers that tell of the connection, of the packing that is undone, or of the asker.
-_NOT_KEPT = re.compile(
-    r"connection|keep-alive|transfer-encoding|content-encoding|content-length|trailer|upgrade|via"
-    r"|alt-svc|nel|report-to|server-timing|strict-transport-security|content-security-policy.*"
-    r"|proxy-.*|cf-.*|set-cookie.*|openai-(?:organization|project)|.*(?:token|secret|cookie).*"
-)
 _CARRIES_TOKEN = re.compile(rb'(?<!\\)"(?:access|refresh|id|session)_?token"\s*:\s*"', re.I)  # noqa: FURB167  # on one line
 #: What the libraries of lessons report to their makers: never kept, and in replay taken for sent.
 _REPORTS = re.compile(
@@ -251,7 +245,8 @@ class Visit:
             return f"packed by {self._packing}, which cannot be unpacked here"
         if "json" in self.header("content-type") and _CARRIES_TOKEN.search(body):
             return "it carries a token"
-        headers, signed = self._kept_headers(body)
+        length = self.header("content-length") if self.asked.method == "HEAD" else str(len(body))
+        headers, signed = kept_headers(self._head.headers, length or "0")
         entry = Entry(
             key=self.asked.key(self._number),
             answer=encode(WebAnswer(status, self._head.reason, headers, body), signed=signed),
@@ -264,19 +259,6 @@ class Visit:
         )
         self._pending = not web.keep(self.asked, self._number, entry)
         return None
-
-    def _kept_headers(self, body: bytes) -> tuple[list[tuple[str, str]], bool]:
-        """Return the headers that matter, and whether a credential was taken out of an address."""
-        assert self._head is not None  # noqa: S101  # for the type checker
-        kept, signed = [], False
-        for name, value in self._head.headers:
-            if _NOT_KEPT.fullmatch(name):
-                continue
-            clean = web_request.clean_url(value) if "://" in value else value
-            signed = signed or clean != value
-            kept.append((name, clean))
-        length = self.header("content-length") if self.asked.method == "HEAD" else str(len(body))
-        return [*kept, ("content-length", length or "0")], signed
 
     def _tell(
         self,

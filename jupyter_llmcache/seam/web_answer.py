@@ -7,12 +7,19 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http.client import HTTPResponse, IncompleteRead
 from typing import NamedTuple
 
 from ..errors import StoreError
+from .web_request import clean_url
 
+#: Headers that tell of the connection, of the packing that is undone, or of the asker.
+_NOT_KEPT = re.compile(
+    r"connection|keep-alive|transfer-encoding|content-encoding|content-length|trailer|upgrade|via"
+    r"|alt-svc|nel|report-to|server-timing|strict-transport-security|content-security-policy.*"
+    r"|proxy-.*|cf-.*|set-cookie.*|openai-(?:organization|project)|.*(?:token|secret|cookie).*"
+)
 #: What a file's answer may grow to when it is unpacked, in bytes; more is an attack.
 _MAX_BYTES = 12_000_000
 
@@ -31,6 +38,25 @@ class WebAnswer(NamedTuple):
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + self.body
+
+
+def kept_headers(
+    headers: Iterable[tuple[str, str]], length: str
+) -> tuple[list[tuple[str, str]], bool]:
+    """Return the headers that a file keeps, and whether a credential was taken out of an address.
+
+    Args:
+        headers: As they came, their names in lower case.
+        length: The content-length of the body without its packing.
+    """
+    kept, signed = [], False
+    for name, value in headers:
+        if _NOT_KEPT.fullmatch(name):
+            continue
+        clean = clean_url(value) if "://" in value else value
+        signed = signed or clean != value
+        kept.append((name, clean))
+    return [*kept, ("content-length", length)], signed
 
 
 # --- the file form: a length, the head as JSON, the body; packed where that is shorter ---

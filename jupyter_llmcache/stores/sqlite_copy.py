@@ -9,7 +9,7 @@ that count changes and name SQLite's version get a fixed value.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -36,15 +36,12 @@ _LEAST_ROW_BYTES = 16
 _NO_ROW = 1 << 48
 
 
-def write_clean(
-    path: Path, source: Iterable[Entry | Payload], on_progress: Callable[[int], None] | None
-) -> int:
+def write_clean(path: Path, source: Iterable[Entry | Payload]) -> int:
     """Fill the empty file ``path``, which nobody else uses, and return with how many entries.
 
     Args:
         path: The file.
         source: The entries in key order; rows are copied as they are.
-        on_progress: Called with the number of entries written so far.
 
     Raises:
         StoreError: The source cannot be read, or an entry is damaged.
@@ -56,7 +53,7 @@ def write_clean(
             connection.execute(f"PRAGMA {setting}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         sqlite_schema.migrate(connection, path.name)
-        count = _fill(connection, source, on_progress)
+        count = _fill(connection, source)
         connection.execute("VACUUM")
     with path.open("r+b") as file:
         for place, value in (
@@ -69,15 +66,11 @@ def write_clean(
     return count
 
 
-def _fill(
-    connection: sqlite3.Connection,
-    source: Iterable[Entry | Payload],
-    on_progress: Callable[[int], None] | None,
-) -> int:
+def _fill(connection: sqlite3.Connection, source: Iterable[Entry | Payload]) -> int:
     count = 0
     embeddings: list[Entry] = []  # they lie in blocks, which are made anew
     with sqlite_schema.transaction(connection):
-        for count, each in enumerate(source, 1):  # it is the result
+        for count, each in enumerate(source, 1):  # noqa: B007  # it is the result
             entry = each if isinstance(each, Entry) else sqlite_rows.entry_of(each[0], each[1])
             # It was last used when it was made.
             entry = entry._replace(hits=0, used_at=entry.created_at)
@@ -90,8 +83,6 @@ def _fill(
             if len(embeddings) == _BATCH:
                 sqlite_write.put(connection, embeddings)
                 embeddings.clear()
-            if on_progress:
-                on_progress(count)
         sqlite_write.put(connection, embeddings)
     return count
 

@@ -39,6 +39,7 @@ from jupyter_llmcache import (
 )
 from jupyter_llmcache.answer import vector
 from jupyter_llmcache.course import Imported, export_database, export_lines, import_file
+from jupyter_llmcache.draw.progress import Progress
 from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.seam import web_answer
@@ -457,12 +458,12 @@ def test_any_texts_survive(export, tmp_path, asked):
 
 
 def test_progress_is_told(store):
-    """The number of entries read so far is told, at the end in any case."""
-    store.put_many([record_of(f"question {number}") for number in range(250)])
-    export_lines(store, "course.jsonl")
-    told: list[int] = []
-    import_file(MemoryStore(), "course.jsonl", told.append)
-    assert told == [100, 200, 250 + len(RECORDS)]
+    """Entries are counted as they are written and read."""
+    progress = Progress("copying")
+    export_lines(store, "course.jsonl", counting=progress.counting)
+    export_database(store, "course.db", counting=progress.counting)
+    import_file(MemoryStore(), "course.jsonl", progress.counting)
+    assert progress.done == 3 * len(RECORDS)
 
 
 def test_lines_of_other_editors_are_read(store):

@@ -245,7 +245,7 @@ WRONG_USES = [
     ("%llm hi {{typo}}", "{{typo}}: there is no variable 'typo'"),
     ("%llm -m nobody hi", "-m nobody: there is no variable of this name"),
     ("%llm_cache sqlit", "%llm_cache has no subcommand 'sqlit'. Did you mean 'sqlite'?"),
-    ("%llm_cache zzz", "%llm_cache has no subcommand 'zzz'. It has memory"),
+    ("%llm_cache zzz", "%llm_cache has no subcommand 'zzz'. It has "),
     ("%llm_cache sqlite --readonly", "Did you mean '--read-only'?"),
     ("%llm_cache sqlite my file.db", "%llm_cache sqlite does not take 'file.db'"),
     ("%llm_cache sqlite 'open", "the quote in 'open is not closed"),

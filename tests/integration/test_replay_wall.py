@@ -41,7 +41,7 @@ from langchain_openai import ChatOpenAI
 
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode, modes
 from jupyter_llmcache.errors import NotSentError, ReplayMissError
-from jupyter_llmcache.seam import offline, sockets
+from jupyter_llmcache.seam import replay, sockets
 from jupyter_llmcache.seam.web_request import WebRequest, asks_model, is_here
 
 #: No retry may cost more, in seconds.
@@ -249,7 +249,7 @@ def test_no_model_is_asked(asking, where, pages, replaying):
 def test_allow_web_lets_no_model_be_asked(asking, pages):
     """With --allow-web a page is fetched after the file was asked, and a model is not."""
     modes.set_session_mode("replay", allow_web=True)
-    offline.hold(pages)
+    replay.hold(pages)
     refused(lambda: ASKING[asking](pages.url("", "models.test")))
     assert pages.seen == []
     assert requests.get(pages.url("/page"), timeout=2).status_code == 200
@@ -289,7 +289,7 @@ def test_allow_web_by_the_magic(shell, pages):
 def test_a_block_of_replay_is_stricter_than_allow_web(pages):
     """Where two ask for replay, what one forbids is forbidden."""
     modes.set_session_mode("replay", allow_web=True)
-    offline.hold(pages)
+    replay.hold(pages)
     with mode("replay"):
         refused(lambda: requests.get(pages.url("/page"), timeout=2))
     assert requests.get(pages.url("/page"), timeout=2).status_code == 200
@@ -569,12 +569,12 @@ def test_a_pool_of_threads_does_not_hang(pages):
 def test_processes_hear_what_is_allowed():
     """What this process may send its children may send, and all is taken back."""
     modes.set_session_mode("replay", allow_web=True)
-    offline.hold(modes)
+    replay.hold(modes)
     assert (os.environ["LLMCACHE_MODE"], os.environ["LLMCACHE_ALLOW_WEB"]) == ("replay", "1")
     with mode("replay"):
         assert "LLMCACHE_ALLOW_WEB" not in os.environ
     assert os.environ["LLMCACHE_ALLOW_WEB"] == "1"
-    offline.release(modes)
+    replay.release(modes)
     assert not {"LLMCACHE_MODE", "LLMCACHE_ALLOW_WEB"} & set(os.environ)
 
 

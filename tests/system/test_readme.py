@@ -9,6 +9,7 @@ import pytest
 
 import jupyter_llmcache
 from jupyter_llmcache.commands import subcommands
+from jupyter_llmcache.draw.answer import FORMATS
 from jupyter_llmcache.jupyter.magics import ASKING
 from jupyter_llmcache.settings import LLMCache
 
@@ -34,9 +35,9 @@ def stands(word: str) -> bool:
 
 
 def test_the_reference_names_everything():
-    """Every flag, subcommand, setting and public name stands in the reference."""
+    """Every flag, format, subcommand, setting and public name stands in the reference."""
     public = [name for name in jupyter_llmcache.__all__ if "ipython" not in name]
-    words = [*FLAGS, *COMMANDS, *LLMCache.class_own_traits(config=True), *public]
+    words = [*FLAGS, *FORMATS, *COMMANDS, *LLMCache.class_own_traits(config=True), *public]
     assert [word for word in words if not stands(word)] == []
 
 

@@ -42,7 +42,7 @@ LANGCHAIN_ROOMS = {"answer", "commands", "course", "request", "seam"}
 #: No module is longer, and no package has more entries at its top.
 MAX_LINES, MAX_ENTRIES = 400, 20
 #: What the whole package has, rounded up.
-MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 105, 24_830, 14_270
+MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 105, 24_790, 14_270
 
 
 def room_of(path: Path) -> str:
@@ -213,10 +213,10 @@ def test_subcommands_stand_in_one_order():
     """The help begins with the stores, whichever module of commands was imported first."""
     code = (
         "import jupyter_llmcache.commands.files\n"
-        "from jupyter_llmcache.commands import subcommands\n"
-        "print(next(iter(subcommands('notebook'))))"
+        "from jupyter_llmcache import commands, stores\n"
+        "print(next(iter(commands.subcommands('notebook'))) in stores.names())"
     )
-    assert run(Path(sys.executable), code).strip() == "memory"
+    assert run(Path(sys.executable), code).strip() == "True"
 
 
 @pytest.mark.parametrize("name", jupyter_llmcache.__all__)

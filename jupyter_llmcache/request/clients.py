@@ -7,6 +7,7 @@ or put in its place may hold hooks, transports, ways to log in and methods of th
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -201,13 +202,22 @@ def _chain(client: Any) -> Iterator[Any]:
 
 
 def _carriers(clients: Iterable[Any]) -> Iterator[Any]:
-    """Yield what carries the requests of clients: transports, and what stands between them."""
+    """Yield what carries the requests of clients: an API's parts, transports, what is between."""
     for client in clients:
-        mounted = (getattr(client, "__dict__", {}).get("_mounts") or {}).values()
-        found = (*(_in_fields(client, path) for path in _CARRIERS), *mounted)
+        fields = getattr(client, "__dict__", {})
+        mounted = (fields.get("_mounts") or {}).values()
+        # The parts of an API, as ``client.messages``, are made when they are asked for first.
+        cls: type = type(client)
+        made = [value for name, value in fields.items() if _is_made_once(cls, name)]
+        found = (*(_in_fields(client, path) for path in _CARRIERS), *mounted, *made)
         below = [each for each in found if each is not None]
         yield from below
         yield from _carriers(below)
+
+
+@lru_cache(maxsize=1024)
+def _is_made_once(cls: type, name: str) -> bool:
+    return isinstance(getattr(cls, name, None), functools.cached_property)
 
 
 def _in_fields(value: Any, path: str) -> Any:

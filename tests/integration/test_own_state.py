@@ -376,20 +376,34 @@ def test_a_method_put_over_below_the_model_counts(kind, fields, server, monkeypa
     assert asked(server, model, ChatOpenAI(**fields)) == (["hit"] * 2, 0)
 
 
-def test_a_method_put_over_an_instance_below_the_model_counts(fields, server):
-    """A transport's own, which holds the original."""
-    model = ChatOpenAI(**fields, http_client=HTTP.Client())
+def in_a_function(original):
+    def method(*args, **kwargs):
+        return original(*args, **kwargs)
+
+    return method
+
+
+#: An object below a model and the name of its method.
+BELOW = {
+    "a transport": (lambda model: model.root_client._client._transport, "handle_request"),
+    "a part of an API": (lambda model: model.root_client.responses, "create"),
+    "a part of a part": (lambda model: model.client.with_raw_response, "create"),
+}
+
+
+@pytest.mark.parametrize("make", [functools.partial, in_a_function])
+@pytest.mark.parametrize("kind", BELOW)
+def test_a_method_put_over_an_instance_below_the_model_counts(kind, make, fields, server):
+    """Also where it is a function that holds the original, and also for a model asked before."""
+    is_part = kind == "a part of an API"
+    model = ChatOpenAI(**fields, http_client=HTTP.Client(), use_responses_api=is_part)
     assert asked(server, model) == (["miss"], 1)
-    transport = model.root_client._client._transport
-    original = transport.handle_request
-
-    def handle_request(request):
-        request.headers["X-Tenant"] = "red"
-        return original(request)
-
-    transport.handle_request = handle_request
+    place, name = BELOW[kind][0](model), BELOW[kind][1]
+    original = getattr(place, name)
+    was_held = name in vars(place)
+    setattr(place, name, make(original))
     assert asked(server, model, model) == (["miss", "hit"], 1)
-    del transport.handle_request
+    setattr(place, name, original) if was_held else delattr(place, name)
     assert asked(server, model) == (["hit"], 0)
 
 

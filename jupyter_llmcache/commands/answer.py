@@ -114,7 +114,10 @@ class Answer:
             print(visible(self.text))  # noqa: T201  # what was asked for
 
     def show_line(self) -> None:
-        """Draw the line under the answer in a notebook."""
+        """Draw what the model drew, and the line under the answer, in a notebook."""
+        for block in _pictures(self.message):
+            image = f'<img src="{_address(block)}" alt="from the model" style="max-width:100%">'
+            publish({"text/html": f"<div>{image}</div>", "text/plain": f"[{_name(block)}]"})
         publish(answer_line_bundle(self.calls, behind=self.behind(), **self._line_facts()))
         LEDGER.tell(self.calls)
 
@@ -168,7 +171,9 @@ def take_shown(answer: Answer) -> bool:
     return cell == LEDGER.cell
 
 
-#: A larger picture is named and not drawn: the notebook's file would hold it again.
+#: What a browser only shows; a picture of another kind may act.
+_PICTURE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+#: A larger picture that was sent is named and not drawn: the file would hold it again.
 _MAX_DRAWN_BYTES = 200_000
 
 
@@ -178,11 +183,41 @@ def _behind(messages: Sequence[BaseMessage], calls: Sequence[Call], text: str = 
     blocks = list(_blocks(messages[asked])) if asked >= 0 else []
     rows = [*_steps(messages[asked + 1 :], calls), *(("attached", _name(b)) for b in blocks)]
     pictures = [
-        f"data:{block['mime_type']};base64,{block['base64']}"
+        _address(block)
         for block in blocks
         if block["type"] == "image" and 0 < _size_bytes(block) <= _MAX_DRAWN_BYTES
     ]
     return Behind(rows, pictures, text)
+
+
+def text_of_message(message: BaseMessage) -> str:
+    """Return a message's text; where it has none, what it says in another way."""
+    return str(message.text) or "\n\n".join(_said_otherwise(message))
+
+
+def _said_otherwise(message: BaseMessage) -> Iterator[str]:
+    """Yield why a message refuses, which tools it calls, and what pictures are in it."""
+    content = message.content if isinstance(message.content, list) else []
+    refused = [block.get("refusal") for block in content if isinstance(block, dict)]
+    for words in (message.additional_kwargs.get("refusal"), *refused):
+        if words and isinstance(words, str):
+            yield words
+    for call in message.tool_calls if isinstance(message, AIMessage) else ():
+        arguments = ", ".join(f"{name}={value!r}" for name, value in call["args"].items())
+        yield f"calls {call['name']}({arguments})"
+    yield from (f"[{_name(block)}]" for block in _pictures(message))
+
+
+def _pictures(message: BaseMessage | None) -> list[Mapping[str, Any]]:
+    """Return the pictures that a model put into its message, whatever its provider calls them."""
+    if message is None or isinstance(message.content, str):
+        return []
+    blocks: Sequence[Mapping[str, Any]] = message.content_blocks
+    return [b for b in blocks if b.get("mime_type") in _PICTURE_TYPES and _size_bytes(b) > 0]
+
+
+def _address(block: Mapping[str, Any]) -> str:
+    return escape(f"data:{block['mime_type']};base64,{block['base64']}")
 
 
 def _steps(messages: Sequence[BaseMessage], calls: Sequence[Call]) -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ from ..seam.cache import mode
 from ..seam.call import OpenCall
 from ..seam.structured import Structured, read_structured, refusal
 from ..text import format_seconds
-from .answer import Answer, PromptPreview, note_shown
+from .answer import Answer, PromptPreview, note_shown, text_of_message
 from .faults import explain_provider_error
 from .models import innermost, takes_messages
 
@@ -301,7 +301,7 @@ class _Growing(ExitStack):
         return state
 
     def _update(self, whole: Any) -> None:
-        self.text = _text_of(whole)
+        self.text = str(whole.text) if isinstance(whole, BaseMessage) else _text_of(whole)
         if self._display is not None:
             self._display.update(self.text)
 
@@ -374,7 +374,7 @@ def _text_of(result: Any) -> str:
     if isinstance(result, str):
         return result
     if isinstance(result, BaseMessage):
-        return str(result.text)
+        return text_of_message(result)
     if isinstance(result, BaseModel):
         return result.model_dump_json(indent=2)
     if is_dataclass(result) and not isinstance(result, type):

@@ -250,7 +250,7 @@ def list_entries(store: Store, _: Ledger, args: Namespace) -> Table:
             entry.created_at,
             entry.size_bytes,
             entry.hits,
-            entry.hits * (entry.provider_s or 0.0),
+            entry.hits * (entry.provider_s or 0.0) or None,
         )
         for entry in found
     ]

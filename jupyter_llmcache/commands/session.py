@@ -31,7 +31,7 @@ OFF_NOTICE = "set_llm_cache(None) turned LangChain's cache off; this one is aske
 #: What one can do next without a cache, and with one.
 _STEPS = {
     False: ("%llm_cache sqlite course.db", "%llm -m demo Hello", "%llm_cache -h"),
-    True: ("%llm_cache list", "%llm_cache export course.db", "%llm_cache -h"),
+    True: ("%llm_cache list", "%llm_cache export lesson.db", "%llm_cache -h"),
 }
 
 

@@ -7,6 +7,8 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from .sanitize import WRAPS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,7 +24,7 @@ MAX_SLOW_CHARS = 4_000
 
 #: A frame tells code from what is said about it; a ground would take the theme's colours contrast.
 _STYLE = (
-    "white-space:pre-wrap;word-break:normal;margin:0 0 1em;padding:4px 8px;"
+    f"{WRAPS};margin:0 0 1em;padding:4px 8px;"
     "border:1px solid var(--jp-border-color2,#9e9e9e);border-radius:3px"
 )
 

@@ -23,7 +23,7 @@ from ..text import (
     visible,
 )
 from .answer import Bundle, draws_html
-from .sanitize import IGNORE_MATH, in_one_line
+from .sanitize import IGNORE_MATH, WRAPS, in_one_line
 from .table import LINE_STYLE, SEPARATOR
 
 MAX_CHARS = 80
@@ -38,11 +38,7 @@ _PILLS = {
     "not recorded": f"{_PILL};background-color:#4d4d4d;color:#ffffff",
     "failed": f"{_PILL};background-color:#4d4d4d;color:#ffffff",
 }
-# JupyterLab breaks a narrow page's words where the line ends.
-_DETAILS = (
-    "font-size:12px;margin:4px 0 4px 18px;white-space:pre-wrap;word-break:normal;"
-    "overflow-wrap:anywhere"
-)
+_DETAILS = f"font-size:12px;margin:4px 0 4px 18px;{WRAPS}"
 
 
 _SMALL = "max-height:80px;max-width:160px;margin:4px 0 4px 18px"

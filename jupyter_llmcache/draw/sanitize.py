@@ -23,6 +23,8 @@ READ_MATH = "mathjax_process tex2jax_process"
 _WITHOUT_MATHJAX = ("COLAB_RELEASE_TAG", "VSCODE_PID")
 #: A frame with a height of its own, which is pulled larger at its corner.
 SCROLLS = "max-height:36em;overflow-y:auto"
+#: Lines and spaces as they are; JupyterLab breaks a line that is too long inside its words.
+WRAPS = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere"
 
 LINK_SCHEMES = frozenset({"http", "https", "mailto"})
 
@@ -82,9 +84,7 @@ def drawing(html: str) -> str:
 def text_html(text: str) -> str:
     """Return ``text`` as it is, lines and spaces kept."""
     # A parser drops the first line end.
-    return drawing(
-        f'<pre dir="auto" style="white-space:pre-wrap">\n{escape(cut(visible(text)))}</pre>'
-    )
+    return drawing(f'<pre dir="auto" style="{WRAPS}">\n{escape(cut(visible(text)))}</pre>')
 
 
 def sanitize(html: str) -> str:

@@ -11,6 +11,7 @@ from langchain_core.language_models import BaseLanguageModel
 
 from ..ledger import LEDGER, collecting
 from .doors import Method
+from .place import current_place
 
 
 def wrap_batch(original: Method, _: ModuleType) -> Method:
@@ -49,8 +50,9 @@ def _telling(asked: Any, inputs: Any) -> Iterator[None]:
         return
     from ..draw.progress import CODE_PATIENCE_S, Progress, remark_on
 
-    # Of a chain or an agent nobody knows how many calls an input makes.
-    is_model = isinstance(asked, BaseLanguageModel)
+    # Of a chain or an agent nobody knows how many calls an input makes; without a cache on, no
+    # call is seen.
+    is_model = isinstance(asked, BaseLanguageModel) and current_place() is not None
     with collecting() as calls:
 
         def look() -> tuple[int, str] | None:

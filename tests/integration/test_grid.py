@@ -351,6 +351,13 @@ def test_a_slow_batch_tells_how_far_it_has_come(notebook, openai_server, impatie
     assert "4 LLM calls · 1 cached · 3 fresh" in run.seen
 
 
+def test_a_batch_that_nobody_counts_has_no_bar(notebook, openai_server, impatient):
+    """Without a cache no call is seen, and so nothing is told of how far a batch has come."""
+    notebook.run("%llm_cache off")
+    openai_server.delay_s = 0.3
+    assert "asking" not in notebook.run("a.batch(list('xyz'));").seen
+
+
 def test_a_batch_of_something_else_is_told_of_when_it_asks(notebook, openai_server, impatient):
     """Of a batch that asks no model nothing is told; of an agent's, how many calls it made."""
     notebook.run("import time\nfrom langchain_core.runnables import RunnableLambda")

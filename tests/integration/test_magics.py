@@ -7,9 +7,13 @@ import threading
 
 import pytest
 from IPython.core.error import UsageError
+from langchain_core.language_models import FakeMessagesListChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.messages.tool import tool_call
 
 from jupyter_llmcache.errors import LLMCacheError, ReplayMissError
 from tests.servers.base import Failure
+from tests.servers.openai import Reply
 
 
 @pytest.fixture
@@ -33,6 +37,55 @@ def test_fresh_then_cached(notebook, openai_server):
     assert str(first) == str(second) == "answer 1: hi"
     assert len(openai_server.requests) == 1
     assert first.model == "openai:gpt-4o-mini"
+
+
+@pytest.mark.parametrize("flags", ["--no-stream", "-p use_responses_api=True"])
+def test_a_refusal_is_told_in_its_words(notebook, openai_server, flags):
+    """The words with which a model refuses stand where the answer would, and are not kept."""
+    openai_server.reply = lambda body: Reply(None, refusal="I must not.")
+    notebook.run("%llm_cache memory")
+    run = notebook.run(f"%%llm {flags}\nhi")
+    assert run.value.text == "I must not."
+    assert "<p" in run.outputs[-2].html
+    assert "I must not." in run.outputs[-2].html
+    assert "not stored: refused answer" in run.outputs[-1].text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([], "calls look(at='<b>')\n\ncalls go()"),
+        ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}}], "PNG"),
+        ([{"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}], "PNG"),
+    ],
+)
+def test_what_is_no_text_is_told(notebook, content, told):
+    """Calls of tools are told in words; a picture is drawn, the same fresh and cached."""
+    calls = [("look", {"at": "<b>"}), ("go", {})] if not content else []
+    message = AIMessage(content, tool_calls=[tool_call(name=n, args=a, id=n) for n, a in calls])
+    notebook.user_ns["m"] = FakeMessagesListChatModel(responses=[message])
+    notebook.run("%llm_cache memory")
+    fresh, cached = notebook.run("%%llm -m m\nhi"), notebook.run("%%llm -m m\nhi")
+    assert (fresh.value.cached, cached.value.cached) == (False, True)
+    assert fresh.value.text == told.replace("PNG", "[image/png · 5 bytes]")
+    drawn = [[output.html for output in run.outputs[:-1]] for run in (fresh, cached)]
+    assert "<b>" not in "".join(drawn[1])
+    assert ('<img src="data:image/png;base64,aGVsbG8="' in drawn[1][-1]) == (told == "PNG")
+    assert [html for html in drawn[0] if html != "<div></div>"] == drawn[1]
+
+
+def test_a_picture_that_may_act_is_not_drawn(notebook):
+    """SVG, and what is no base64, stays out of the page."""
+    blocks = [
+        {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/svg+xml"},
+        {"type": "image", "base64": '"><script>x</script>', "mime_type": "image/png"},
+        {"type": "image", "url": "https://evil.example/x.png", "mime_type": "image/png"},
+    ]
+    message = AIMessage([{"type": "text", "text": "See:"}, *blocks])
+    notebook.user_ns["m"] = FakeMessagesListChatModel(responses=[message])
+    html = "".join(output.html for output in notebook.run("%%llm -m m\nhi").outputs)
+    assert "See:" in html
+    assert not any(sign in html for sign in ("svg", "<script", "evil"))
 
 
 def test_the_value_is_the_answer(notebook):

@@ -46,15 +46,15 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def write_notebook(path: Path, cells: Sequence[str]) -> None:
-    """Write a notebook with these code cells."""
+def write_notebook(path: Path, cells: Sequence[str], *, goes_on: bool = False) -> None:
+    """Write a notebook with these code cells; ``goes_on`` when one fails."""
     document = {
         "cells": [
             {
                 "cell_type": "code",
                 "id": f"cell-{number}",
                 "source": source,
-                "metadata": {},
+                "metadata": {"tags": ["raises-exception"]} if goes_on else {},
                 "outputs": [],
                 "execution_count": None,
             }
@@ -208,6 +208,7 @@ class NotebookPage:
         """Run every cell, wait until the last one is done and drawn."""
         self.command("notebook:clear-all-cell-outputs")
         self.command("notebook:run-all-cells")
+        self.page.wait_for_function(_NO_CELL_WAITS)
         self.wait_until_idle()
 
     def run_cell(self, number: int) -> None:
@@ -264,6 +265,8 @@ _KERNEL_IS_READY = f"""() => {{
   return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle'
     && kernel.info !== undefined;
 }}"""
+
+_NO_CELL_WAITS = f"() => {_CONTENT}.widgets.every(cell => cell.promptNode.innerText !== '[*]:')"
 
 _ALL_CELLS_TRUSTED = f"() => {_CONTENT}.widgets.every(cell => cell.model.trusted)"
 

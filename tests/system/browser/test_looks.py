@@ -11,40 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.system.browser.lab import Lab, NotebookPage, write_notebook
+from tests.system.browser.states import STATES, served_states
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-_TABLE = """
-from jupyter_llmcache.draw.answer import publish
-from jupyter_llmcache.draw.grid import AnswerCell, answers_bundles
-from jupyter_llmcache.ledger import LEDGER
-cells = [AnswerCell(row, column, "Some *text*. " * 60 ** (row == "cats"), [LEDGER.last()], 0.1)
-         for row in ("cats", "dogs") for column in ("a", "b")]
-cells.append(AnswerCell("dogs", "c", "", error="429: too many requests"))
-for bundle in answers_bundles(cells, ["cats", "dogs"], ["a", "b", "c"], wall_s=1, diff=True):
-    publish(bundle)
-"""
-_CELLS = (
-    "%load_ext jupyter_llmcache\n%llm_cache sqlite course.db",
-    "from tests.system.browser.models import SlowModel\nllm = SlowModel(tokens_per_s=2000)",
-    "%%llm\nSort, briefly.",
-    "%%llm -f json\nSort, briefly.",
-    "llm.invoke('x').text[:9]",
-    _TABLE,
-    "%llm_cache list",
-    "%llm_cache show last",
-    "%llm_cache explain",
-    "%llm_cache history --plot",
-    "%llm_cache stats",
-    "%llm_cache verify",
-    "%llm_cache models",
-    "%%llm --show-prompt\nSort, briefly.",
-    "llm.answer = '# A\\n\\n' + 'Words of a long answer. ' * 900 + '\\n\\n## B\\n\\n`x`'",
-    "%%llm -m llm --no-cache\nOnce more.",
-    "llm.answer = ''",
-    "%%llm -m llm --no-cache\nNothing.",
-)
 #: Everything of ours on the page.
 _OURS = ".jp-OutputArea-output.jp-RenderedHTML"
 
@@ -53,11 +24,12 @@ _OURS = ".jp-OutputArea-output.jp-RenderedHTML"
 def drawn(browser: Browser, lab: Lab, folder: Path) -> Iterator[NotebookPage]:
     """A page on which everything stands that we draw."""
     place = Path(tempfile.mkdtemp(dir=folder))
-    write_notebook(place / "looks.ipynb", _CELLS)
-    page = NotebookPage.open(browser, lab, f"{place.name}/looks.ipynb")
-    page.run_all()
-    yield page
-    page.close()
+    with served_states() as states:
+        write_notebook(place / "looks.ipynb", list(states.values()), goes_on=True)
+        page = NotebookPage.open(browser, lab, f"{place.name}/looks.ipynb")
+        page.run_all()
+        yield page
+        page.close()
 
 
 @pytest.fixture(params=["JupyterLab Light", "JupyterLab Dark"])
@@ -76,7 +48,7 @@ def test_no_violation_of_accessibility(themed: NotebookPage) -> None:
     """axe-core finds nothing wrong in what we draw: contrast, names, roles, tables, order."""
     from axe_playwright_python.sync_playwright import Axe
 
-    assert themed.page.locator(_OURS).count() >= len(_CELLS)
+    assert themed.page.locator(_OURS).count() >= len(STATES)
     for details in themed.page.locator(f"{_OURS} details").all():
         details.evaluate("element => { element.open = true; }")
     found = Axe().run(themed.page, context={"include": [[_OURS]]})
@@ -103,7 +75,8 @@ def test_json_folds(browser: Browser, lab: Lab, folder: Path) -> None:
     """An answer drawn as JSON folds and unfolds without a script of ours."""
     place = Path(tempfile.mkdtemp(dir=folder))
     answer = '{"city": "Oslo", "days": [{"sun": 1}, {"sun": 2}]}'
-    cells = [*_CELLS[:2], f"llm.answer = {answer!r}", "%%llm -f json\nWeather?"]
+    setup = "%load_ext jupyter_llmcache\nfrom tests.system.browser.models import SlowModel"
+    cells = [setup, f"llm = SlowModel(answer={answer!r})", "%%llm -f json\nWeather?"]
     write_notebook(place / "json.ipynb", cells)
     page = NotebookPage.open(browser, lab, f"{place.name}/json.ipynb")
     page.run_all()

@@ -147,8 +147,9 @@ ONLY_FIELDS: Reasons = {
 }
 
 #: Headers that hold a credential and nothing else, whoever is asked.
-CREDENTIAL_HEADERS = frozenset(
-    {"api-key", "authorization", "proxy-authorization", "x-api-key", "x-goog-api-key"}
+CREDENTIAL_HEADERS = names(
+    "api-key authorization cf-aig-authorization helicone-auth ocp-apim-subscription-key "
+    "proxy-authorization x-api-key x-goog-api-key x-litellm-api-key x-portkey-api-key"
 )
 
 #: Headers that tell of the caller's program or of one single call.
@@ -156,7 +157,8 @@ IDLE_HEADERS: Reasons = {
     **reasons("accept accept-encoding connection content-length host", "how HTTP is spoken"),
     **reasons("content-type user-agent x-goog-api-client", "which program asks"),
     **reasons("idempotency-key x-client-request-id x-request-id request-id", "one single call"),
-    **reasons("baggage traceparent tracestate x-amzn-trace-id", "a trace"),
+    **reasons("baggage traceparent tracestate x-amzn-trace-id x-portkey-trace-id", "a trace"),
+    **reasons("helicone-session-id helicone-session-name helicone-session-path", "a trace"),
     **reasons("openai-organization openai-project", "who pays"),
 }
 

@@ -549,6 +549,9 @@ AGREE: list[Pair] = [
             "organisation": made("openai", organization="org-1"),
             "credential headers": made("openai", default_headers={"Authorization": "Bearer x"}),
             "credential header of a gateway": made("openai", default_headers={"X-Api-Key": "x"}),
+            "a gateway's key and its trace": made(
+                "openai", default_headers={"Helicone-Auth": "x", "X-Portkey-Trace-Id": "y"}
+            ),
             "slash at the end": lambda root: Side(sides.openai_model(root, base_url=f"{root}/v1/")),
             "user and password of the address": lambda root: Side(
                 sides.openai_model(root, base_url=f"{root}/v1".replace("://", "://ann:secret@"))

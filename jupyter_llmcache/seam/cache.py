@@ -72,20 +72,16 @@ class ObservedCache(BaseCache, Place):
         mode = modes.current_mode()
         if mode in ("bypass", "refresh"):
             return None
-        generations = self._lookup_strings(prompt, llm_string)
+        generations = None
+        try:
+            generations = self._held(prompt, llm_string)
+        except NotDescribableError:
+            pass
+        except StoreError as error:
+            logger.warning("%s", error)
         if generations is None and mode == "replay":
             raise ReplayMissError("replay: nothing recorded answers this lookup", RECORD_FIRST)
         return generations
-
-    def _lookup_strings(self, prompt: str, llm_string: str) -> list[Generation] | None:
-        try:
-            entry = self.store.get(keys.describe_strings(prompt, llm_string).key)
-            return None if entry is None else answers.decode(entry.answer)
-        except NotDescribableError:
-            return None
-        except StoreError as error:
-            logger.warning("%s", error)
-            return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Store the generations for these two strings, unless they are no good answer."""
@@ -94,14 +90,21 @@ class ObservedCache(BaseCache, Place):
         from ..answer.verdict import verdict
 
         try:
-            request = keys.describe_strings(prompt, llm_string)
             if verdict(return_val, max_tokens_given=False).reason is None:
-                answer = answers.encode(return_val, versions=answers.recording_versions(None))
-                self.store.put(entry_of(request, answer, time.time(), None))
+                self._hold(prompt, llm_string, return_val)
         except NotDescribableError:
-            return
+            pass
         except Exception as error:  # noqa: BLE001  # the answer is the caller's already, whatever failed here
             logger.warning("an answer was not stored: %s", error)
+
+    def _held(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        entry = self.store.get(keys.describe_strings(prompt, llm_string).key)
+        return None if entry is None else answers.decode(entry.answer)
+
+    def _hold(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
+        request = keys.describe_strings(prompt, llm_string)
+        answer = answers.encode(generations, versions=answers.recording_versions(None))
+        self.store.put(entry_of(request, answer, time.time(), None))
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """Like ``lookup``, off the event loop."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -18,17 +17,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGeneration, Generation
 
 from .. import answer as answers
-from .. import modes
 from .. import request as keys
-from ..answer.verdict import verdict
 from ..entry import Entry
-from ..errors import DamagedEntryError, NotDescribableError, ReplayMissError, StoreError
+from ..errors import DamagedEntryError, StoreError
 from ..stores.base import Store
 from .cache import ObservedCache
 from .langchain_rows import langchain_strings
-from .place import RECORD_FIRST, Found
-
-logger = logging.getLogger(__name__)
+from .place import Found
 
 _DIGEST_BYTES = 16
 
@@ -82,58 +77,15 @@ class ForeignCache(ObservedCache):
 
     # --- LangChain's cache interface, for callers that show no model ---
 
-    def _lookup_strings(self, prompt: str, llm_string: str) -> list[Generation] | None:
-        if not _names_model(prompt, llm_string):
-            return None
-        try:
-            with _blaming(self.location):
-                held = self._cache.lookup(prompt, llm_string)
-            return None if held is None else self._copied(held)
-        except StoreError as error:
-            logger.warning("%s", error)
-            return None
-
-    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
-        """Give the other cache a copy of the answer, unless it is no good answer."""
-        if _may_store(prompt, llm_string, return_val):
-            try:
-                self._cache.update(prompt, llm_string, _without_ids(return_val))
-            except Exception as error:  # noqa: BLE001  # the answer is the caller's already
-                logger.warning("an answer was not stored: %s", error)
-
-    async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
-        """Like ``lookup``, by the other cache's own async method."""
-        mode = modes.current_mode()
-        if mode in ("bypass", "refresh"):
-            return None
-        generations = await self._alookup_strings(prompt, llm_string)
-        if generations is None and mode == "replay":
-            raise ReplayMissError("replay: nothing recorded answers this lookup", RECORD_FIRST)
-        return generations
-
-    async def _alookup_strings(self, prompt: str, llm_string: str) -> list[Generation] | None:
-        if not _names_model(prompt, llm_string):
-            return None
-        try:
-            with _blaming(self.location):
-                held = await self._cache.alookup(prompt, llm_string)
-            return None if held is None else self._copied(held)
-        except StoreError as error:
-            logger.warning("%s", error)
-            return None
-
-    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
-        """Like ``update``, by the other cache's own async method."""
-        if _may_store(prompt, llm_string, return_val):
-            try:
-                await self._cache.aupdate(prompt, llm_string, _without_ids(return_val))
-            except Exception as error:  # noqa: BLE001  # the answer is the caller's already
-                logger.warning("an answer was not stored: %s", error)
-
-    async def aclear(self, **kwargs: Any) -> None:
-        """Clear the other cache by its own async method."""
+    def _held(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        keys.describe_strings(prompt, llm_string)  # raises where they name no model
         with _blaming(self.location):
-            await self._cache.aclear(**kwargs)
+            held = self._cache.lookup(prompt, llm_string)
+        return None if held is None else self._copied(held)
+
+    def _hold(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
+        keys.describe_strings(prompt, llm_string)  # as above
+        self._cache.update(prompt, llm_string, _without_ids(generations))
 
     def _copied(self, held: Any) -> list[Generation]:
         """Return fresh objects for what the other cache holds.
@@ -186,9 +138,6 @@ class ForeignStore:
         with _blaming(self.location):
             self._cache.clear()
 
-    def flush(self) -> None:
-        """Have nothing pending."""
-
     def close(self) -> None:
         """Leave the other cache to its owner."""
 
@@ -215,20 +164,6 @@ def _strings(request: keys.Request) -> tuple[str, str]:
     prompt, llm_string = strings or (request.prompt, "")
     digest = hashlib.blake2b(request.description.encode(), digest_size=_DIGEST_BYTES).hexdigest()
     return prompt, f"{llm_string}---llmcache:{digest}"
-
-
-def _names_model(prompt: str, llm_string: str) -> bool:
-    try:
-        keys.describe_strings(prompt, llm_string)
-    except NotDescribableError:
-        return False
-    return True
-
-
-def _may_store(prompt: str, llm_string: str, generations: Sequence[Generation]) -> bool:
-    if modes.current_mode() in ("bypass", "replay") or not _names_model(prompt, llm_string):
-        return False
-    return verdict(generations, max_tokens_given=False).reason is None
 
 
 def _without_ids(generations: Iterable[Generation]) -> list[Generation]:

@@ -63,9 +63,8 @@ def store_arguments(store_class: type) -> Iterator[Argument]:
 
 def location_of(store_class: type) -> str | None:
     """Return the name of the parameter that says where the store is; None for a store in memory."""
-    first = next(iter(inspect.signature(store_class).parameters.values()), None)
-    is_place = first is not None and first.name in ("path", "url", "location")
-    return first.name if is_place and first else None
+    first = next(iter(inspect.signature(store_class).parameters), None)
+    return first if first in ("path", "url", "location") else None
 
 
 def _register_store(name: str, store_class: type) -> None:

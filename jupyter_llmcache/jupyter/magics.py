@@ -95,7 +95,9 @@ class LLMCacheMagics:
             streams=cell is not None and settings.stream,
         )
         if args.show_prompt:
-            return self._previewed(questions)
+            from ..commands import grid
+
+            return grid.preview(questions)
         try:
             answer: Answer | Answers = self._asked(questions, args)
         except (ask.Interrupted, ask.UnfitError) as fault:
@@ -124,15 +126,6 @@ class LLMCacheMagics:
         if fault is not None:
             raise fault
         return answers
-
-    def _previewed(self, questions: Sequence[Question]) -> PromptPreview:
-        from ..commands import ask
-
-        if len(questions) == 1:
-            return ask.preview(questions[0])
-        from ..commands import grid
-
-        return grid.preview(questions)
 
     def _keep(self, answer: Answer | Answers, variable: str | None) -> None:
         self.session.newest = answer

@@ -43,6 +43,7 @@ from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode, modes
 from jupyter_llmcache.errors import NotSentError, ReplayMissError
 from jupyter_llmcache.seam import replay, sockets
 from jupyter_llmcache.seam.web_request import WebRequest, asks_model, is_here
+from tests.integration.fetching import CLIENTS
 
 #: No retry may cost more, in seconds.
 AT_ONCE_S = 1.0
@@ -68,23 +69,6 @@ def refused(act: Callable[[], Any]) -> ReplayMissError | NotSentError:
     return told.value
 
 
-async def _aiohttp(url):
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        return await answer.text()
-
-
-def _http_client(url):
-    host, _, path = url.partition("://")[2].partition("/")
-    connection = http.client.HTTPConnection(host, timeout=2)
-    connection.request("GET", f"/{path}")
-    return connection.getresponse().read()
-
-
-async def _async_httpx(url, client=httpx):
-    async with client.AsyncClient() as session:
-        return await session.get(url)
-
-
 def _retrying(url):
     session = requests.Session()
     retries = urllib3.Retry(total=5, backoff_factor=0.5, status_forcelist=[500, 503])
@@ -99,18 +83,11 @@ def _streaming(url):
 
 #: Ways out by HTTP; each gets the address of a page on another machine.
 WAYS: dict[str, Callable[[str], Any]] = {
-    "httpx": httpx.get,
+    **{name: CLIENTS[name] for name in ("httpx", "httpx async", "httpx2", "httpx2 async")},
+    **{name: CLIENTS[name] for name in ("requests", "urllib3", "urllib", "http.client", "aiohttp")},
     "httpx streaming": _streaming,
-    "httpx async": lambda url: asyncio.run(_async_httpx(url)),
-    "httpx2": httpx2.get,
-    "httpx2 async": lambda url: asyncio.run(_async_httpx(url, httpx2)),
-    "requests": lambda url: requests.get(url, timeout=2),
     "requests with Retry": _retrying,
-    "urllib3": lambda url: urllib3.PoolManager().request("GET", url),
-    "urllib": lambda url: urllib.request.urlopen(url, timeout=2),
     "urllib retrieve": urllib.request.urlretrieve,
-    "http.client": _http_client,
-    "aiohttp": lambda url: asyncio.run(_aiohttp(url)),
 }
 
 

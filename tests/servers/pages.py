@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from tests.servers.local import Handler, LocalServer
 
 #: A body that is longer than what is kept, in bytes.
 BIG_BYTES = 10_500_000
-#: Between two events of a stream, in seconds.
-PAUSE_S = 0.15
+#: How long a stream waits for what lets it go on, in seconds.
+PATIENCE_S = 5.0
 
 
 class PagesServer(LocalServer):
@@ -30,6 +31,8 @@ class PagesServer(LocalServer):
         seen: Method, path and body of each request, in order.
         headers: The headers of each request, in order.
         connects: What ``CONNECT`` asked for.
+        goes_on: A test clears it, and ``/sse`` waits behind its first event until it is set.
+        waited_in_vain: Whether it was not set in time.
     """
 
     def __init__(self) -> None:
@@ -37,6 +40,9 @@ class PagesServer(LocalServer):
         self.seen: list[tuple[str, str, bytes]] = []
         self.headers: list[dict[str, str]] = []
         self.connects: list[str] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.waited_in_vain = False
 
     def url(self, path: str, host: str = "pages.test") -> str:
         """An address of another machine, which a test's resolver leads here."""
@@ -146,8 +152,13 @@ class _Handler(Handler):
         self.send_pieces([page[:7], page[7:300], page[300:]], "text/html")
 
     def _get_sse(self, number: int, page: bytes, body: bytes) -> None:
-        pieces = [b"data: %d.%d\n\n" % (number, each) for each in range(3)]
-        self.send_pieces(pieces, "text/event-stream", PAUSE_S)
+        def events() -> Iterator[bytes]:
+            yield b"data: %d.0\n\n" % number
+            self.server.owner.waited_in_vain = not self.server.owner.goes_on.wait(PATIENCE_S)
+            for each in (1, 2):
+                yield b"data: %d.%d\n\n" % (number, each)
+
+        self.send_pieces(events(), "text/event-stream")
 
     def _get_done(self, number: int, page: bytes, body: bytes) -> None:
         pieces = [b"data: %d\n\n" % number, b"data: [DONE]\n\n", b": more\n\n"]

@@ -13,6 +13,7 @@ import textwrap
 import time
 import unicodedata
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .errors import LLMCacheError
@@ -263,7 +264,9 @@ def kebab(name: str) -> str:
 
 
 def a_type(value: object) -> str:
-    """Return the type of ``value`` with its article, as ``an int``."""
+    """Return the type of ``value`` with its article, as ``an int``; of a class, its name."""
+    if value is None or isinstance(value, type):
+        return f"the class {value.__name__}" if value else "None"
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
@@ -340,10 +343,10 @@ def parse_number(text: str) -> float:
     Raises:
         LLMCacheError: ``text`` is not a number.
     """
-    try:
-        return float(text)
-    except ValueError:
-        raise LLMCacheError(f"{text!r} is not a number", "Write one such as 0.7") from None
+    with suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    raise LLMCacheError(f"{text!r} is not a number", "Write one such as 0.7")
 
 
 def _parse(text: str, units: Mapping[str, float], what: str, examples: str) -> float:

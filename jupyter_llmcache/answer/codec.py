@@ -295,7 +295,7 @@ FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 def _plain_parsed(parsed: Any, text: str) -> Any:
-    """Return data from which ``type(parsed)(**data)`` is equal to ``parsed``, if it is an object.
+    """Return data of which ``parsed``'s class makes what is equal to it, if it is an object.
 
     Anything else, or where no such data is found, is returned as it is, for ``plain`` to judge.
     """
@@ -308,7 +308,7 @@ def _plain_parsed(parsed: Any, text: str) -> Any:
     for way in ways if isinstance(parsed, BaseModel) else ():
         with suppress(Exception):  # the user's own validators may raise anything
             data = way()
-            if type(parsed)(**data) == parsed:
+            if type(parsed).model_validate(data) == parsed:
                 return data
     return parsed
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import keyword
+import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..draw.answer import FORMATS
@@ -32,14 +33,20 @@ def parse_parameter(text: str) -> tuple[str, Any]:
 def parse_value(name: str, text: str) -> Any:
     """Return the value of a parameter: JSON where it is JSON, a Python constant, or else the text.
 
+    A number is read as ``-t`` reads it, ``.7`` too; a text in single quotes is what stands in them.
+
     Raises:
         LLMCacheError: It begins as JSON does and is not JSON.
     """
     if text in _PYTHON_CONSTANTS:
         return _PYTHON_CONSTANTS[text]
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1]
     try:
-        return json.loads(text, parse_constant=str)
+        return json.loads(text, parse_constant=str, parse_float=parse_number)
     except ValueError:
+        if _BARE_NUMBER.fullmatch(text):
+            return float(text)
         if text.startswith(("{", "[", '"')):
             raise LLMCacheError(
                 f"the value of {name} begins as JSON does and is not JSON: {text}",
@@ -73,19 +80,22 @@ def _named(text: str, example: str) -> tuple[str, str]:
 
 
 def split_values(text: str) -> list[str]:
-    """Return the parts of ``text`` between commas that stand in no brackets and no quotes."""
+    """Return the parts of ``text`` between commas that stand in no brackets and no quotes.
+
+    A quote begins a part, or stands in brackets; in ``it's`` it is a letter as any other.
+    """
     parts, depth, quote, escaped = [""], 0, "", False
     for character in text:
-        if escaped or character == "\\":
+        if quote and (escaped or character == "\\"):
             escaped = not escaped
         elif quote:
             quote = "" if character == quote else quote
-        elif character in "\"'":
+        elif character in "\"'" and (depth or not parts[-1].strip()):
             quote = character
         elif character in "[{(":
             depth += 1
         elif character in ")}]":
-            depth -= 1
+            depth = max(0, depth - 1)
         elif character == "," and depth == 0:
             parts.append("")
             continue
@@ -94,6 +104,16 @@ def split_values(text: str) -> list[str]:
 
 
 _PYTHON_CONSTANTS: Mapping[str, bool | None] = {"True": True, "False": False, "None": None}
+#: A number that JSON wants written otherwise.
+_BARE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)")
+#: More at once are a slip of the finger.
+_MAX_JOBS = 1000
+
+
+def _jobs(text: str) -> int:
+    if (count := parse_count(text)) <= _MAX_JOBS:
+        return count
+    raise LLMCacheError(f"{count:,} are too many at once", f"Give at most {_MAX_JOBS:,}")
 
 
 def _axes(kind: str) -> dict[str, Any]:
@@ -106,6 +126,8 @@ _MODE_FLAGS: Mapping[str, Mode] = {
     "no_cache": "bypass",
     "replay": "replay",
 }
+#: Other flags of which one takes back what the other says.
+_EXCLUDING = (("after", "continue"), ("keep", "no_cache"), ("keep", "replay"))
 
 ASKING: tuple[Argument, ...] = (
     Argument(
@@ -182,7 +204,7 @@ ASKING: tuple[Argument, ...] = (
         ("--jobs",),
         "how many questions at once; 8 without it",
         "N",
-        options={"type": parse_count, "default": 8},
+        options={"type": _jobs, "default": 8},
     ),
     Argument(("--diff",), "mark what differs between the first two columns"),
     Argument(("-y", "--yes"), "pay for more calls than the setting LLMCache.max_paid_calls allows"),
@@ -234,14 +256,13 @@ def questions_of(
     from .models import choose, innermost
     from .variations import Combination, check_asked, check_varied, combinations_of, more_of
 
-    mode, parameters = _mode(args), parameters_of(args)
-    if args.next and (args.format or settings.format) != "code":
-        raise LLMCacheError("--next puts code into the next cell", "Give it with -f code")
     models = [value for kind, value in args.axes if kind == "model"]
-    if args.diff and len(models) < 2 and all(kind != "vary" for kind, _ in args.axes):
-        raise LLMCacheError("--diff compares columns", "Give -m more than once, or --vary")
+    several = len(args.axes) > len(models) or len(models) > 1
+    _refuse_together(args, several=several)
+    _refuse_alone(args, settings, models)
+    mode, parameters = _mode(args), parameters_of(args)
     combinations = [Combination(models[0] if models else None)]
-    if several := len(args.axes) > len(models) or len(models) > 1:
+    if several:
         combinations = combinations_of(args.axes, namespace, parameters)
         check_asked("" if args.raw else f"{prompt}{args.system or ''}", combinations[0].items)
     shared: dict[str, Any] = {
@@ -301,16 +322,42 @@ def _format(name: str) -> str:
     )
 
 
+def _refuse_together(args: Namespace, *, several: bool) -> None:
+    """See to it that no flag takes back what another one says."""
+    for excluding in (_MODE_FLAGS, *_EXCLUDING):
+        given = [f"--{flag.replace('_', '-')}" for flag in excluding if getattr(args, flag)]
+        if len(given) > 1:
+            raise LLMCacheError(f"{' and '.join(given)} exclude each other", "Give one of them")
+    if args.schema and args.format not in (None, "json"):
+        raise LLMCacheError("--schema draws an object", f"Leave -f {args.format} out")
+    if args.stream and (several or args.schema):
+        what = "--schema" if args.schema else "several answers"
+        raise LLMCacheError("--stream draws one text as it grows", f"Leave it out with {what}")
+
+
+def _refuse_alone(args: Namespace, settings: LLMCache, models: Sequence[str]) -> None:
+    """See to it that what a flag works on is there."""
+    if args.next and (args.format or settings.format) != "code":
+        raise LLMCacheError("--next puts code into the next cell", "Give it with -f code")
+    if args.diff and len(models) < 2 and all(kind != "vary" for kind, _ in args.axes):
+        raise LLMCacheError("--diff compares columns", "Give -m more than once, or --vary")
+
+
 def _mode(args: Namespace) -> Mode | None:
-    """Return the mode that the flags ask for; more than one is an error."""
-    given = [flag for flag in _MODE_FLAGS if getattr(args, flag)]
-    if len(given) > 1:
-        flags = " and ".join(f"--{flag.replace('_', '-')}" for flag in given)
-        raise LLMCacheError(f"{flags} exclude each other", "Give one of them")
-    return _MODE_FLAGS[given[0]] if given else None
+    """Return the mode that a flag asks for."""
+    return next((mode for flag, mode in _MODE_FLAGS.items() if getattr(args, flag)), None)
 
 
 def parameters_of(args: Namespace) -> dict[str, Any]:
-    """Return what ``-p`` and ``-t`` say."""
+    """Return what ``-p`` and ``-t`` say.
+
+    Raises:
+        LLMCacheError: They say something twice.
+    """
     given = [("temperature", args.temperature)] if args.temperature is not None else []
-    return dict([*args.parameter, *given])
+    parameters = {}
+    for name, value in [*args.parameter, *given]:
+        if name in parameters:
+            raise LLMCacheError(f"{name} is given twice by -t or -p", "Give it once")
+        parameters[name] = value
+    return parameters

@@ -126,7 +126,7 @@ def _variable(spec: str, namespace: Mapping[str, Any]) -> Model | None:
     """Return the model that the variable ``spec`` holds; None where ``spec`` names no variable."""
     if not is_variable(spec, namespace):
         return None
-    value = look_up(spec, namespace)
+    value = look_up(spec, namespace, "-m")
     if isinstance(value, Runnable):
         return value
     if spec in BUILT_IN:
@@ -276,7 +276,7 @@ def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> 
         )
     for name in split_connection(parameters)[0]:
         raise LLMCacheError(
-            f"-p {name}: {label} is made already, and this is read only when a model is made",
+            f"{name}: {label} is made already, and this is read only when a model is made",
             f"Give {name} to its class, or name the model as provider:model",
         )
     fields = fields_of(model)

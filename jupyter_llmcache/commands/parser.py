@@ -90,6 +90,11 @@ class Argument:
         """Whether a value follows the flag."""
         return self.metavar is not None or bool(self.choices)
 
+    @property
+    def sets(self) -> str:
+        """The name of what it sets, which two switches may share."""
+        return str(self.options.get("dest", self.names[-1].lstrip("-")))
+
     def keywords(self) -> dict[str, Any]:
         """Return the keyword arguments of argparse's ``add_argument``."""
         told: dict[str, Any] = {"help": self.help.replace("%", "%%"), **self.options}
@@ -195,8 +200,9 @@ def split_flags(
         if word.text == "--" and not flags_ended:
             place, flags_ended = word.end, True
         elif not flags_ended and _LOOKS_LIKE_FLAG.match(line, word.start):
-            argument, place = _read_flag(line, word, flags, owner)
-            vector.append(argument)
+            given, place = _read_flag(line, word, flags, owner)
+            _refuse_second(flags[given.partition("=")[0]], vector, flags, owner)
+            vector.append(given)
         elif intermixed:
             others.append(_closed(word, owner))
             place = word.end
@@ -234,7 +240,25 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
                 f"Write {name} {example}",
             )
         value, end = _closed(following, owner), following.end
+    if not value and argument.kind:
+        raise LLMCacheError(
+            f"{owner}: {name} lacks its {argument.metavar}", f"Write {name} {argument.metavar}"
+        )
     return f"{argument.names[-1]}={value}", end
+
+
+def _refuse_second(
+    argument: Argument, vector: Sequence[str], flags: Mapping[str, Argument], owner: str
+) -> None:
+    """See to it that of what can be said once nothing was said before."""
+    if argument.options.get("action") == "append":
+        return
+    for name in (text.partition("=")[0] for text in vector):
+        if flags[name] is argument:
+            raise LLMCacheError(f"{owner}: {name} is given twice", "Give it once")
+        if flags[name].sets == argument.sets:
+            both = f"{name} and {argument.names[-1]}"
+            raise LLMCacheError(f"{owner}: {both} exclude each other", "Give one of them")
 
 
 def _closed(word: Word, owner: str) -> str:
@@ -306,22 +330,23 @@ def root(path: str) -> str:
     return unicodedata.normalize("NFKC", match.group()) if match else ""
 
 
-def look_up(path: str, namespace: Variables) -> Any:
-    """Return what ``path`` names in ``namespace``.
+def look_up(path: str, namespace: Variables, flag: str = "") -> Any:
+    """Return what ``path`` names in ``namespace``; ``flag``, behind which it stands, is for errors.
 
     Raises:
         LLMCacheError: There is no such variable, attribute, index or key; the nearest is named.
     """
     name = root(path)
+    typed = f"{flag} {path}" if flag else f"{{{{{path}}}}}"
     if name not in namespace:
         raise LLMCacheError(
-            f"{{{{{path}}}}}: there is no variable {name!r}",
+            f"{typed}: there is no variable {name!r}",
             did_you_mean(name, texts_in(namespace))
             or "Define it, or give --raw to send the braces as they are",
         )
     value, reached = namespace[name], name
     for match in _PART.finditer(path, len(_PART.match(path)[0])):  # type: ignore[index]
-        value = _step(value, match.group(), reached, path)
+        value = _step(value, match.group(), reached, typed)
         reached += match.group()
     return value
 
@@ -335,7 +360,7 @@ def texts_in(namespace: Variables) -> list[str]:
     ]
 
 
-def _step(value: Any, step: str, reached: str, path: str) -> Any:
+def _step(value: Any, step: str, reached: str, typed: str) -> Any:
     attribute = step[1:] if step.startswith(".") else None
     try:
         return getattr(value, attribute) if attribute else value[ast.literal_eval(step[1:-1])]
@@ -345,10 +370,11 @@ def _step(value: Any, step: str, reached: str, path: str) -> Any:
             known = [repr(key) for key in value] if isinstance(value, Mapping) else []
         if not isinstance(error, (AttributeError, LookupError, TypeError)):
             what += f" ({type(error).__name__}: {error})"
-        raise LLMCacheError(
-            f"{{{{{path}}}}}: {reached}, {a_type(value)}, has no {what}",
-            did_you_mean(attribute or step[1:-1], known),
-        ) from error
+        remedy = did_you_mean(attribute or step[1:-1], known)
+        if attribute and isinstance(value, Mapping) and attribute in value:
+            remedy = f'Write {reached}["{attribute}"]'
+        told = f"{typed}: {reached}, {a_type(value)}, has no {what}"
+        raise LLMCacheError(told, remedy) from error
 
 
 def _as_text(value: Any, path: str) -> str:

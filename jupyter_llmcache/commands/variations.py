@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import product
@@ -13,13 +15,15 @@ from langchain_core.messages import BaseMessage, convert_to_messages
 
 from ..errors import LLMCacheError
 from ..provider_row import names
-from ..text import a_type, did_you_mean, one_line
+from ..text import a_type, did_you_mean, format_count, one_line
 from .answer import Answer
 from .models import Chosen, fields_of, innermost
 from .parser import PLACEHOLDER, Variables, is_variable, look_up, root, texts_in
 
 #: A longer item is called by its key or label, in a list by its number, counted from one.
 _SHORT_CHARS = 40
+#: More answers than that no table draws, and no file of a notebook should hold.
+_MAX_QUESTIONS = 10_000
 #: What is no parameter of a model, and the flag for it.
 _NOT_VARIED = {
     "model": "-m, more than once",
@@ -74,6 +78,10 @@ def items_of(name: str, value: Any) -> list[Item]:
             f"--each {name}: {a_type(value)} is not a list",
             "Give a list, tuple, dict, Series or DataFrame",
         )
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)  # its own order is another one in each kernel
+    if not getattr(getattr(value, "columns", None), "is_unique", True):
+        raise LLMCacheError(f"--each {name}: two of its columns have one name", "Rename one")
     if hasattr(value, "iterrows"):  # which itself would make one type of a row's values
         rows = value.to_dict("records")
         found = [Item(label, Row(row)) for label, row in zip(value.index, rows, strict=True)]
@@ -137,6 +145,12 @@ def combinations_of(
         if any(name == other for _, other in sides):
             raise LLMCacheError(f"{name!r} varies twice", "Give each name once")
         sides[kind, name] = items
+    for (kind, name), items in sides.items():
+        if kind != "each" and (twice := _twice(items)) is not None:
+            raise LLMCacheError(
+                f"{twice} is given twice as {name}", "For more answers of each give --samples"
+            )
+    _check_count(math.prod(map(len, sides.values())))
     return [_combined(dict(zip(sides, chosen, strict=True))) for chosen in product(*sides.values())]
 
 
@@ -144,6 +158,7 @@ def _side(
     kind: str, given: Any, namespace: Variables, parameters: Mapping[str, Any]
 ) -> tuple[str, list[Item]]:
     if kind == "sample":
+        _check_count(given)
         return kind, [Item(number, number) for number in range(given)]
     name, values = given
     if kind == "each":
@@ -164,6 +179,20 @@ def _side(
     if "" in values:
         raise LLMCacheError(f"--vary {name}: a value is missing", f"Write --vary {name}=1,2")
     return name, [Item(_name(value, str(value)), value) for value in values]
+
+
+def _twice(items: Sequence[Item]) -> str | None:
+    """Return what stands twice among ``items``, if anything does."""
+    counts = Counter(repr(item.value) for item in items)
+    return next((str(item.label) for item in items if counts[repr(item.value)] > 1), None)
+
+
+def _check_count(count: int) -> None:
+    if count > _MAX_QUESTIONS:
+        raise LLMCacheError(
+            f"there would be {format_count(count, 'question')}",
+            f"One cell asks at most {_MAX_QUESTIONS:,}",
+        )
 
 
 def _combined(chosen: Mapping[tuple[str, str], Item]) -> Combination:
@@ -204,6 +233,9 @@ def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
         return
     known = fields_of(model)
     for name in varied:
+        for other, flag in _NOT_VARIED.items():
+            if name != other and name in known and known[name] == known.get(other):
+                raise LLMCacheError(f"--vary {name}: this is {other}", f"Give it by {flag}")
         if name not in known:
             raise LLMCacheError(
                 f"--vary {name}: {chosen.label} has no such parameter",
@@ -221,8 +253,6 @@ def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any
     """
     found: dict[str, Any] = {}
     goes_on = getattr(args, "continue")
-    if args.after and goes_on:
-        raise LLMCacheError("-c and --after exclude each other", "Give one of them")
     if goes_on and newest is None:
         raise LLMCacheError("-c: there is no answer yet to go on from", "Ask something first")
     if args.after or goes_on:
@@ -286,4 +316,4 @@ def _variable(flag: str, name: str, namespace: Variables) -> Any:
             did_you_mean(name, texts_in(namespace))
             or ("Check the name" if name.isidentifier() else "Put it into a variable first"),
         )
-    return look_up(name, namespace)
+    return look_up(name, namespace, flag)

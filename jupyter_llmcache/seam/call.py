@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.outputs import Generation
-from pydantic import ValidationError
 
 from .. import answer as answers
 from .. import modes
@@ -278,7 +277,7 @@ class OpenCall:
             self._left = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
             with suppress(Exception):  # what an odd model or error says must not take its place
                 hide_secrets(error, keys.secrets_of(self.asked.model))
-            if isinstance(error, ValidationError):
+            if isinstance(error, Exception):
                 self._see_refused(error, said)
             raise
 
@@ -318,7 +317,7 @@ class OpenCall:
         except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
             self._warning = str(error)
 
-    def _see_refused(self, error: ValidationError, said: Callable[[], str]) -> None:
+    def _see_refused(self, error: Exception, said: Callable[[], str]) -> None:
         """Note an answer that was paid for, though the caller's own class refused it."""
         try:
             if generations := structured.refused(error, self.asked.kwargs, said()):

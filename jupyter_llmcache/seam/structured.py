@@ -41,8 +41,10 @@ _FAULT_CHARS = 300
 _REFUSED = "llmcache_refused"
 
 
-def refused(error: ValidationError, kwargs: Mapping[str, Any], streamed: str) -> list[Generation]:
+def refused(error: Exception, kwargs: Mapping[str, Any], streamed: str) -> list[Generation]:
     """Return what to keep of the answer at which a provider's method raised; empty: nothing.
+
+    The class raises ValidationError, or whatever a validator in it raises.
 
     Args:
         error: What the method raised. LangChain hangs the provider's response on it.
@@ -55,13 +57,18 @@ def refused(error: ValidationError, kwargs: Mapping[str, Any], streamed: str) ->
     for text in (streamed, *_texts_of(getattr(error, "response", None))):
         try:
             _read(schema, text)
-        except ValidationError as again:
-            if str(again) == str(error):  # so this is the text that was refused
+        except Exception as again:  # noqa: BLE001  # a person's own validators may raise anything
+            if (type(again), str(again)) == (type(error), str(error)):  # so it was this text
+                _note_text(error, text)
                 message = AIMessage(content=text)
                 return [ChatGeneration(message=message, generation_info={_REFUSED: True})]
-        except Exception:  # noqa: BLE001, S112  # the user's own validators may raise anything
-            continue
     return []
+
+
+def _note_text(error: Exception, text: str) -> None:
+    """Let ``error`` tell which text the class refused."""
+    with suppress(AttributeError):  # a class of errors may take no attribute
+        error.llmcache_text = text  # type: ignore[attr-defined]
 
 
 def read(generations: Sequence[Generation], kwargs: Mapping[str, Any]) -> None:
@@ -80,11 +87,15 @@ def read(generations: Sequence[Generation], kwargs: Mapping[str, Any]) -> None:
 def _read_into(generation: ChatGeneration, schema: type) -> None:
     beside = generation.message.additional_kwargs
     if (generation.generation_info or {}).get(_REFUSED):
-        beside[PARSED] = _read(schema, generation.text)
+        try:
+            beside[PARSED] = _read(schema, generation.text)
+        except Exception as error:
+            _note_text(error, generation.text)
+            raise
         generation.generation_info = None
-    elif isinstance(beside.get(PARSED), dict) and issubclass(schema, BaseModel):
+    elif isinstance(beside.get(PARSED), dict | list) and issubclass(schema, BaseModel):
         with suppress(Exception):  # LangChain, which takes the data too, then tells what is wrong
-            beside[PARSED] = schema(**beside[PARSED])
+            beside[PARSED] = schema.model_validate(beside[PARSED])
 
 
 def _schema(kwargs: Mapping[str, Any]) -> type | None:
@@ -130,7 +141,8 @@ def schema_of(name: str, value: Any) -> Any:
         return value if "title" in value else {"title": name, **value}
     raise LLMCacheError(
         f"--schema {name}: {a_type(value)} is not a schema",
-        "Give a pydantic class, a TypedDict, a dataclass, or a dict with an object's JSON schema",
+        "Give a pydantic class, a TypedDict, a dataclass, or a dict with an object's JSON schema; "
+        "a list goes into a field of one",
     )
 
 
@@ -156,11 +168,15 @@ class Structured:
             self._model = self._model.bound
         try:
             self._best = self._way()
-        except (NotImplementedError, AttributeError, ValueError) as error:
-            why = f": {one_line(error, 120).rstrip('.')}" if isinstance(error, ValueError) else ""
+        except (NotImplementedError, AttributeError) as error:
             raise LLMCacheError(
-                f"{label}, {a_type(model)}, has no structured output{why}",
+                f"{label}, {a_type(model)}, has no structured output",
                 "Ask another model, or leave --schema out",
+            ) from error
+        except Exception as error:  # whatever reads the schema finds in it
+            why = one_line(error, 120).rstrip(".")
+            raise LLMCacheError(
+                f"{label} cannot be asked for this schema: {why}", "Give a pydantic class"
             ) from error
 
     def invoke(self, messages: list[BaseMessage]) -> Any:
@@ -223,7 +239,8 @@ def read_structured(given: dict[str, Any], schema: Any) -> tuple[AIMessage | Non
     if error is None and value is not None:
         return message, value, ""
     name = getattr(schema, "__name__", None) or schema.get("title", "the schema")
-    why = _said(error) if error is not None else "there is no object in it"
+    is_empty = message is None or not (message.content or message.tool_calls)
+    why = "there is no object in it" if is_empty or error is None else _said(error)
     return message, None, f"the answer does not fit {name}: {why}"
 
 
@@ -232,19 +249,20 @@ def refusal(error: BaseException, schema: Any) -> dict[str, Any] | None:
 
     As ``with_structured_output`` returns it; None where ``error`` is something else.
     """
-    fault = _refused_by(error)
-    if fault is None:
-        return None
-    found = refused(fault, {"response_format": schema}, "")
-    return {"raw": AIMessage(found[0].text if found else ""), "parsing_error": fault}
-
-
-def _refused_by(error: BaseException) -> ValidationError | None:
-    return next((one for one in chain_of(error) if isinstance(one, ValidationError)), None)
+    for one in chain_of(error):
+        if isinstance(one, ValidationError):
+            refused(one, {"response_format": schema}, "")
+        text = getattr(one, "llmcache_text", "" if isinstance(one, ValidationError) else None)
+        if text is not None:
+            return {"raw": AIMessage(text), "parsing_error": one}
+    return None
 
 
 def _said(error: BaseException) -> str:
-    if (fault := _refused_by(error)) is not None:
-        told = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
-        return one_line("; ".join(told), _FAULT_CHARS)
-    return one_line(error, _FAULT_CHARS)
+    for fault in chain_of(error):
+        if isinstance(fault, ValidationError):
+            places = (
+                filter(None, (".".join(map(str, e["loc"])), e["msg"])) for e in fault.errors()
+            )
+            return one_line("; ".join(map(": ".join, places)), _FAULT_CHARS)
+    return one_line(f"{type(error).__name__}: {error}", _FAULT_CHARS)

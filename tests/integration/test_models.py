@@ -198,7 +198,7 @@ def test_parameters_that_cannot_reach(chat_openai):
     chain = ChatPromptTemplate.from_template("{x}") | model
     assert "-m c: a RunnableSequence takes no -t or -p" in fault("c", {"c": chain}, {"top_p": 1})
     message = fault("m", {"m": model}, {"base_url": "http://127.0.0.1:9"})
-    assert message.startswith("-p base_url: m is made already")
+    assert message.startswith("base_url: m is made already")
 
 
 def test_configurable_models_take_parameters(chat_openai, openai_server):

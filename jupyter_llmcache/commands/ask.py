@@ -24,13 +24,13 @@ from pydantic import BaseModel
 from .. import modes
 from .. import request as keys
 from ..draw.answer import Format, draws_html
-from ..errors import LLMCacheError, NotDescribableError
+from ..errors import LLMCacheError, NotDescribableError, status_of
 from ..ledger import LEDGER, Call, Totals, collecting
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall
 from ..seam.structured import Structured, read_structured, refusal
-from ..text import format_seconds
+from ..text import format_seconds, one_line
 from .answer import Answer, PromptPreview, note_shown, text_of_message
 from .faults import explain_provider_error
 from .models import innermost, takes_messages
@@ -194,6 +194,11 @@ def _circumstances(question: Question) -> Iterator[None]:
         except LLMCacheError:
             raise
         except Exception as error:
+            if question.attached and isinstance(error, ValueError) and not status_of(error):
+                raise LLMCacheError(
+                    f"{question.label} cannot take what is attached: {one_line(error, 200)}",
+                    "Attach a file instead of a URL, or ask another model",
+                ) from error
             raise explain_provider_error(error, question.label) from error
 
 

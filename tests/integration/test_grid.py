@@ -13,9 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import jupyter_llmcache
-from jupyter_llmcache.commands.flags import split_values
+from jupyter_llmcache.commands.flags import _axis, parse_value, split_values
 from jupyter_llmcache.commands.grid import Answers
 from jupyter_llmcache.draw import progress, stream
 from jupyter_llmcache.errors import LLMCacheError
@@ -150,11 +152,66 @@ def test_equal_questions_are_paid_once(notebook, openai_server):
         ('["a","b"],null', ['["a","b"]', "null"]),
         ('{"a":[1,2]}, "x,y"', ['{"a":[1,2]}', '"x,y"']),
         (r'"a\",b",c', [r'"a\",b"', "c"]),
+        ("'a,b',c", ["'a,b'", "c"]),
+        ("it's,that's", ["it's", "that's"]),
+        ('5",7"', ['5"', '7"']),
+        ("a)b,c", ["a)b", "c"]),
+        ("f(x,y),z", ["f(x,y)", "z"]),
+        (r"C:\new,\,x", [r"C:\new", "\\", "x"]),
+        ('[["a,b"],{"c":"]"}],1', ['[["a,b"],{"c":"]"}]', "1"]),
+        ("", [""]),
+        (",", ["", ""]),
     ],
 )
 def test_values_are_parted_at_commas(text, values):
     """A comma in brackets or quotes parts nothing."""
     assert split_values(text) == values
+
+
+@given(
+    st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=5,
+        ).filter(lambda value: value not in (float("inf"), -float("inf"))),
+        min_size=1,
+    ),
+    st.sampled_from([",", ", ", " ,"]),
+)
+def test_values_that_are_json_are_read_as_json(values, between):
+    """Whatever JSON stands between the commas is what varies."""
+    text = between.join(json.dumps(value, allow_nan=False) for value in values)
+    kind, (name, read) = _axis("vary")(f"seed={text}")
+    assert (kind, name, read) == ("vary", "seed", values)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\"'()[]{},"), min_size=1), min_size=1))
+def test_values_that_are_not_json_are_texts(words):
+    """Other values are the texts between the commas."""
+    words = [f"x{word}x" for word in words]
+    assert _axis("vary")(f"seed={','.join(words)}")[1] == ("seed", words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        *(
+            (".7", 0.7),
+            ("-.5", -0.5),
+            ("1.", 1.0),
+            ("+0.5", 0.5),
+            ("007", "007"),
+            ("1_000", "1_000"),
+        ),
+        *(("'a,b'", "a,b"), ("True", True), ("true", True), ("NaN", "NaN"), ("0x10", "0x10")),
+        *(("'", "'"), ("1.2.3", "1.2.3"), ("-", "-"), ('"1"', "1"), ("1e-3", 0.001)),
+    ],
+)
+def test_what_is_nearly_json_is_read_as_meant(typed, value):
+    """A number may lack the zero before its point; what only looks like one is a text."""
+    read = parse_value("seed", typed)
+    assert (read, type(read)) == (value, type(value))
 
 
 WRONG_USES = [
@@ -587,8 +644,39 @@ def test_an_answer_as_an_object(notebook, openai_server):
     assert "the answer does not fit Person: age: Field required" in str(run.error)
     assert "{&quot;name&quot;: &quot;Ada&quot;}" in run.outputs[0].html
     assert notebook.user_ns["_"].text == '{"name": "Ada"}'
+    notebook.run("0")
+    run = notebook.run("%llm -m a --schema Person again?", check=False)
+    assert "cached" in run.outputs[0].html
+    assert notebook.user_ns["_"].text == '{"name": "Ada"}'
     run = notebook.run("%llm -m a -m b --schema Person again?", check=False)
     assert "{&quot;name&quot;: &quot;Ada&quot;}" in run.outputs[0].html
+
+
+def test_what_a_validator_raises_is_told(notebook, openai_server):
+    """Whatever a person's own class raises, the answer is kept and stands in _."""
+    notebook.run(
+        "from pydantic import BaseModel, RootModel, field_validator\n"
+        "class Odd(BaseModel):\n    n: int\n"
+        "    @field_validator('n')\n    def f(cls, v): raise KeyError('odd')\n"
+        "class Names(RootModel[list[str]]): pass"
+    )
+    openai_server.reply = lambda _: '{"n": 1}'
+    for _ in range(2):
+        run = notebook.run("%llm -m a --schema Odd who?", check=False)
+        assert "the answer does not fit Odd: KeyError: 'odd'. The answer's text" in str(run.error)
+        assert notebook.user_ns["_"].text == '{"n": 1}'
+    assert len(openai_server.requests) == 1
+    openai_server.reply = lambda _: '["Ada", "Bob"]'
+    notebook.run("%llm -m a --schema Names who?")
+    again = notebook.run("%llm -m a --schema Names who?").value
+    assert (again.cached, again.result.root) == (True, ["Ada", "Bob"])
+    openai_server.reply = lambda _: ""
+    run = notebook.run("%llm -m a --schema Names nobody?", check=False)
+    assert "does not fit Names: there is no object in it" in str(run.error)
+    notebook.run("from typing import NotRequired, TypedDict\nclass T(TypedDict):\n    x: int")
+    notebook.user_ns["T"].__annotations__["x"] = 3
+    run = notebook.run("%llm -m a --schema T who?", check=False)
+    assert "a cannot be asked for this schema: " in str(run.error)
 
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -613,6 +701,37 @@ def test_attachments_reach_the_model(notebook, openai_server, tmp_path):
     notebook.user_ns["large"] = PNG + bytes(6_000_000)
     run = notebook.run("%llm -m a --attach large hm?", check=False)
     assert "6,000,028 bytes are more than 5,000,000" in str(run.error)
+
+
+def test_every_kind_of_picture_text_and_sound_is_attached(notebook, openai_server, tmp_path):
+    """Axes, pictures for print, URLs in variables, sound by its bytes; a text without its mark."""
+    from IPython.display import Image as Shown
+    from PIL import Image
+
+    notebook.user_ns.update(
+        printed=Image.new("CMYK", (4, 4)),
+        science=Image.new("F", (4, 4)),
+        view=memoryview(PNG),
+        link="HTTPS://x.invalid/a.png?size=2",
+        shown=Shown(url="https://x.invalid/b.png"),
+        sound=b"\xff\xf3\x90\x00" + bytes(9),
+        spoken=b"\0\0\0\x20ftypM4A " + bytes(9),
+        words=b"\xef\xbb\xbfcaf\xc3\xa9\tau lait\x1b[0m",
+        where=tmp_path / "a.png",
+    )
+    (tmp_path / "a.png").write_bytes(PNG)
+    notebook.run("from matplotlib.figure import Figure\naxes = Figure().subplots()")
+    for name in ("printed", "science", "view", "link", "shown", "sound", "words", "where", "axes"):
+        notebook.run(f"%llm -m a --attach {name} hm?")
+    sent = [body["messages"][0]["content"][1] for body in openai_server.bodies]
+    kinds = [block.get("image_url", block).get("url", block["type"])[:22] for block in sent]
+    png = "data:image/png;base64,"
+    told = [png, png, png, "HTTPS://x.invalid/a.pn", "https://x.invalid/b.pn"]
+    # The view and the file hold the same bytes, which are paid for once.
+    assert kinds == [*told, "input_audio", "text", png]
+    assert sent[-2]["text"] == "café\tau lait\x1b[0m"
+    run = notebook.run("%llm -m a --attach https://x.invalid/a.mp3 hm?", check=False)
+    assert "a cannot take what is attached: Key base64 is required" in str(run.error)
 
 
 def test_what_is_attached_is_shown_small(notebook):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -151,7 +152,7 @@ def _new_file(location: str | os.PathLike[str], source: Store) -> Iterator[Path]
         _refuse_live_database(path, location)
         new.replace(path)
         _write_down(path.parent)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise _cannot_write(location, error) from error
     finally:
         new.unlink(missing_ok=True)
@@ -184,8 +185,8 @@ def _umask() -> int:
     return mask
 
 
-def _cannot_write(location: str | os.PathLike[str], error: OSError) -> StoreError:
-    why = error.strerror or str(error)
+def _cannot_write(location: str | os.PathLike[str], error: OSError | sqlite3.Error) -> StoreError:
+    why = getattr(error, "strerror", None) or str(error)
     return StoreError(
         f"{os.fspath(location)} cannot be written: {why}", "Choose a file that can be written"
     )

@@ -129,7 +129,7 @@ def harmless(formula: str) -> str | None:
         return None
     for pattern, instead in _INSTEAD:
         body = pattern.sub(instead, body)
-    return f"{opening}{body}{closing}" if _is_harmless(body) else None
+    return f"{opening}{body}{closing}" if body.strip() and _is_harmless(body) else None
 
 
 def _split(formula: str) -> tuple[str, str, str]:

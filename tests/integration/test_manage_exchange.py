@@ -7,6 +7,7 @@ import json
 import pytest
 
 from jupyter_llmcache.__main__ import main
+from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.integration.test_manage import Notebook
 
@@ -37,6 +38,22 @@ def test_the_ending_decides_the_format(notebook, tmp_path):
     assert json.loads((tmp_path / "a.jsonl").read_text("utf-8").splitlines()[1])["title"] == "one"
     assert (tmp_path / "b.db").read_bytes().startswith(b"SQLite format 3")
     assert (tmp_path / "c.txt").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["course.db", "course.jsonl"])
+def test_a_full_disk_ends_an_export_in_one_line(notebook, tmp_path, name):
+    """Where the file has no room, one line says so, and nothing of it is left."""
+    resource = pytest.importorskip("resource", reason="only Unix bounds the size of files")
+    notebook.ask("one", "two")
+    notebook.manage("list")  # what is stored later is in the file
+    bounds = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, bounds[1]))
+    try:
+        with pytest.raises(LLMCacheError, match=f"{name} cannot be written: "):
+            notebook.manage(f"export {name}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, bounds)
+    assert not [path for path in tmp_path.iterdir() if "course" in path.name]
 
 
 def test_export_tells_whose_pages_go_out(notebook, openai_server, capsys):

@@ -380,6 +380,47 @@ _SEAMS = {
     "seam_summary_in_code": "`</summary></details>` ``<b id=foreign onclick=HIT>`` ```` ``` </code><script>HIT</script> ````",
 }
 
+_MORE = {
+    "late_hspace": r"$a\hspace{99999cm}b\hspace*{-9999cm}c$ $\mspace{99999mu}\hskip 9999cm\kern9999cm\mkern9999mu x$",
+    "late_row_gap": "$$\n\\begin{aligned}a\\\\[99999cm]b\\\\*[99999cm]c\\\\ [99999cm]d\\end{aligned}\n$$",
+    "late_row_gap_macro": r"$\begin{matrix}a\\{}[99999cm]b\cr[99999cm]c\\%"
+    "\n[9999cm]d\\end{matrix}$",
+    "late_strut": r"$\mathstrut\rule[99999cm]{1em}{99999cm}\raise99999cm{x}\lower9999cm{y}\moveleft9999cm{z}$",
+    "late_scale": r"$\scalebox{99999}{x}$ $\Huge\Huge\Huge x$ $\fontsize{99999}{1}x$ $\class{jp-Dialog}{x}$",
+    "late_tower": "$x"
+    + "^{x" * 29
+    + "}" * 29
+    + "$ $"
+    + r"\underbrace{" * 29
+    + "x"
+    + "}" * 29
+    + "$",
+    "late_fractions": "$" + r"\cfrac{1}{1+" * 29 + "x" + "}" * 29 + "$",
+    "late_left_right": "$" + r"\left(" * 29 + "x" + r"\right)" * 29 + "$",
+    "late_columns": "$$\n\\begin{array}{" + "c" * 40 + "}\n" + "&" * 1_500 + "\n\\end{array}\n$$",
+    "late_rows": "$$\n\\begin{aligned}\n" + "\\\\" * 99 + "\n\\end{aligned}\n$$",
+    "late_phantoms": "$" + r"\phantom{\frac{\frac{\frac{x}{x}}{x}}{x}}" * 45 + "$",
+    "late_combining": "$" + "a" + "\u0301\u0330" * 900 + "$",
+    "late_let": r"$\let\frac\sqrt$ $\global\let\alpha\beta$ $\futurelet\x\y$ $\edef\x{HIT}\xdef\y{HIT}\gdef\z{HIT}$ $\frac{1}{2}$",
+    "late_renew": r"$\renewcommand{\pi}{3}\providecommand{\q}{1}\DeclareMathOperator{\sin}{cos}\newenvironment{matrix}{}{}$ $\pi$",
+    "late_counters": "$$\n\\setcounter{equation}{99999}\\tag{\\href{javascript:HIT}{1}}\\label{foreign}x\n$$ $\\ref{foreign}\\eqref{foreign}$",
+    "late_tag_markup": "$$\nx\\tag{<img src=x onerror=HIT>}\n$$\n\n$$\nx\\tag{$\\href{javascript:HIT}{y}$}\n$$",
+    "late_text_escape": r"$\text{\href{javascript:HIT}{x}}$ $\mbox{$\href{javascript:HIT}{y}$}$ $\text{\(\href{javascript:HIT}{z}\)}$",
+    "late_text_markup": r"$\text{</span><img src=x onerror=HIT>}$ $\operatorname{<b onclick=HIT>}$",
+    "late_color": r"$\color{white}$ $\textcolor[rgb]{1,1,1}{x}$ $\colorbox{white}{x}\fcolorbox{white}{white}{x}$ $\pagecolor{white}$ $\color[named]{white}x$",
+    "late_style": r"$\style{position:fixed;top:0;left:0;font-size:99em}{x}$ $\cssId{foreign}{x}$ $\bbox[9999px,border:9999px solid red]{x}$ $\enclose{box}[style='position:fixed']{x}$",
+    "late_url": r"$\url{URL/u}\nolinkurl{URL/n}\hyperref[foreign]{x}\href{URL/h}{x}$ \(\unicode[URL/f]{65}\)",
+    "late_require": r"$\require{html}\require{action}\toggle{\href{javascript:HIT}{a}}{b}\endtoggle\mathtip{a}{b}\texttip{a}{b}$",
+    "late_input": r"$\input{URL/i}\include{URL/j}\openin1=x\write18{HIT}\directlua{HIT}\special{html:<script>HIT</script>}$",
+    "late_comment": "$a%\n\\href{javascript:HIT}{x}$ $a\\%\\href{javascript:HIT}{x}$ $\\verb|\\href{javascript:HIT}{x}|$",
+    "late_between": "$a$<img src=x onerror=HIT>$b$ `$`$\\href{javascript:HIT}{x}$`$` | $a$ |\n|---|\n| $\\href{javascript:HIT}{x}$ |",
+    "late_definition_across": "Let $\\def\\x#1{\\href{javascript:HIT}{#1}}$ hold. Then\n\n| a |\n|---|\n| $\\x{y}$ |\n\n- $\\x{z}$",
+    "late_environment_names": r"\begin{equation}\href{javascript:HIT}{x}\end{equation} \begin{CD}A@>\href{javascript:HIT}{f}>>B\end{CD} \begin{prooftree}\AXC{\href{javascript:HIT}{x}}\end{prooftree}",
+    "late_mathchoice": r"$\mathchoice{\href{javascript:HIT}{a}}{b}{c}{d}\mathpalette\href{javascript:HIT}$ $\ce{\href{javascript:HIT}{H2O}}\pu{1\href{javascript:HIT}{m}}$",
+    "late_html_in_link": '[a](https://a.org/"onmouseover="HIT) [b](<https://a.org/>onclick=HIT>) [c](https://a.org/ \'x"><img src=x onerror=HIT>\')',
+    "late_calls": "calls search(query='<img src=x onerror=HIT>')\n\n[image/png · <script>HIT</script>]",
+}
+
 _TEXT = {
     "bidi_override": "safe \u202egnp.exe\u202c \u2066x\u2069 \u2067y\u2069",
     "hidden_tags": "x\U000e0041\U000e0042\U000e007fy",
@@ -415,6 +456,7 @@ SNIPPETS: dict[str, str] = {
     **_EXTENSIONS,
     **_PARTS,
     **_SEAMS,
+    **_MORE,
     **_TEXT,
 }
 

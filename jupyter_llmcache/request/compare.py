@@ -298,8 +298,10 @@ def _form(prompt: Any) -> str:
 
 
 def _weighed(difference: Difference, one: str, other: str) -> Difference:
-    cost = 1 + _TEXT_COST * (1 - similarity(one, other))
-    return replace(difference, cost=cost)
+    apart = 1 - similarity(one, other)
+    if difference.cause:  # they are the same but for this, be it most of a short text
+        apart /= 2
+    return replace(difference, cost=1 + _TEXT_COST * apart)
 
 
 def _message_differences(place: int, one: Any, other: Any) -> Iterator[Difference]:

@@ -20,6 +20,7 @@ _VOLATILE = {
         r"|\b(?:\d{1,2}\.? )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
         r"(?: \d{1,2})?(?:,? \d{4})?\b|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b"
     ),
+    "a random number": re.compile(r"-?\b(?:\d+\.\d{9,}(?:e-?\d+)?|\d{13,})\b"),
     "a random id": re.compile(r"\b(?=[a-z_-]*\d)[\w-]*[0-9a-f]{12,}\b", re.IGNORECASE),
 }
 #: What stands between the signs of a list.

@@ -28,6 +28,8 @@ CAUSES = {
     ("See /tmp/tmpab12/x.csv", "See /tmp/tmpzz98/x.csv"): "a temporary path",
     ("<Doc at 0x7f19a8631850>", "<Doc at 0x7f19a20fe660>"): "a memory address",
     ("id chatcmpl-9f8e7d6c5b4a39281706", "id chatcmpl-0a1b2c3d4e5f60718293"): "a random id",
+    ("draw 0.5326778009212384", "draw 0.0079848509"): "a random number",
+    ("bucket -3790157486812375231", "bucket 8921237579015748681"): "a random number",
     ("use a, b, c", "use c, a, b"): "the order of a set, which changes from run to run",
     (
         "{'source': 'a.txt', 'page': 3} x",

@@ -58,20 +58,25 @@ _CARRIERS = (
 )
 #: Where botocore keeps its hooks.
 _HOOKS = "_handlers._root"
-#: Classes of HTTP clients that libraries make for one call, or hold where nobody sees them.
+#: Classes of HTTP clients, which libraries make for one call, with their first one, or hold where
+#: nobody sees them: what is put into them counts alike before and after.
 _HTTP_CLASSES = (
     "aiohttp.client.ClientSession",
     "httpx.AsyncClient",
     "httpx.AsyncHTTPTransport",
     "httpx.Client",
     "httpx.HTTPTransport",
+    "httpx2.AsyncClient",
+    "httpx2.AsyncHTTPTransport",
+    "httpx2.Client",
+    "httpx2.HTTPTransport",
     "requests.adapters.HTTPAdapter",
     "requests.sessions.Session",
 )
 #: How what is put into these is called.
 _HTTP_LABELS = (
-    *(f"{name.rpartition('.')[2]}." for name in _HTTP_CLASSES),
-    "HTTPConnectionPool.",
+    *(f"{name}." for name in _HTTP_CLASSES),
+    "urllib3.connectionpool.HTTPConnectionPool.",
 )
 
 #: LangChain's and pydantic's base classes, which stand above every provider's door.
@@ -102,7 +107,6 @@ class Client:
         headers: What it sends with every request, credentials among them.
         query: Likewise.
         own: What the user put into it, by name: hooks, transports, methods.
-        holds_http: Whether the HTTP client is among what it holds.
         told: Dicts and lists of what is sent, which this was read of.
         places: Classes and attributes of the client, of those below it and of what carries their
             requests: where methods may be put over.
@@ -113,7 +117,6 @@ class Client:
         self.headers: dict[Any, Any] = {}
         self.query: dict[Any, Any] = {}
         self.own: dict[str, Any] = {}
-        self.holds_http = False
         self.told: list[Any] = []
         self.places: list[dict[Any, Any]] = []
         if is_mock(client):  # has any attribute that it is asked for
@@ -137,7 +140,7 @@ class Client:
         for name, value in fields.items():
             part = None if name in _READ_ELSEWHERE else own_part(value)
             if part is not None:
-                self._note(f"{cls.__name__}.{name}", part)
+                self._note(f"{cls.__module__}.{cls.__name__}.{name}", part)
         hooks = [hook for hook in _leaves(_in_fields(client, _HOOKS)) if own_part(hook) is not None]
         self._note("events", hooks or None)
 
@@ -154,7 +157,6 @@ class Client:
             self._note("middleware", fields.get("_middleware") or None)
 
     def _read_http(self, fields: Mapping[str, Any]) -> None:
-        self.holds_http = True
         raw = getattr(fields.get("_headers"), "_list", None)
         if raw is not None:
             self.told.append(raw)
@@ -252,18 +254,16 @@ def library_classes(cls: type) -> tuple[type, ...]:
     )
 
 
-def ways_of(cls: type, clients: Iterable[Client]) -> tuple[list[Any], frozenset[str]]:
+def ways_of(cls: type) -> tuple[list[Any], frozenset[str]]:
     """Return where methods on the way of a model of class ``cls`` may be put over.
 
     Returns:
-        Library classes and modules, without those of ``clients``; and the modules of more such
+        Library classes and modules, without those of its clients; and the modules of more such
         classes that are not imported yet.
     """
     classes = library_classes(cls)
     modules = {base.__module__ for base in classes} & sys.modules.keys()
-    through = provider_of(cls).through
-    through += () if any(each.holds_http for each in clients) else _HTTP_CLASSES
-    named = [name.rpartition(".") for name in through]
+    named = [name.rpartition(".") for name in (*provider_of(cls).through, *_HTTP_CLASSES)]
     absent = frozenset(module for module, _, _ in named if module not in sys.modules)
     further = (getattr(sys.modules.get(module), name, None) for module, _, name in named)
     places = [*classes, *(sys.modules[name] for name in modules), *further]

@@ -235,7 +235,7 @@ class _State:
             if (client := client_in(name, value)) is not None:
                 self.clients.append(client)
                 del self.values[name]
-        places, self.absent = ways_of(cls, self.clients)
+        places, self.absent = ways_of(cls)
         changed = put_over(*places)
         places += [base for base in cls.__mro__ if is_own(base)]
         self.places = [*map(namespace, places), *(held for c in self.clients for held in c.places)]
@@ -252,7 +252,8 @@ class _State:
         changed, carried = carried_apart(changed)
         parts = [carried_apart(each.own) for each in self.clients]
         changed |= {"clients": others} if (others := [rest for rest, _ in parts if rest]) else {}
-        carried |= {"clients": below} if (below := [held for _, held in parts if held]) else {}
+        held = ({n: v for n, v in p.items() if carried.get(n) is not v} for _, p in parts)
+        carried |= {"clients": below} if (below := [*filter(None, held)]) else {}
         more = self._more(model, changed, carried)
         self.more = "".join(f',"{name}":{text}' for name, text in more)
 

@@ -223,7 +223,11 @@ def put_over(*places: Any) -> dict[str, Any]:
         known = _put_over.get(place)
         if known is None or known[0] != values:
             parts = {n: own_part(value) for n, value in [*entries.items()] if _is_for_use(n)}
-            label = place.__name__
+            label = (
+                f"{place.__module__}.{place.__name__}"
+                if isinstance(place, type)
+                else place.__name__
+            )
             known = values, {f"{label}.{n}": part for n, part in parts.items() if part is not None}
             _put_over[place] = known
         found |= known[1]

@@ -120,8 +120,10 @@ class OpenCall:
             return
         try:
             self.found = self.place.find(request)
-            if self.found is None and replays and (other := self.place.readdressed(request)):
-                self.found = self.place.find(other)
+            if self.found is None and replays:
+                others = filter(None, map(self.place.find, self.place.readdressed(request)))
+                first, second = next(others, None), next(others, None)
+                self.found = None if second else first  # which of two would be a guess
         except StoreError as error:
             self._warning = str(error)
 
@@ -232,8 +234,8 @@ class OpenCall:
         """Make the error of a request that nothing recorded answers; the call tells of it."""
         self._failed = True
         if self.request is not None:
-            asked = self.place.readdressed(self.request) or self.request
-            self._unrecorded, whole = self.place.unrecorded(asked)
+            asked = [*self.place.readdressed(self.request), self.request]
+            self._unrecorded, whole = self.place.unrecorded(asked[0])
             what = f"replay: nothing recorded answers this request to {self.label}"
             return ReplayMissError(f"{what}; {self._warning or whole}", RECORD_FIRST)
         self._unrecorded = self._refusal or f"mode {self.mode}"

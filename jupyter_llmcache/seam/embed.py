@@ -256,10 +256,11 @@ class Batch:
 
     def _find_elsewhere(self) -> None:
         """Look under the only address that the file knows for this model."""
-        if (first := self.place.readdressed(self._requests[0])) is not None:
-            self._requests = first.with_texts(self._texts)
-            self._missing = {request.key: request for request in self._requests}
-            self._find()
+        for first in self.place.readdressed(self._requests[0]):
+            if self._missing:
+                self._requests = first.with_texts(self._texts)
+                self._missing = {request.key: request for request in self._requests}
+                self._find()
 
     def _replay_miss(self) -> ReplayMissError:
         count, first = len(self._missing), next(iter(self._missing.values()))

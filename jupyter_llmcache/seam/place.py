@@ -166,14 +166,19 @@ class Place:
             return None
         return self.store.claim(request.key)
 
-    def readdressed(self, request: keys.Request) -> keys.Request | None:
-        """The same request at the only endpoint that is known here for its provider and model."""
+    def readdressed(self, request: keys.Request) -> list[keys.Request]:
+        """The same request at the only endpoint that is known here for its provider and model.
+
+        One for each thing that was put into the HTTP clients meanwhile, as by a library that traces
+        them.
+        """
         try:
             known = () if self.store is None else self.store.requests()
         except StoreError:  # the look before has told of it
-            return None
-        endpoints = keys.endpoints_like(request, known)
-        return request.with_endpoint(*endpoints.pop()) if len(endpoints) == 1 else None
+            return []
+        found = sorted(keys.endpoints_like(request, known), key=str)
+        is_only = len({endpoint for endpoint, _ in found}) == 1
+        return [request.with_endpoint(*each) for each in found] if is_only else []
 
     def unrecorded(self, request: keys.Request) -> tuple[str, str]:
         """Return in few words, and in all, what differs from the nearest recorded request."""

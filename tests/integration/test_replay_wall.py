@@ -44,6 +44,7 @@ from jupyter_llmcache.errors import NotSentError, ReplayMissError
 from jupyter_llmcache.seam import replay, sockets
 from jupyter_llmcache.seam.web_request import WebRequest, asks_model, is_here
 from tests.integration.fetching import CLIENTS
+from tests.servers.anthropic import AnthropicServer
 
 #: No retry may cost more, in seconds.
 AT_ONCE_S = 1.0
@@ -644,6 +645,41 @@ def test_what_carries_requests_matters_to_nobody_in_replay(
     monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", plain)
     with mode("replay"):
         assert chat_openai().invoke("hi").content == answer
+
+
+def test_a_tracer_counts_alike_before_and_after_the_first_call(monkeypatch, tmp_path):
+    """A model that makes its client with its first call is asked the same question again."""
+    for client in (httpx, httpx2):
+        plain = client.HTTPTransport.handle_request
+        traced = functools.partialmethod(
+            lambda self, request, send: send(self, request), send=plain
+        )
+        monkeypatch.setattr(client.HTTPTransport, "handle_request", traced)
+    set_llm_cache(SQLiteCache(tmp_path / "traced.db"))
+    with AnthropicServer() as server:
+        first, later = _claude(server.url), _claude(server.url)
+        answers = [first.invoke(text).content for text in ("one", "two")]
+        assert [later.invoke(text).content for text in ("two", "one")] == answers[::-1]
+        assert server.answered == 2
+
+
+def test_a_lesson_that_began_to_trace_midway_is_replayed_whole(
+    openai_server, chat_openai, monkeypatch, tmp_path
+):
+    """What was recorded before and after something came over the HTTP client is found."""
+    plain = httpx2.HTTPTransport.handle_request
+
+    def traced(self, request):
+        return plain(self, request)
+
+    set_llm_cache(SQLiteCache(tmp_path / "midway.db"))
+    before = chat_openai().invoke("before").content
+    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", traced)
+    after = chat_openai().invoke("after").content
+    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", plain)
+    with mode("replay"):
+        assert chat_openai().invoke("before").content == before
+        assert chat_openai().invoke("after").content == after
 
 
 @pytest.mark.usefixtures("replaying")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from typing import Any, overload
 
 from .. import modes
@@ -357,13 +358,19 @@ def _pause_s(error: BaseException, attempt: int) -> float | None:
     for cause in chain_of(error):
         if status_of(cause) == 429 and "quota" not in str(error):
             headers = getattr(getattr(cause, "response", None), "headers", {})
-            try:
-                told_s = float(headers.get("retry-after", ""))
-            except ValueError:
-                told_s = math.nan
+            told_s = _told_s(headers.get("retry-after", ""))
             pause_s = told_s if math.isfinite(told_s) and told_s >= 0 else 2.0**attempt
             return min(pause_s, _MAX_PAUSE_S)
     return None
+
+
+def _told_s(header: str) -> float:
+    """Return what ``Retry-After`` says, as a number of seconds or as a date; NaN where nothing."""
+    with suppress(ValueError):
+        return float(header)
+    with suppress(ValueError, TypeError):
+        return parsedate_to_datetime(header).timestamp() - time.time()
+    return math.nan
 
 
 def _failed(

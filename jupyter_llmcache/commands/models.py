@@ -271,7 +271,7 @@ def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> 
         return model.bind(**parameters)
     if not isinstance(model, BaseLanguageModel):
         raise LLMCacheError(
-            f"-m {label}: {a_type(model)} takes no -t or -p; they are for a single model",
+            f"-m {label}: {a_type(model)} takes no -t, -p or --vary; they are for a single model",
             f"Set {', '.join(parameters)} on the model inside it",
         )
     for name in split_connection(parameters)[0]:

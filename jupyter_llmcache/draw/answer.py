@@ -31,8 +31,9 @@ PART_CHARS, PART_FORMULAS = 4_000, 8
 #: What begins behind so many characters unfolds by a click.
 FOLDED_CHARS, FOLD_LABEL_CHARS = 12_000, 50
 EMPTY = "The answer is empty."
-#: What stands in the place of an output that is no longer there.
-NOTHING: Bundle = {"text/html": "<div></div>", "text/plain": ""}
+#: What an output becomes that is gone: a kernel cannot take out one alone, and no front end draws
+#: one without data, where an empty element takes a line.
+NOTHING: Bundle = {}
 
 
 def answer_bundles(text: str, drawn_as: Format) -> list[Bundle]:

@@ -171,10 +171,14 @@ def test_values_are_parted_at_commas(text, values):
 @given(
     st.lists(
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(),
             lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
             max_leaves=5,
-        ).filter(lambda value: value not in (float("inf"), -float("inf"))),
+        ),
         min_size=1,
     ),
     st.sampled_from([",", ", ", " ,"]),
@@ -476,7 +480,7 @@ def test_a_slow_batch_tells_how_far_it_has_come(notebook, openai_server, impatie
     ids = {output.transient.get("display_id") for output in run.outputs} - {None}
     assert len(ids) == 1
     *_, gone = (output for output in run.outputs if output.transient.get("display_id") in ids)
-    assert gone.html == "<div></div>"
+    assert gone.data == {}
     assert "4 LLM calls · 1 cached · 3 fresh" in run.seen
 
 

@@ -196,7 +196,9 @@ def test_parameters_that_cannot_reach(chat_openai):
     """A chain takes no parameters, and a made model no new address; both are errors."""
     model = chat_openai()
     chain = ChatPromptTemplate.from_template("{x}") | model
-    assert "-m c: a RunnableSequence takes no -t or -p" in fault("c", {"c": chain}, {"top_p": 1})
+    assert "-m c: a RunnableSequence takes no -t, -p or --vary" in fault(
+        "c", {"c": chain}, {"top_p": 1}
+    )
     message = fault("m", {"m": model}, {"base_url": "http://127.0.0.1:9"})
     assert message.startswith("base_url: m is made already")
 

@@ -39,8 +39,6 @@ LAST = "last"
 OTHER = "other"
 #: Hexadecimal digits of a key that are shown, more where they name two entries.
 KEY_DIGITS = 8
-#: More models than this are found in the list itself, not by a query each.
-_MAX_QUERIES = 8
 _HEX = re.compile("[0-9a-fA-F]+")
 #: Of prompts and answers in a list, so that a line fits a terminal.
 _TEXT_CHARS = 40
@@ -131,13 +129,9 @@ def select(
     """
     if model is None:
         return list(store.entries(sort=sort, limit=limit, texts=False, **conditions))
-    names = _models_like(store, model)
-    if len(names) > _MAX_QUERIES:
-        found = store.entries(sort=sort, texts=False, **conditions)
-        return [entry for entry in found if model_of(entry.request) in names][:limit]
     several = [
         entry
-        for name in names
+        for name in _models_like(store, model)
         for entry in store.entries(
             sort=sort, limit=limit, request_contains=_fragment(name), texts=False, **conditions
         )

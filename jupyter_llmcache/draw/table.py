@@ -90,14 +90,6 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Table):
-            return NotImplemented
-        return (self.columns, self.rows) == (other.columns, other.rows)
-
-    def __hash__(self) -> int:
-        return hash((self.columns, len(self.rows)))
-
     def to_pandas(self) -> Any:
         """Return the rows, as plain numbers and texts, as a pandas DataFrame."""
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]

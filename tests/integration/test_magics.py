@@ -207,6 +207,15 @@ def test_settings_act_at_once(notebook, openai_server):
     assert notebook.run("%llm --stable hi").value.stable
 
 
+def test_what_is_no_good_answer_is_kept_on_request(notebook, openai_server):
+    """A filtered answer is asked for again, and with --keep it is stored."""
+    notebook.run("%llm_cache memory")
+    openai_server.reply = lambda body: Reply("this much", finish_reason="content_filter")
+    for flag, cached in (("", False), ("", False), ("--keep", False), ("", True)):
+        assert notebook.run(f"%llm {flag} hi").value.cached is cached
+    assert len(openai_server.requests) == 3
+
+
 # --- choosing a cache ---
 
 
@@ -290,6 +299,14 @@ WRONG_USES = [
     ("%llm -o 2x hi", "-o 2x: this is not a name for a variable"),
     ("%llm -o if hi", "-o if: this is not a name for a variable"),
     ("%llm --refresh --replay hi", "--refresh and --replay exclude each other"),
+    ("%llm --diff hi", "--diff compares columns. Give -m more than once, or --vary"),
+    ("%llm -c --after x hi", "--after and --continue exclude each other"),
+    ("%llm_cache mode auto --allow-web", "--allow-web goes with mode replay alone"),
+    ("%llm_cache use", "%llm_cache use lacks its expression"),
+    ("%llm_cache use 1 / 0", "%llm_cache use: 1 / 0 raised ZeroDivisionError"),
+    ("%llm_cache use 3", "an int is not a LangChain cache"),
+    ("%llm_cache sqlite {x}", "{x} is not replaced by a variable here. Write {{x}}"),
+    ("%llm_cache sqlite {{In}}", "{{In}}: a list is not a path"),
     ("%llm", "the prompt is empty. Write it behind %llm, or below %%llm"),
     ("%llm -t 0", "the prompt is empty"),
     ("%%llm\n  \n", "the prompt is empty"),

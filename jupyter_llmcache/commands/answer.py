@@ -95,7 +95,7 @@ class Answer:
 
         shell = get_ipython()
         if shell is not None:
-            shell.set_next_input(self.code)
+            shell.set_next_input(self.code.rstrip())
 
     def __str__(self) -> str:
         return self.text

@@ -110,6 +110,12 @@ def said_by(error: BaseException) -> str:
     return one_line(without_secrets(text or type(error).__name__), _MESSAGE_CHARS)
 
 
+#: Where a traceback names what differs from kernel to kernel and from machine to machine, so that
+#: a prompt that holds it would never be found again: a cell's file, and where packages are.
+_CELL = re.compile(r'File "[^"\n]*(?:ipykernel_\d+[/\\]|ipython-input-)[^"\n]*"')
+_FOLDERS = re.compile(r'File "[^"\n]*[/\\](?:site-packages|dist-packages|python3\.\d+)[/\\]')
+
+
 class LastError:
     """``{{Err}}``: the traceback of the newest error in the notebook, without secrets."""
 
@@ -120,5 +126,6 @@ class LastError:
         trace = error.__traceback__
         while trace is not None and _IPYTHON.search(trace.tb_frame.f_code.co_filename):
             trace = trace.tb_next
-        lines = traceback.format_exception(type(error), error, trace)
-        return without_secrets("".join(lines).rstrip())
+        text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+        text = _FOLDERS.sub('File "', _CELL.sub('File "notebook cell"', text))
+        return without_secrets(text)

@@ -390,6 +390,11 @@ def test_inputs_outputs_and_the_last_error(notebook, openai_server, monkeypatch)
     assert sent.startswith("40 + 2 42 Traceback")
     assert sent.endswith("ValueError: my … what is wrong?")
     assert "hush" not in sent
+    notebook.run("import json; json.loads('{')", check=False)
+    notebook.run("%llm {{Err}} why?")
+    sent = openai_server.bodies[-1]["messages"][0]["content"]
+    assert 'File "notebook cell", line 1' in sent
+    assert 'File "json/decoder.py", line' in sent
     notebook.run("Err = 'mine'\n%llm {{Err}}")
     assert openai_server.bodies[-1]["messages"][0]["content"] == "mine"
 
@@ -398,7 +403,7 @@ def test_code_goes_into_the_next_cell(notebook, openai_server):
     """-f code --next puts the answer's code into a new cell below, and runs nothing."""
     openai_server.reply = lambda _: "Here:\n\n```python\nprint(1)\n```"
     notebook.run("%llm -f code --next write it")
-    assert notebook.rl_next_input == "print(1)\n"
+    assert notebook.rl_next_input == "print(1)"
 
 
 def test_the_status_says_what_to_do_next(notebook):

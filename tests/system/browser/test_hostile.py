@@ -58,6 +58,12 @@ def say(*names):
 """
 _TOLD = "print(said.count('fresh'), said.count('cached'))"
 _A_CELL = 10
+#: A hundred rows; more than that no formula of the allow-list can have.
+_MAX_FORMULA_PX = 4_000
+_TALLEST = """() => {
+    const formulas = [...document.querySelectorAll('mjx-container')];
+    return Math.max(...formulas.map(each => each.getBoundingClientRect().height));
+}"""
 _ALL_SAID = """() => {
     const cells = jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.outputs);
     const failed = cells.some(outputs =>
@@ -105,10 +111,12 @@ def saved_notebook(
     drawn = notebook.page.locator(_LAB_OUTPUTS).count()
     problems = watch.look_at(notebook.page, _LAB_OUTPUTS)
     told = [notebook.outputs(number)[-1:] for number in range(1, len(cells))]
+    tallest = notebook.page.evaluate(_TALLEST)
     notebook.save()
     context.close()
     assert "".join(told[-1]).split() == [str(len(snippets))] * 2, told
     assert drawn >= 3 * len(snippets)
+    assert 0 < tallest < _MAX_FORMULA_PX
     assert problems == []
     assert tripwire.paths == []
     return folder / "all.ipynb"

@@ -32,20 +32,29 @@ def hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
     """Take secrets out of what ``error`` says, and ``keys`` out of all that is told from now on."""
     _keys.update(key for key in keys if len(key) >= _SECRET_CHARS)
     for one in chain_of(error):
-        one.args = tuple(without_secrets(a) if isinstance(a, str) else a for a in one.args)
-        if isinstance(said := getattr(one, "message", None), str):
+        one.args = _cleaned(one.args)
+        for name, said in [*vars(one).items()]:  # messages, bodies, notes
             with contextlib.suppress(AttributeError):
-                one.message = without_secrets(said)  # type: ignore[attr-defined]
+                setattr(one, name, _cleaned(said))
+
+
+def _cleaned(said: Any) -> Any:
+    if isinstance(said, str):
+        return without_secrets(said)
+    if type(said) in (list, tuple):
+        return type(said)(map(_cleaned, said))
+    return {n: _cleaned(v) for n, v in said.items()} if type(said) is dict else said
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield ``error`` and what it came from, each once."""
+    """Yield ``error``, what it came from and what it is a group of, each once."""
     seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or one.__context__
+    ahead: list[BaseException | None] = [error]
+    for one in ahead:
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            ahead += [one.__cause__ or one.__context__, *getattr(one, "exceptions", ())]
 
 
 class _OneLine(BaseException):

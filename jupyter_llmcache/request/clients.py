@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -297,17 +298,25 @@ def holds_weights(value: Any) -> bool:
     return any(hasattr(type(each), name) for each in networks for name in _WEIGHTS)
 
 
-def secrets_of(model: Any) -> Iterator[str]:
-    """Yield the keys that a model holds, and what its headers say in their place."""
+def secrets_of(model: Any, kwargs: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of a model, its clients and a call, and the passwords of their addresses."""
     cls: type = type(model)
-    credentials = provider_of(cls).credentials | CREDENTIAL_HEADERS
-    headers = getattr(model, "default_headers", None) or {}
-    for name, value in model.__dict__.items():
+    provider = provider_of(cls)
+    credentials = provider.credentials | CREDENTIAL_HEADERS
+    fields = {**model.__dict__, **(getattr(model, "__pydantic_private__", None) or {})}
+    clients = [fields[name] for name in provider.clients if fields.get(name) is not None]
+    given = fields.get("default_headers"), kwargs.get("extra_headers")
+    for headers in (*given, *(Client(each).headers for each in clients)):
+        for name, value in (headers or {}).items():
+            if header_name(name) in credentials:
+                yield str(value).rpartition(" ")[2]
+    for name, value in fields.items():
         if is_secret(value) or (name in credentials and isinstance(value, str)):
             yield str(getattr(value, "get_secret_value", lambda held=value: held)())
-    for name, value in headers.items():
-        if str(name).lower() in credentials:
-            yield str(value).rpartition(" ")[2]
+        elif isinstance(value, str):
+            yield from re.findall(r"://[^\s/@]*:([^\s/@]+)@", value)
+    for each in clients:  # where a function gives the key
+        yield str(look_up(each, "_client.api_key") or look_up(each, "api_key") or "")
 
 
 def carried_apart(own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,14 +20,14 @@ from .canonical import (
     LONG_CHARS,
     IndescribableError,
     address_shown,
+    careful,
     dump,
     files_told,
-    headers_shown,
     is_inside,
     is_secret,
     long_digest,
-    query_shown,
     reading,
+    scrubbed,
 )
 from .clients import (
     Client,
@@ -263,14 +263,12 @@ class _State:
         if not told:
             return
         self.values |= {n: v for n, v in told[0].items() if v and n != "endpoint"}
-        others = [each for each in told[1:] if _shown(each) != _shown(told[0])]
-        if others:
+        if others := [each for each in told[1:] if each != told[0]]:
             self.values["other_clients"] = others
 
     def _client(self, client: Client) -> dict[str, Any]:
-        left_out = self.plan.provider.credentials
         return {
-            "default_headers": sent_headers(client.headers, left_out),
+            "default_headers": sent_headers(client.headers, self.plan.provider.credentials),
             "default_query": client.query,
             "endpoint": address_shown(str(client.address)) if client.address else None,
         }
@@ -292,16 +290,6 @@ class _State:
                 raise NotDescribableError(f"{error} in {where}") from error
 
 
-def _shown(client: Mapping[str, Any]) -> str:
-    return dump(
-        [
-            headers_shown(client["default_headers"], frozenset()),
-            query_shown(client["default_query"]),
-            client["endpoint"],
-        ]
-    )
-
-
 def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) -> Description:
     plan = state.plan
     values = merge(plan, state.values, given)
@@ -310,12 +298,11 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
     dropped = {*plan.provider.at_home} if is_home else set()
     if plan.provider.chat_only.keys() & values.keys() and not asks_responses(model, values):
         dropped.update(plan.provider.chat_only)
-    show = Values(_describe_nested, plan.provider.credentials)
     parameters = {}
     for field in sorted(values.keys() - dropped):
         value = values[field]
         if not _is_switched_off(plan, field, value) and not is_secret(value):
-            text = _parameter(plan, show, field, value)
+            text = _parameter(plan, field, value)
             if text is not None:
                 parameters[field] = text
     top = f'"schema":{schema},{plan.top}{_quoted(name)},"endpoint":{_quoted(state.endpoint)}'
@@ -354,15 +341,16 @@ def _is_switched_off(plan: Plan, field: str, value: Any) -> bool:
     return not value and field in plan.off and value == plan.off[field]
 
 
-def _parameter(plan: Plan, show: Values, field: str, value: Any) -> str | None:
+def _parameter(plan: Plan, field: str, value: Any) -> str | None:
     """Return the JSON text of one parameter; None where nothing is left of it."""
     readable = field in _READABLE or (
         plan.provider.name and field in plan.fields and field not in _FREE_FIELDS
     )
+    show = Values(_describe_nested, plan.provider.credentials, scrubbed if readable else careful)
     try:
         if field in _TOOL_LISTS and isinstance(value, (list, tuple)):
             return dump([show.tool(tool) for tool in without_marks(value)])
-        shown = (show if readable else show.careful()).member(field, value)
+        shown = show.member(field, value)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in {field}") from error
     except RecursionError as error:

@@ -30,7 +30,6 @@ from .canonical import (
     Canon,
     IndescribableError,
     address_shown,
-    careful,
     dump,
     header_name,
     headers_shown,
@@ -361,10 +360,6 @@ class Values(Canon):
         if type(value).__basicsize__ == _BARE_BYTES and vars(value).keys() <= {"__module__"}:
             return {TAG + "class": type(value).__qualname__}
         return super().other(value)
-
-    def careful(self) -> Values:
-        """Return the same, for values of unknown meaning."""
-        return Values(*self._make, careful)
 
     def code(self, value: Any) -> Any:
         """Return a digest of a function or of an object of a user: its source, what it holds."""

@@ -278,7 +278,7 @@ class OpenCall:
             self._reason = type(error).__name__
             self._left = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
             with suppress(Exception):  # what an odd model or error says must not take its place
-                hide_secrets(error, keys.secrets_of(self.asked.model))
+                hide_secrets(error, keys.secrets_of(self.asked.model, self.asked.kwargs))
             if isinstance(error, Exception):
                 self._see_refused(error, said)
             raise

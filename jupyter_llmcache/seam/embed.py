@@ -218,7 +218,7 @@ class Batch:
         if error is not None:
             self._reason = self._reason or type(error).__name__
             with suppress(Exception):  # as in call.py
-                hide_secrets(error, keys.secrets_of(self._model))
+                hide_secrets(error, keys.secrets_of(self._model, {}))
         LEDGER.record(self._event(failed=error is not None))
 
     # --- before the provider ---

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import sqlite3
+import traceback
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import openai
 import pytest
 from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import FakeListChatModel
@@ -22,6 +24,7 @@ from pydantic import Field, SecretStr
 
 from jupyter_llmcache import SQLiteCache, calls
 from jupyter_llmcache.__main__ import main
+from jupyter_llmcache.errors import hide_secrets
 from tests.servers.base import Failure
 from tests.servers.openai import OpenAIServer
 from tests.shells import CellRun
@@ -252,6 +255,71 @@ def test_a_key_that_a_server_echoes_is_hidden(place, mode, notebook, server):
         told = b"\n".join([_seen(run) for run in runs])
         assert b"no such key: \xe2\x80\xa6" in told
         assert secret.encode() not in told
+
+
+#: A model that sends a key in another way, and the arguments of its call.
+ELSEWHERE: dict[str, Any] = {
+    "header of the call": lambda s, base: (
+        ChatOpenAI(**base),
+        {"extra_headers": {"Authorization": f"Bearer {s}"}},
+    ),
+    "a gateway's key": lambda s, base: (
+        ChatOpenAI(**base, default_headers={"Helicone-Auth": f"Bearer {s}"}),
+        {},
+    ),
+    "password of the address": lambda s, base: (
+        ChatOpenAI(**base | {"base_url": base["base_url"].replace("://", f"://ann:{s}@")}),
+        {},
+    ),
+    "header of the HTTP client": lambda s, base: (
+        ChatOpenAI(**base, http_client=httpx2.Client(headers={"X-Api-Key": s})),
+        {},
+    ),
+}
+if TAKES_KEY_FUNCTIONS:
+    ELSEWHERE["a function"] = lambda s, base: (ChatOpenAI(**base | {"api_key": lambda: s}), {})
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_an_error_tells_no_key_that_a_server_echoes(place, notebook, server):
+    """Wherever the key came from, and whoever writes the error down."""
+    secret = CANARIES["api_key", 1]
+    base = {"model": "gpt-x", "api_key": "k", "base_url": server.url, "max_retries": 0}
+    model, call = ELSEWHERE[place](secret, base)
+    server.fail(Failure(401, {"error": {"message": f"no such key: {secret}."}}))
+    with pytest.raises(openai.APIError) as caught:
+        model.invoke("Fail.", **call)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "no such key: \N{HORIZONTAL ELLIPSIS}" in told
+    assert secret not in told
+
+
+def _noted(key: str) -> BaseException:
+    error = ValueError({"key": key}, [(key,)])
+    error.add_note(f"The key was {key}.")
+    return error
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _noted,
+        lambda key: ExceptionGroup("some", [_noted(key), ExceptionGroup("more", [_noted(key)])]),
+        lambda key: _from(RuntimeError("wrapped"), _noted(key)),
+    ],
+    ids=["note and values", "group", "cause"],
+)
+def test_an_error_tells_no_key_in_whatever_it_holds(make):
+    """In its values, its notes, the errors that it is a group of, and those that it came from."""
+    error = make("canary-of-a-key")
+    assert "canary-of-a-key" in "".join(traceback.format_exception(error))
+    hide_secrets(error, ["canary-of-a-key"])
+    assert "canary-of-a-key" not in "".join(traceback.format_exception(error))
+
+
+def _from(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
 
 
 def test_unloading_draws_tracebacks_as_before(shell):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -115,6 +116,8 @@ _ELSEWHERE = frozenset(
         *("azure_ad_token_provider", "azure_ad_async_token_provider", "bedrock_client", "config"),
         *("credentials_profile_name", "credentials", "repo_id", "location", "project"),
         *("custom_llm_provider", "client_preparer", "mode", "api_endpoint"),
+        *("together_api_base", "upstage_api_base", "cerebras_api_base", "sambanova_api_base"),
+        *("cerebras_proxy", "endpoint_name", "content_handler", "credential", "project_endpoint"),
     }
 )
 
@@ -167,6 +170,27 @@ def _router(url: str, **fields: Any) -> Any:
     models = [{"model_name": "m", "litellm_params": sent | fields.pop("deployment", {})}]
     router = Router(models, num_retries=0, default_litellm_params=fields.pop("defaults", None))
     return ChatLiteLLMRouter(**{"router": router, "model": "m", "max_retries": 0} | fields)
+
+
+def _sagemaker(url: str, **fields: Any) -> Any:
+    import boto3
+    from langchain_aws import SagemakerEndpoint
+    from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler
+
+    class Handler(LLMContentHandler):
+        """Writes and reads what an endpoint of one's own understands."""
+
+        content_type = accepts = "application/json"
+
+        def transform_input(self, prompt: str, model_kwargs: dict[str, Any]) -> bytes:
+            return json.dumps({"inputs": prompt, **model_kwargs}).encode()
+
+        def transform_output(self, output: Any) -> str:
+            return str(json.load(output))
+
+    client = boto3.client("sagemaker-runtime", endpoint_url=url, region_name="us-east-1")
+    given = {"endpoint_name": "e", "client": client, "content_handler": Handler()}
+    return SagemakerEndpoint(**given | fields)
 
 
 _ONE = {"api_key": "k", "max_retries": 0}
@@ -346,6 +370,49 @@ SUBJECTS: Mapping[str, tuple[Subject, ...]] = {
             model="amazon.titan-text-express-v1",
             is_text=True,
             **_AWS,
+        ),
+        _subject("SagemakerEndpoint", "", build=_sagemaker, is_text=True),
+    ),
+    "langchain-together": (
+        _subject(
+            "ChatTogether", "langchain_together.ChatTogether", model="m", base_url="{url}", **_ONE
+        ),
+        _subject(
+            "Together",
+            "langchain_together.Together",
+            model="m",
+            together_api_key="k",
+            base_url="{url}",
+            is_text=True,
+        ),
+    ),
+    "langchain-upstage": (
+        _subject(
+            "ChatUpstage", "langchain_upstage.ChatUpstage", model="m", base_url="{url}", **_ONE
+        ),
+    ),
+    "langchain-cerebras": (
+        _subject(
+            "ChatCerebras", "langchain_cerebras.ChatCerebras", model="m", base_url="{url}", **_ONE
+        ),
+    ),
+    "langchain-sambanova": (
+        _subject(
+            "ChatSambaNova",
+            "langchain_sambanova.ChatSambaNova",
+            model="m",
+            base_url="{url}",
+            **_ONE,
+        ),
+    ),
+    "langchain-azure-ai": (
+        _subject(
+            "AzureAIOpenAIApiChatModel",
+            "langchain_azure_ai.chat_models.AzureAIOpenAIApiChatModel",
+            model="m",
+            endpoint="{url}",
+            credential="k",
+            max_retries=0,
         ),
     ),
     "langchain-huggingface": (

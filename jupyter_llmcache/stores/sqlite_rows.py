@@ -102,11 +102,17 @@ def get(connection: sqlite3.Connection, keys: Collection[bytes]) -> Iterator[Ent
     for start in range(0, len(keys), _AT_ONCE):
         some = keys[start : start + _AT_ONCE]
         asked = _GET_MANY % ",".join("?" * len(some))
-        for row in connection.execute(asked, some).fetchall():
-            key, kind, created_at, provider_s, digest, answer, vector_bytes = row
-            if kind == EMBEDDING:
-                answer = _vector(connection, answer, vector_bytes)
-            yield _checked(key, kind, created_at, provider_s, digest, answer)
+        connection.execute("BEGIN")  # or each vector would be a look at the file of its own
+        try:
+            rows = [
+                (*row, _vector(connection, answer, size) if row[1] == EMBEDDING else answer)
+                for *row, answer, size in connection.execute(asked, some)
+            ]
+        finally:
+            if connection.in_transaction:  # a fault may have ended it
+                connection.execute("COMMIT")
+        for row in rows:
+            yield _checked(*row)
 
 
 def _vector(connection: sqlite3.Connection, number: Any, vector_bytes: Any) -> bytes | None:
@@ -123,10 +129,6 @@ def _vector(connection: sqlite3.Connection, number: Any, vector_bytes: Any) -> b
             return blob.read(vector_bytes)
     except (ValueError, OverflowError):
         return None
-    except sqlite3.OperationalError as error:
-        if "no such rowid" in str(error):  # deleted since
-            return None
-        raise
 
 
 def entry_of(row: Row, request: object, *, mend: bool = False) -> Entry:

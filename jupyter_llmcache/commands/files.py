@@ -55,9 +55,8 @@ def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
         count = write(store, args.path, keys, progress.counting)
     size_bytes = Path(args.path).expanduser().stat().st_size
     what = f"exported {format_count(count, 'entry')} to {args.path}"
-    data: dict[str, Any] = {"path": args.path, "entries": count}
-    data |= {"format": form, "size_bytes": size_bytes}
-    data["hosts"] = hosts
+    said = {"path": args.path, "entries": count, "format": form}
+    data = {**said, "size_bytes": size_bytes, "hosts": hosts}
     return Report(SEPARATOR.join((what, format_bytes(size_bytes))), data=data)
 
 

@@ -13,7 +13,7 @@ import ast
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel, BaseLLM
 from langchain_core.load import dumps
@@ -26,6 +26,7 @@ from ..errors import NotDescribableError
 from ..provider_row import MODEL_FIELDS
 from ..providers import ROWS, provider_of
 from ..request.own_code import is_own
+from ..stores.base import Store
 
 #: Between the model and the call's parameters in the string of a serialisable model.
 _PARAMETERS_MARK = "---"
@@ -54,14 +55,7 @@ _MESSAGE_FIELDS = (
 _ESCAPED = "__lc_escaped__"
 
 
-class RowStore(Protocol):
-    """A store whose file may hold rows that LangChain wrote."""
-
-    def langchain_rows(self, prompt: str, llm_string: str) -> list[str]:
-        """Return what LangChain stored for these two strings, one text a generation, in order."""
-
-
-def find_rows(store: RowStore, request: keys.Request) -> list[Generation] | None:
+def find_rows(store: Store, request: keys.Request) -> list[Generation] | None:
     """Return the answer that LangChain's own cache kept for this request, or None.
 
     Rows of other langchain-core 1.x releases are found too, where only nulls and ids differ.

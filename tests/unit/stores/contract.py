@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,6 @@ from tests.unit.stores.entries import (
     large_answer_to,
     listed,
 )
-
-Opener = Callable[..., Store]
 
 ANSWERS = [
     b"",

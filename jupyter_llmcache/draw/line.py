@@ -76,7 +76,7 @@ NOTHING_BEHIND = Behind()
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a line; those of a low ``rank`` find room first, and up to 1 in any case."""
+    """A part of a line; those of a low ``rank`` find room first, 1 before another is cut."""
 
     text: str
     rank: int = 0
@@ -308,6 +308,9 @@ def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
             chosen.add(place)
     kept = [parts[place] for place in sorted(chosen)]
     over = len(_text(kept)) - limit
+    least = [part for part in kept if not part.rank]
+    if over > 0 and len(_text(least)) <= limit:
+        return least
     if over > 0:
         longest = max(kept, key=lambda part: len(part.text))
         cut = f"{longest.text[: max(1, len(longest.text) - over - 1)]}…"

@@ -48,7 +48,6 @@ _UNBROKEN_CHARS = 30
 _CELL = "vertical-align:top;padding:1px 12px 1px 0"
 _NAME = f"{_CELL};text-align:left;white-space:nowrap"
 _VALUE = f"{_CELL};text-align:left;overflow-wrap:anywhere"
-_BOLD = '<div style="font-weight:600">'
 
 _UNITS: dict[str, Callable[[Any], str]] = {
     "_s": format_seconds,
@@ -154,7 +153,7 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
         )
         title = escape(one_line(self.title, _VALUE_CHARS))
         # Outside the frame, so that a narrow page breaks it and does not cut it.
-        above = f'<div style="{LINE_STYLE};font-weight:600">{title}</div>' if title else ""
+        above = f'<div style="{LINE_STYLE}"><strong>{title}</strong></div>' if title else ""
         many = f";{SCROLLS}" if len(self.rows) > MAX_OPEN_ROWS else ""
         rest = f'<div style="{LINE_STYLE}">{escape(self.footnote())}</div>'
         return (
@@ -235,7 +234,7 @@ def rows_html(rows: Iterable[tuple[str, Any]]) -> str:
 def sections_html(sections: Iterable[Section]) -> str:
     """Return texts under headings, as typed, or drawn as an answer is."""
     return "".join(
-        f"{_BOLD}{escape(one_line(heading))}</div>"
+        f"<div><strong>{escape(one_line(heading))}</strong></div>"
         + (answer_html(text, *drawn_as) if drawn_as else text_html(text))
         for heading, text, *drawn_as in sections
     )

@@ -86,6 +86,12 @@ def test_the_line_is_never_long() -> None:
     assert answer(*calls).line.endswith("not stored: reason 0 and 4 more")
 
 
+def test_what_is_not_usual_is_whole_before_the_time_is_told() -> None:
+    """A reason that has room without the time stands there to its end."""
+    told = answer(miss(key=None, stored=False, reason=_OWN_CODE)).line
+    assert told == f"fresh · not cached: {_OWN_CODE}"
+
+
 def test_the_details_tell_where_and_when() -> None:
     """Behind the line stand key, store, times, tokens and how to see the request."""
     html = drawn_line(answer(hit()))["text/html"]

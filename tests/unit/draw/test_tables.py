@@ -38,7 +38,7 @@ def test_a_table_prints_in_columns() -> None:
 def test_a_table_draws_itself() -> None:
     """The HTML has a title outside its frame, headings of columns, and nothing that acts."""
     html = _TABLE._repr_html_()
-    assert '>Entries</div><div style="overflow-x:auto' in html
+    assert '<strong>Entries</strong></div><div style="overflow-x:auto' in html
     assert 'scope="col"' in html
     assert "\x1b" not in html
     assert "<b>" not in Table(("a",), [("<b>x</b>",)])._repr_html_()

@@ -29,7 +29,7 @@ class Owner:
 
 
 class Door(NamedTuple):
-    """A method of a module's class (``owner``), or a function of the module (no ``owner``)."""
+    """A method of a module's class (``owner``); without ``owner``, a function or class of it."""
 
     module: str
     owner: str
@@ -105,7 +105,9 @@ class Doors(importlib.abc.MetaPathFinder):
             if door.module != module.__name__ or original is None or self._stands(door, original):
                 continue
             own = vars(place).get(door.name)
-            ours = functools.wraps(original)(door.wrap(original, module))
+            ours = door.wrap(original, module)
+            if not isinstance(ours, type):
+                functools.update_wrapper(ours, original)
             try:
                 setattr(place, door.name, ours)
             except TypeError:  # a class written in C that takes nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import weakref
 from contextlib import AbstractContextManager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .. import modes
 from ..entry import Entry
+from ..errors import StoreError
 from ..ledger import LEDGER
 
 if TYPE_CHECKING:
@@ -90,6 +92,15 @@ _serving: list[weakref.ref[Web]] = []
 def webs() -> list[Web]:
     """Return what serves, the newest first."""
     return [web for each in _serving if (web := each()) is not None]
+
+
+def knows_host(host: str) -> bool:
+    """Whether anything that ``host`` answered is recorded."""
+    mark = f'"model":{json.dumps(host)}'
+    try:
+        return any(mark in text for web in webs() for text in web.store.requests())
+    except StoreError:  # whoever asks for an answer is told of it
+        return False
 
 
 def is_kept_elsewhere() -> bool:

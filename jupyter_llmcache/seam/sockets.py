@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from .. import modes
 from ..errors import ReplayMissError
 from ..ledger import LEDGER, Call
-from . import web
-from .doors import HTTP_WORDS, Door, Doors, Method
+from . import serving, web
+from .doors import HTTP_WORDS, Door, Doors, Method, text
 from .web_request import WebRequest, is_here, is_model_host
 
 #: Names and addresses of our own stores, which stay free.
@@ -61,14 +62,20 @@ def _look(event: str, args: tuple[Any, ...]) -> None:
     if not _DOORS.owners or not event.startswith("socket.") or modes.current_mode() != "replay":
         return
     if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
-        _check(args[0], "the name")
+        _check(args[0], "the name", _NameRefusedError)
     elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = args[1]
         if isinstance(address, tuple) and address:
             _check(address[0], "a connection to", datagram=_is_datagram(args[0]))
 
 
-def _check(host: Any, what: str, *, datagram: bool = False) -> None:
+class _NameRefusedError(ReplayMissError, socket.gaierror):
+    """A name is not looked up; who looks before it asks by a client that we know bears this."""
+
+
+def _check(
+    host: Any, what: str, error: type[ReplayMissError] = ReplayMissError, *, datagram: bool = False
+) -> None:
     """Refuse what goes to ``host``, unless that is this machine or our own store.
 
     Raises:
@@ -80,15 +87,19 @@ def _check(host: Any, what: str, *, datagram: bool = False) -> None:
         return
     if datagram:
         raise OSError(errno.ENETUNREACH, f"replay: nothing is sent to {name}")
-    raise _refusal(f"{what} {name}", name)
+    if error is not _NameRefusedError or not serving.knows_host(name):
+        _tell(name)
+    where = f" (cell {LEDGER.cell})" if LEDGER.cell is not None else ""
+    raise error(
+        f"replay: {what} {name} was not asked for{where}; nothing leaves this machine",
+        "Such a connection is not recorded; %llm_cache mode replay --allow-web lets it out",
+    )
 
 
-def _refusal(what: str, host: str) -> ReplayMissError:
-    """Return the error, after it was told to the ledger."""
-    cell = LEDGER.cell
+def _tell(host: str) -> None:
     LEDGER.record(
         Call(
-            cell=cell,
+            cell=LEDGER.cell,
             kind="error",
             model=f"web:{host}",
             key=None,
@@ -97,11 +108,6 @@ def _refusal(what: str, host: str) -> ReplayMissError:
             asked="web",
             unrecorded="not by a client whose requests can be recorded",
         )
-    )
-    where = f" (cell {cell})" if cell is not None else ""
-    return ReplayMissError(
-        f"replay: {what} was not asked for{where}; nothing leaves this machine",
-        "Such a connection is not recorded; %llm_cache mode replay --allow-web lets it out",
     )
 
 
@@ -217,11 +223,8 @@ def _by_option(original: Method, _: ModuleType) -> Method:
 def _grpc(original: Method, _: ModuleType) -> Method:
     def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
         if modes.current_mode() == "replay":
-            target, method = (
-                each.decode() if isinstance(each, bytes) else str(each)
-                for each in (_grpc_target(self), self._method)
-            )
-            host = target.rpartition("/")[2]
+            host = text(_grpc_target(self)).rpartition("/")[2]
+            method = text(self._method)
             web.refuse(WebRequest("POST", f"grpc://{host}{method}", (), None))
         return original(self, *args, **kwargs)
 
@@ -229,8 +232,35 @@ def _grpc(original: Method, _: ModuleType) -> Method:
 
 
 def _grpc_target(call: Any) -> Any:
-    channel: Any = getattr(call, "_channel", None)
-    return channel.target() if hasattr(channel, "target") else "unknown"
+    target: Any = getattr(getattr(call, "_channel", None), "target", "unknown")
+    return target() if callable(target) else target
+
+
+def _grpc_channel(original: Method, _: ModuleType) -> Method:
+    """Check whom a channel connects to, where somebody waits for that alone."""
+
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if modes.current_mode() == "replay" and True in (*args, *kwargs.values()):
+            _check(_host_of(self), "a connection to")
+        return original(self, *args, **kwargs)
+
+    return checked
+
+
+def _host_of(channel: Any) -> str:
+    """Return the host of a target of gRPC: ``dns:///far:443``, ``far:443``, ``unix:/socket``."""
+    target = text(_grpc_target(channel))
+    address = target.rpartition("/")[2]
+    return "" if target.startswith("unix") else urlsplit(f"//{address}").hostname or ""
+
+
+def _curl(original: Any, module: ModuleType) -> Any:
+    """Return pycurl's class, which is written in C, with a check of its addresses."""
+
+    class Curl(original):  # type: ignore[misc]  # known when it is imported
+        setopt = _by_option(original.setopt, module)
+
+    return Curl
 
 
 _CURLOPT_URL = 10002
@@ -248,6 +278,9 @@ _DOORS = Doors(
         Door("uvloop", "Loop", "sock_connect", _by_host(2, "address")),
         *(Door("primp.primp", "AsyncClient", word, _by_url) for word in HTTP_WORDS),
         Door("curl_cffi.curl", "Curl", "setopt", _by_option),
+        Door("pycurl", "", "Curl", _curl),
+        Door("grpc._channel", "Channel", "subscribe", _grpc_channel),
+        Door("grpc.aio._channel", "Channel", "get_state", _grpc_channel),
         *(
             Door("grpc._channel", f"_{kind}MultiCallable", name, _grpc)
             for kind in _GRPC

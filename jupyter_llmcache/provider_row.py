@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 #: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
 PLACEHOLDER_KEY = "no-key"
+
+#: How environment variables are called that hold a credential.
+KEY_VARIABLE = re.compile(r"(?:.*_)?(?:(?:API)?KEY|TOKEN|SECRET|PASSWORD|PAT)")
 
 #: How an answer may end otherwise than well: at its bound, held back, or broken off.
 End = Literal["cut", "filtered", "broken"]
@@ -173,3 +177,22 @@ TOKEN_LIMITS = names(
 
 #: The names of who speaks.
 NAMES = frozenset({"ai.name", "human.name", "system.name", "tool.name"})
+
+
+def environment_keys() -> dict[str, list[str]]:
+    """Return what the environment's variables for keys hold, with their names."""
+    found: dict[str, list[str]] = {}
+    for name, value in os.environ.items():
+        if len(value) >= 4 and KEY_VARIABLE.fullmatch(name):
+            found.setdefault(value, []).append(name)
+    return found
+
+
+def holds_key(field: str, value: object) -> bool:
+    """Whether a field is called as a credential and holds what the environment does, or replay.
+
+    Some classes declare their key as plain text. The name alone does not tell it.
+    """
+    if not isinstance(value, str) or KEY_VARIABLE.fullmatch(field.upper()) is None:
+        return False
+    return value == PLACEHOLDER_KEY or value in environment_keys()

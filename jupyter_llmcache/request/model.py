@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
-from ..provider_row import MODEL_FIELDS, names
+from ..provider_row import MODEL_FIELDS, holds_key, names
 from ..text import kebab
 from .canonical import (
     BYTES_TAG,
@@ -226,7 +226,8 @@ class _State:
             raise NotDescribableError(
                 f"{cls.__name__} holds weights that can be trained; give it cache_key()"
             )
-        self.values = {n: v for n, v in state.items() if n not in plan.skipped | weights}
+        skipped = plan.skipped | weights | {n for n, v in state.items() if holds_key(n, v)}
+        self.values = {n: v for n, v in state.items() if n not in skipped}
         self.values |= {"files": files} if (files := files_told(self.values)) else {}
         for name, paths in plan.provider.parts.items():
             part = part_of(state.get(name), paths, plan.never | plan.provider.credentials)

@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from ..provider_row import CREDENTIAL_HEADERS
+from ..provider_row import CREDENTIAL_HEADERS, KEY_VARIABLE, environment_keys
 from ..providers import PROVIDERS, ROWS
 from ..text import json_or_text
 
@@ -40,7 +40,6 @@ _TOKEN = re.compile(
     r"(?:sk|pk|rk|gsk|hf|gh[a-z]|xai|xox[a-z]|tvly|lsv2|glpat|pplx|AKIA|AIza|eyJ)"
     r"[-_]?[A-Za-z0-9][\w.-]{14,}"
 )
-_KEY_VARIABLE = re.compile(r"(?:.*_)?(?:(?:API)?KEY|TOKEN|SECRET|PASSWORD|PAT)")
 #: Parameters that sign an address for some minutes, where the first of a row stands in it.
 _SIGNING = (
     ("x-amz-signature", r"x-amz-.*"),
@@ -134,10 +133,12 @@ class WebRequest:
         body = self.body or b""
         try:
             if "json" in kind:
-                return _without_credentials(json.loads(body), secrets())
+                return _without_credentials(json.loads(body), environment_keys())
             if "x-www-form-urlencoded" in kind:
                 pairs = parse_qsl(body.decode(), keep_blank_values=True)
-                return [list(pair) for pair in pairs if not _is_credential(*pair, secrets())]
+                return [
+                    list(pair) for pair in pairs if not _is_credential(*pair, environment_keys())
+                ]
         except (ValueError, RecursionError):
             pass
         boundary = re.search(r'boundary="?([^";]+)', self.header("content-type"))
@@ -146,7 +147,7 @@ class WebRequest:
     @cached_property
     def kept_headers(self) -> list[tuple[str, str]]:
         """The headers that may change the answer, sorted."""
-        found = secrets()
+        found = environment_keys()
         kept = [
             (name, re.sub(r"boundary=\S+", "boundary", value))
             for name, value in self.headers
@@ -193,7 +194,7 @@ class WebRequest:
 
     def key_variables(self) -> list[str]:
         """Return the environment variables whose value this request carries as its credential."""
-        found = secrets()
+        found = environment_keys()
         carried = [value.rpartition(" ")[2] for _, value in self.headers]
         carried += [unquote_plus(value) for _, value in parse_qsl(urlsplit(self.url).query)]
         carried += [text for text in found if text and text.encode() in (self.body or b"")]
@@ -236,20 +237,11 @@ def key_variables_in(requests: Iterable[str]) -> list[str]:
             continue
         if row is not None:
             used = [name for name in row.keys if name.endswith("KEY")]
-        names.update(dict.fromkeys(name for name in used if _KEY_VARIABLE.fullmatch(str(name))))
+        names.update(dict.fromkeys(name for name in used if KEY_VARIABLE.fullmatch(str(name))))
     return list(names)
 
 
 # --- what is left out ---
-
-
-def secrets() -> dict[str, list[str]]:
-    """Return what the environment's variables for keys hold, with their names."""
-    found: dict[str, list[str]] = {}
-    for name, value in os.environ.items():
-        if len(value) >= 4 and _KEY_VARIABLE.fullmatch(name):
-            found.setdefault(value, []).append(name)
-    return found
 
 
 def _is_credential(name: str, value: str, found: Mapping[str, Any]) -> bool:
@@ -273,7 +265,7 @@ def clean_url(url: str) -> str:
     address, mark, query = url.partition("?")
     names = {unquote_plus(part.partition("=")[0]).lower() for part in query.split("&")}
     signing = [re.compile(rest) for first, rest in _SIGNING if first in names]
-    found = secrets()
+    found = environment_keys()
 
     def stays(part: str) -> bool:
         name, _, value = (unquote_plus(each) for each in part.partition("="))

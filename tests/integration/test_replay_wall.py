@@ -694,6 +694,24 @@ def test_a_lesson_that_began_to_trace_midway_is_replayed_whole(
         assert chat_openai().invoke("after").content == after
 
 
+class PlainKey(ChatOpenAI):
+    """Declares a key as plain text, as many classes of langchain-community do."""
+
+    search_api_key: str = ""
+
+
+def test_a_key_in_plain_text_is_the_key_of_nobody(openai_server, monkeypatch, tmp_path):
+    """A field that holds what its environment's variable holds is not what was asked."""
+    set_llm_cache(SQLiteCache(tmp_path / "plain.db"))
+    asks = {"model": "m", "api_key": "k", "base_url": openai_server.url}
+    monkeypatch.setenv("SEARCH_API_KEY", "teacher-key")
+    answer = PlainKey(search_api_key="teacher-key", **asks).invoke("hi").content
+    assert PlainKey(search_api_key="another", **asks).invoke("hi").content != answer
+    monkeypatch.delenv("SEARCH_API_KEY")
+    with mode("replay"):
+        assert PlainKey(search_api_key="no-key", **asks).invoke("hi").content == answer
+
+
 @pytest.mark.usefixtures("replaying")
 def test_what_is_made_and_never_asked_needs_no_key(monkeypatch):
     """A model that no file knows of is made, and the lesson's own branches see what is set."""

@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 server = dict(base_url="URL", api_key="k", max_retries=0)
 a, b = (ChatOpenAI(model=name, **server) for name in ("gpt-a", "gpt-b"))
+nothing = []
 topics = ["cats", "dogs", "a much longer topic that is too long to be its own name"]
 class Animal(BaseModel):
     name: str
@@ -50,6 +51,17 @@ _CELLS = (
     "table.to_pandas().shape",
     "%%llm -m a --jobs 2 --each n=slow\nslow {{n}}",
     "a.batch([f'slow batch {n}' for n in range(12)], config={'max_concurrency': 2});",
+    "%%llm -c -m a -o more\nand in a word?",
+    "[(m.type, m.text) for m in more.messages][-3:], table[5].coords, table[0].messages[0].text",
+    "table.where(model='b', topic='dogs', temperature=1)",
+    "table.where(sample=0).to_pandas()[['model', 'temperature', 'topic', 'text', 'cached']]",
+    "import jupyter_llmcache as j\nfor k in range(3):\n    with j.sample(k): a.invoke('Name a colour')",
+    "%%llm -m a --samples 4\nName a colour",
+    "%%llm -m a --samples 150\nName an animal",
+    "%%llm -m a --yes --samples 101 --jobs 16\nName a colour",
+    "%llm_cache models",
+    "%%llm -m a --each topic=nothing\nOn {{topic}}",
+    "%%llm -m a -f code --next\ncode",
 )
 _OURS = ".jp-OutputArea-output.jp-RenderedHTML"
 
@@ -60,6 +72,8 @@ def _say(body: dict[str, Any]) -> str | Reply:
         return '{"animals": [{"name": "Lion", "legs": 4}, {"name": "Bee", "legs": 6}]}'
     if text == "nonsense":
         return '{"animals": "none"}'
+    if text == "code":
+        return "Here it is:\n\n```python\nprint(6 * 7)\n```\n\nRun it."
     if text == "sum":
         return Reply("Let me add.", tool_calls=[("add", {"x": 2, "y": 3})])
     return f"**{body['model']}** says of *{text}*: " + "well, " * (30 if "dogs" in text else 3)
@@ -81,7 +95,7 @@ def notebook(
     cells = [_SETUP.replace("URL", server.url), *_CELLS[1:]]
     write_notebook(place / "lab.ipynb", cells)
     page = NotebookPage.open(browser, lab, f"{place.name}/lab.ipynb")
-    for number in range(10):
+    for number in [*range(10), *range(12, len(cells))]:
         page.run_cell(number)
     yield page
     page.close()
@@ -124,6 +138,44 @@ def test_objects_pictures_and_agents(notebook: NotebookPage) -> None:
     assert notebook.outputs(9) == ["(24, 12)"]
 
 
+def test_what_is_there_is_gone_on_from(notebook: NotebookPage) -> None:
+    """-c asks on, answers tell their words and places, and a part of a table is drawn as one."""
+    assert "gpt-a says of and in a word?" in notebook.outputs(12)[0]
+    told = notebook.outputs(13)[0]
+    assert "('human', 'and in a word?')" in told
+    assert "{'model': 'a', 'temperature': 0, 'topic': 3, 'sample': 1}" in told
+    part = cell(notebook, 14).locator("table").first
+    assert part.locator("thead th").all_inner_texts() == ["b · temperature=1"]
+    assert part.locator("tbody th").all_inner_texts() == ["dogs"]
+    frame = cell(notebook, 15).locator("table tbody tr")
+    assert frame.count() == 12
+    assert frame.first.locator("td").all_inner_texts()[:3] == ["a", "0", "cats"]
+
+
+def test_samples_are_paid_once_each(notebook: NotebookPage, server: OpenAIServer) -> None:
+    """A loop, --samples 4 and 101 share their samples; more than 100 to pay want --yes."""
+    assert "3 LLM calls · 3 fresh" in notebook.outputs(16)[-1]
+    assert "4 answers · 3 cached · 1 fresh" in notebook.outputs(17)[-1]
+    (refused,) = notebook.outputs(18)
+    assert "150 calls would be paid, and 100 are allowed. Give --yes" in refused
+    assert "101 answers · 4 cached · 97 fresh" in notebook.outputs(19)[0]
+    assert not any(last_text(body) == "Name an animal" for body in server.bodies)
+    assert sum(last_text(body) == "Name a colour" for body in server.bodies) == 101
+
+
+def test_what_can_be_asked_and_what_cannot(notebook: NotebookPage) -> None:
+    """The list of models, one line for a wrong use, and the code of an answer in a new cell."""
+    assert {"a", "b", "agent", "demo"} <= set(
+        cell(notebook, 20).locator("tbody tr td:first-child").all_inner_texts()
+    )
+    (wrong,) = notebook.outputs(21)
+    assert wrong.strip().endswith("--each nothing: there is nothing in it. Give at least one item")
+    sources = (
+        "() => jupyterapp.shell.currentWidget.content.widgets.map(w => w.model.sharedModel.source)"
+    )
+    assert notebook.page.evaluate(sources)[23] == "print(6 * 7)\n"
+
+
 @pytest.mark.parametrize(("number", "told"), [(10, "of 12 answers"), (11, "of 12 calls")])
 def test_a_bar_tells_how_far_it_has_come(
     notebook: NotebookPage, server: OpenAIServer, number: int, told: str
@@ -143,6 +195,9 @@ def test_a_bar_tells_how_far_it_has_come(
     server.delay_s = 0
     assert notebook.page.locator("progress").count() == 0
     assert not any("asking" in text for text in notebook.outputs(number))
+    heights = "outputs => outputs.map(output => output.getBoundingClientRect().height)"
+    place = notebook.page.locator(".jp-Notebook-cell").nth(number)
+    assert min(place.locator(".jp-OutputArea-child").evaluate_all(heights)) > 10
 
 
 @pytest.mark.parametrize(
@@ -154,6 +209,9 @@ def test_a_bar_tells_how_far_it_has_come(
         ("--attach char", "chart"),
         ("-m agen", "agent"),
         ("--sam", "--samples"),
+        ("--vary temp", "temperature="),
+        ("-f co", "code"),
+        ("-o mor", "more"),
     ],
 )
 def test_tab_offers_what_fits(notebook: NotebookPage, typed: str, taken: str) -> None:

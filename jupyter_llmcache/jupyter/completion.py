@@ -153,7 +153,12 @@ def _parameters(rest: str, namespace: Mapping[str, Any]) -> list[str]:
 
 
 def _items(value: Any) -> int:
-    return hasattr(type(value), "__len__") and not isinstance(value, (str, bytes, type))
+    if not hasattr(type(value), "__len__") or isinstance(value, (str, bytes, type)):
+        return 0
+    if isinstance(value, (list, tuple, set, dict)) and not value:
+        return 0
+    # A dict may hold anything, and answers were asked for already.
+    return 2 if isinstance(value, (list, tuple)) or hasattr(value, "iterrows") else 1
 
 
 def _answer(value: Any) -> int:
@@ -180,7 +185,7 @@ def _attachment(value: Any) -> int:
 
 #: Whether a variable is of the kind that a flag takes; the higher, the sooner it is offered.
 _FITS: Mapping[str, Callable[[Any], int]] = {
-    "variable": lambda _: 1,
+    "variable": lambda value: 1 + hasattr(value, "to_next_cell"),
     "items": _items,
     "answer": _answer,
     "schema": _schema,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from IPython.core import completer
 
+from jupyter_llmcache.commands.flags import ASKING
 from jupyter_llmcache.commands.local import Demo
 from jupyter_llmcache.jupyter.completion import offers
 from jupyter_llmcache.ledger import LEDGER
@@ -122,8 +123,22 @@ def test_what_fits_best_is_offered_first(tab, shell):
         Path(name).touch()
     assert tab("%llm --after ").texts == ("zoo", "messages")
     assert tab("%llm --schema ").texts == ("Zebra", "Shape")
-    assert tab("%llm --each ").texts == ("letters", "messages")
+    shell.user_ns.update(ages={"Ada": 36}, nothing=[])
+    assert tab("%llm --each ").texts == ("letters", "messages", "ages")
+    assert tab("%llm --each x=").texts == ("x=letters", "x=messages", "x=ages")
+    assert tab("%llm -o ").texts[0] == "zoo"
     assert tab("%llm --attach ").texts == ("picture", "z.png", "a.py")
+
+
+@pytest.mark.parametrize("argument", ASKING, ids=lambda argument: argument.names[-1])
+def test_every_flag_is_offered_and_explained(tab, shell, argument):
+    """TAB offers each flag from its beginning, and the help tells what it is for."""
+    for name in argument.names:
+        assert name in tab(f"%llm {name[:-1]}").texts
+        assert name in tab(f"%%llm -m gpt {name[:3]}").texts
+    told = " ".join(shell.run("%llm -h").stdout.split())
+    assert f"{', '.join(argument.names)}"[:20] in told
+    assert argument.help in told
 
 
 def test_keys_of_the_cache(tab, shell):

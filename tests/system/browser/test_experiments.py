@@ -55,7 +55,7 @@ _CELLS = (
     "[(m.type, m.text) for m in more.messages][-3:], table[5].coords, table[0].messages[0].text",
     "table.where(model='b', topic='dogs', temperature=1)",
     "table.where(sample=0).to_pandas()[['model', 'temperature', 'topic', 'text', 'cached']]",
-    "import jupyter_llmcache as j\nfor k in range(3):\n    with j.sample(k): a.invoke('Name a colour')",
+    "import jupyter_llmcache as j\nfor k in 0, 1, 2:\n    with j.sample(k): a.invoke('Name a colour')",
     "%%llm -m a --samples 4\nName a colour",
     "%%llm -m a --samples 150\nName an animal",
     "%%llm -m a --yes --samples 101 --jobs 16\nName a colour",

@@ -55,7 +55,7 @@ _CELLS = (
     "[(m.type, m.text) for m in more.messages][-3:], table[5].coords, table[0].messages[0].text",
     "table.where(model='b', topic='dogs', temperature=1)",
     "table.where(sample=0).to_pandas()[['model', 'temperature', 'topic', 'text', 'cached']]",
-    "import jupyter_llmcache as j\nfor k in 0, 1, 2:\n    with j.sample(k): a.invoke('Name a colour')",
+    "from jupyter_llmcache import sample\nfor k in 0, 1:\n  with sample(k): a.invoke('Name a colour')",
     "%%llm -m a --samples 4\nName a colour",
     "%%llm -m a --samples 150\nName an animal",
     "%%llm -m a --yes --samples 101 --jobs 16\nName a colour",
@@ -154,8 +154,8 @@ def test_what_is_there_is_gone_on_from(notebook: NotebookPage) -> None:
 
 def test_samples_are_paid_once_each(notebook: NotebookPage, server: OpenAIServer) -> None:
     """A loop, --samples 4 and 101 share their samples; more than 100 to pay want --yes."""
-    assert "3 LLM calls · 3 fresh" in notebook.outputs(16)[-1]
-    assert "4 answers · 3 cached · 1 fresh" in notebook.outputs(17)[-1]
+    assert "2 LLM calls · 2 fresh" in notebook.outputs(16)[-1]
+    assert "4 answers · 2 cached · 2 fresh" in notebook.outputs(17)[-1]
     (refused,) = notebook.outputs(18)
     assert "150 calls would be paid, and 100 are allowed. Give --yes" in refused
     assert "101 answers · 4 cached · 97 fresh" in notebook.outputs(19)[0]

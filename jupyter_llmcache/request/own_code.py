@@ -96,10 +96,17 @@ def _has_distribution(top: str, folder: Path) -> bool:
     changed_ns = folder.stat().st_mtime_ns if folder.exists() else 0
     beside = _modules_beside(folder, changed_ns)
     return not beside.isdisjoint((top, name)) or any(
-        folder.is_relative_to(source) and not _modules_of(one).isdisjoint((top, name))
+        folder.is_relative_to(source)
+        and (not _modules_of(one).isdisjoint((top, name)) or folder in _paths_of(one) - {source})
         for one in metadata.distributions()
         for source in _source_folder(one)
     )
+
+
+def _paths_of(editable: metadata.Distribution) -> set[Path]:
+    """Return what it put on Python's path; a folder below its own holds its sources alone."""
+    told = [editable.read_text(f"../{f}") for f in editable.files or () if f.suffix == ".pth"]
+    return {Path(line).resolve() for text in told for line in (text or "").splitlines()}
 
 
 @lru_cache(maxsize=64)
@@ -135,12 +142,8 @@ def is_own(value: Any) -> bool:
         value = value.__func__
     if isinstance(value, FunctionType):
         # ``functools.wraps`` copies ``__module__``; where a function was written it cannot change.
-        return not is_installed(_module_of(value))
+        return not is_installed(str(value.__globals__.get("__name__")))
     return isinstance(value, type) and (not is_installed(value.__module__) or _is_astray(value))
-
-
-def _module_of(function: FunctionType) -> str:
-    return str(function.__globals__.get("__name__"))
 
 
 def _is_astray(cls: type) -> bool:
@@ -312,8 +315,8 @@ class Sources:
         """
         if not is_code(value):
             return self._plain(value)
-        if id(value) in self._seen:
-            return {"again": self._seen[id(value)]}
+        if (again := self._seen.get(id(value))) is not None:
+            return {"again": again}
         self._seen[id(value)] = len(self._seen)
         self._kept.append(value)  # so that no other object gets its number
         if isinstance(value, ModuleType):
@@ -326,7 +329,8 @@ class Sources:
 
     def _function(self, function: FunctionType) -> Any:
         wrapped = _wrapped_in(function)
-        if wrapped is not None and _module_of(function).startswith(f"{_OWN_PACKAGE}."):
+        module = str(function.__globals__.get("__name__"))
+        if wrapped is not None and module.startswith(f"{_OWN_PACKAGE}."):
             return self.describe(wrapped)  # a door of ours, which says nothing
         told: dict[str, Any] = {"name": f"{function.__module__}.{function.__qualname__}"}
         if is_own(function):

@@ -48,6 +48,14 @@ def editable(folder: Path, path: list[str]) -> None:
     path += [str(folder / "site"), str(source)]
 
 
+def editable_by_another_name(folder: Path, path: list[str]) -> None:
+    """Likewise, where only a path tells of the module, whose name is not the package's."""
+    editable(folder, path)
+    info = folder / "site" / "acme-1.0.dist-info"
+    write(info / "METADATA", METADATA.replace("acme", "other"))
+    write(folder / "site" / "_acme.pth", f"{folder / 'work' / 'src'}\n")
+
+
 def developed(folder: Path, path: list[str]) -> None:
     """As ``setup.py develop`` leaves it: what tells of it stands beside the sources."""
     write(folder / "src" / "acme" / "__init__.py", CODE)
@@ -80,6 +88,7 @@ def beside_an_editable(folder: Path, path: list[str]) -> None:
     """A module in the folder of a package that is installed to be edited, and not of it."""
     editable(folder, path)
     (folder / "work" / "src" / "acme" / "__init__.py").rename(folder / "work" / "acme.py")
+    write(folder / "site" / "_acme.pth", f"{folder / 'work'}\n")
     info = folder / "site" / "acme-1.0.dist-info"
     write(info / "METADATA", METADATA.replace("acme", "other"))
     path[-1] = str(folder / "work")
@@ -126,7 +135,7 @@ def fields(openai_server) -> dict[str, Any]:
     return {"model": "gpt-x", "api_key": "k", "base_url": openai_server.url, "max_retries": 0}
 
 
-@pytest.mark.parametrize("put", [editable, developed, wheel])
+@pytest.mark.parametrize("put", [editable, editable_by_another_name, developed, wheel])
 def test_what_is_installed_is_a_librarys(put, importing, fields):
     """An installed package's class is cached as it is, wherever its sources stand."""
     assert asked_twice(importing(put), fields) == ["miss", "hit"]

@@ -214,7 +214,7 @@ def test_a_terminal_only_appends(
 def test_a_terminal_prints_the_annotation_after_the_streamed_text(
     terminal: RecordingShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The cell's value is then the annotation alone, below the text."""
+    """The cell's value is then the annotation alone, in a line of its own below the text."""
     whole = answer(miss(), text="Four.")
     with stream_display() as display:
         display.update("Four.")
@@ -222,7 +222,7 @@ def test_a_terminal_prints_the_annotation_after_the_streamed_text(
     terminal.user_ns["whole"] = whole
     (output,) = terminal.run("whole").outputs
     assert capsys.readouterr().out == "Four.\n"
-    assert output.text == whole.line
+    assert output.text == f"\n{whole.line}"
 
 
 def test_a_terminal_prints_another_final_text_anew(

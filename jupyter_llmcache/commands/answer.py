@@ -148,9 +148,9 @@ class Answer:
     def _terminal_text(self) -> str:
         """The text and the line; of an answer that grew the text stands there already."""
         LEDGER.tell(self.calls)
-        # A line of its own: beside IPython's prompt there is not room for all of it.
-        text = "" if take_shown(self) else f"{cut(visible(self.text))}\n"
-        return f"{text}\n{self.line}"
+        if take_shown(self):
+            return f"{self.line}\n"  # more than a line stands below IPython's prompt, where is room
+        return f"{cut(visible(self.text))}\n\n{self.line}"
 
 
 #: The answer that was drawn last while it came, and the cell it stands in: the display hook, which

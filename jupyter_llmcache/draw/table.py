@@ -282,9 +282,10 @@ class _Column:
 
 
 def _fitted(columns: list[_Column], limit: int) -> list[_Column]:
-    """Return ``columns`` so narrow that a line fits, as far as they can be.
+    """Return ``columns`` so narrow that a line fits.
 
-    Where there is no room, columns of nothing and zeros go, moments are dates, and texts are cut.
+    Where there is no room, columns of nothing and zeros go, moments are dates, texts are cut, and
+    at last what is told of the fewest rows goes.
     """
 
     def excess() -> int:
@@ -298,6 +299,9 @@ def _fitted(columns: list[_Column], limit: int) -> list[_Column]:
             if column.is_moment:
                 column.width = min(column.width, _DATE_CHARS)
                 column.cells = [cell[:_DATE_CHARS] for cell in column.cells]
+    while excess() > sum(max(0, text.width - _LEAST_COLUMNS) for text in texts) and columns[1:]:
+        least = max(columns[:0:-1], key=lambda column: column.cells.count(""))
+        columns, texts = ([each for each in some if each is not least] for some in (columns, texts))
     while excess() > 0 and any(column.width > _LEAST_COLUMNS for column in texts):
         max(texts, key=lambda column: column.width).width -= 1
     return columns

@@ -222,7 +222,7 @@ def test_a_terminal_prints_the_annotation_after_the_streamed_text(
     terminal.user_ns["whole"] = whole
     (output,) = terminal.run("whole").outputs
     assert capsys.readouterr().out == "Four.\n"
-    assert output.text == f"\n{whole.line}"
+    assert output.text == f"{whole.line}\n"
 
 
 def test_a_terminal_prints_another_final_text_anew(

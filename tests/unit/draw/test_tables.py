@@ -79,6 +79,44 @@ def test_a_table_fits_the_terminal(monkeypatch, columns) -> None:
     assert bool(re.search(r"\d\d:\d\d", lines[-1])) == (columns >= 80)
 
 
+_CALLS = Table(
+    [
+        "cell",
+        "call",
+        "model",
+        "wall_s",
+        "provider_s",
+        "tokens",
+        "price_usd",
+        "saved_s",
+        "key",
+        "remark",
+    ],
+    [
+        (29, "fresh", "openai:gpt-4o-mini", 0.057, 0.05, 11, 1e-5, None, "03fde631", None),
+        (26, "failed", "openai:gpt-4o-mini", 0.021, 0.014, None, None, None, "7f008cca", "Value…"),
+        (24, "cached", "openai:gpt-4o", 0.008, None, 17, 1e-4, 0.053, "e76746a1", None),
+    ],
+)
+
+
+@pytest.mark.parametrize("columns", [40, 50, 60, 70, 80, 100])
+def test_columns_stay_columns_where_there_is_no_room(monkeypatch, columns) -> None:
+    """Of too many columns those go that tell of the fewest rows; the others stand in line."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    head, *lines = str(_CALLS).split("\n")
+    assert len(lines) == 3
+    assert max(map(len, [head, *lines])) <= columns
+    assert {line[head.index("call") :].split()[0] for line in lines} == {
+        "fresh",
+        "failed",
+        "cached",
+    }
+    starts = {line.find(row[8]) for line, row in zip(lines, _CALLS, strict=True)}
+    assert starts == {head.find("key")}
+    assert ("remark" in head) == (columns >= 100)
+
+
 def test_a_report_fits_the_terminal(monkeypatch) -> None:
     """A long value goes on below itself, and a path in it stays whole."""
     monkeypatch.setenv("COLUMNS", "60")

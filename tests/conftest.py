@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["local_model"]
 
+#: How many modules there were when they were last taken for good; and so many more are many.
+_imported, _MANY_MODULES = 0, 20
 #: What could lead a test to a real provider, or change what the package does.
 _FOREIGN_VARIABLES = (
     "OPENAI_",
@@ -47,10 +49,15 @@ settings.register_profile("gate", parent=settings.get_profile("fast"), max_examp
 settings.load_profile("fast")
 
 
-def pytest_collection_finish() -> None:
-    """Take what is imported by now for good: IPython collects garbage whenever a shell ends."""
-    gc.collect()
-    gc.freeze()
+def pytest_runtest_setup() -> None:
+    """Take what is imported by now for good: IPython collects garbage whenever a shell ends, and
+    to look through all modules each time takes longer than most tests.
+    """
+    global _imported  # noqa: PLW0603  # one process has one collector of garbage
+    if len(sys.modules) >= _imported + _MANY_MODULES:
+        _imported = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -52,9 +52,10 @@ def sample(number: int) -> Iterator[None]:
     Raises:
         LLMCacheError: ``number`` is not a whole number of 0 or more.
     """
-    if type(number) is not int or number < 0:
+    whole = number.__index__() if hasattr(number, "__index__") else -1  # numpy's, too
+    if isinstance(number, bool) or whole < 0:
         raise LLMCacheError(f"sample {number!r} is not a whole number of 0 or more", "Write 1")
-    with setting(_sample, number):
+    with setting(_sample, whole):
         yield
 
 

@@ -85,6 +85,8 @@ def items_of(name: str, value: Any) -> list[Item]:
     if hasattr(value, "iterrows"):  # which itself would make one type of a row's values
         rows = value.to_dict("records")
         found = [Item(label, Row(row)) for label, row in zip(value.index, rows, strict=True)]
+    elif hasattr(value, "to_dicts"):  # of polars, which goes through its columns
+        found = [Item(number, Row(row)) for number, row in enumerate(value.to_dicts(), 1)]
     elif hasattr(value, "items"):  # a dict, a Series
         found = [Item(_name(item, label), item) for label, item in value.items()]
     else:

@@ -33,11 +33,25 @@ def notebook(shell, chat_openai):
         a=chat_openai(model="gpt-a"),
         b=chat_openai(model="gpt-b"),
         topics=["cats", "dogs", "a much longer topic that is too long to be its own name"],
+        people=[{"age": 36}],
         rows=pd.DataFrame({"x": [1, 2], "first name": ["Ada", "Bob"], "mean": ["m", "n"]}),
         nothing=[],
         text="abc",
     )
     return shell
+
+
+class Polar:
+    """A table as polars has it: it goes through its columns, and gives its rows as dicts."""
+
+    def __len__(self):
+        return 2
+
+    def __iter__(self):
+        yield [1, 2]
+
+    def to_dicts(self):
+        return [{"x": 1}, {"x": 2}]
 
 
 class Raising:
@@ -102,6 +116,31 @@ def test_each_item_of_a_list_a_dict_and_a_table(notebook, openai_server):
     assert "36" in prompts(openai_server)
     run = notebook.run("%%llm -m a --each row=rows\n{{row.sum}}", check=False)
     assert "has no attribute 'sum'" in str(run.error)
+    run = notebook.run("%%llm -m a --each x=people\n{{x.age}}", check=False)
+    assert "x, a dict, has no attribute 'age'. Write x[\"age\"]" in str(run.error)
+    notebook.user_ns["letters"] = {"c", "b", "a"}
+    answers = notebook.run("%%llm -m a --each letter=letters\n{{letter}}").value
+    assert [answer.coords["letter"] for answer in answers] == ["a", "b", "c"]
+    notebook.user_ns["polar"] = Polar()
+    notebook.run("%%llm -m a --each row=polar\nrow {{row.x}}")
+    assert {"row 1", "row 2"} <= set(prompts(openai_server))
+
+
+def test_a_wrong_use_in_python_is_one_line(notebook, openai_server):
+    """A sample is a whole number, numpy's too; where takes coordinates that there are."""
+    for wrong in (-1, 1.5, "1", None, True):
+        with pytest.raises(LLMCacheError, match="is not a whole number of 0 or more"):
+            jupyter_llmcache.sample(wrong).__enter__()
+    notebook.run(
+        "import numpy, jupyter_llmcache as j\nfor k in numpy.arange(3):\n"
+        "    with j.sample(k): a.invoke('hi')"
+    )
+    answers = notebook.run("%llm -m a --samples 3 hi").value
+    assert all(answer.cached for answer in answers)
+    assert len(openai_server.requests) == 3
+    assert [answer.coords for answer in answers.where(sample=2)] == [{"model": "a", "sample": 2}]
+    run = notebook.run("_.where(sampel=1)", check=False)
+    assert "there is no coordinate 'sampel'. Did you mean 'sample'?" in str(run.error)
 
 
 def test_without_threads_one_is_asked_after_the_other(notebook, openai_server, monkeypatch):

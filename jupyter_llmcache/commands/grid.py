@@ -344,7 +344,7 @@ def _ask_one(question: Question, pace: _Pace) -> Answer:
             try:
                 return ask.ask(question)
             except UnfitError as unfit:
-                return _failed(question, str(unfit), began, calls, unfit.answer)
+                return _failed(question, unfit.what, began, unfit.answer.calls, unfit.answer)
             except LLMCacheError as error:
                 pause_s = _pause_s(error, attempt)
                 if pause_s is None or attempt == _PATIENCE or pace.stopped:

@@ -718,6 +718,13 @@ def test_what_a_validator_raises_is_told(notebook, openai_server):
     assert "does not fit Names: there is no object in it" in str(run.error)
     notebook.run("from typing import NotRequired, TypedDict\nclass T(TypedDict):\n    x: int")
     notebook.user_ns["T"].__annotations__["x"] = 3
+    refused = Failure(400, {"error": {"message": "this model knows no response_format"}})
+    openai_server.reply = lambda body: refused if body.get("response_format") else "No."
+    run = notebook.run("%llm -m a -m b --schema Names who else?", check=False)
+    assert [answer.error for answer in notebook.user_ns["_"]] == [
+        f"{name}: the answer does not fit Names: there is no object in it" for name in "ab"
+    ]
+    assert "2 answers · 2 fresh · " in run.outputs[-1].html
     run = notebook.run("%llm -m a --schema T who?", check=False)
     assert "a cannot be asked for this schema: " in str(run.error)
 

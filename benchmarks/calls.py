@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -37,8 +38,11 @@ from langchain_core.globals import set_llm_cache  # noqa: E402
 from langchain_openai import ChatOpenAI  # noqa: E402
 
 from benchmarks.common import Took, acompare, compare, line, prompts, text_of, told, tools  # noqa: E402
-from jupyter_llmcache import MemoryCache, SQLiteCache, modes  # noqa: E402
+from jupyter_llmcache import MemoryCache, SQLiteCache, answer, modes, request  # noqa: E402
+from jupyter_llmcache.answer import verdict  # noqa: E402
 from jupyter_llmcache.seam import patch  # noqa: E402
+from jupyter_llmcache.stores import sqlite_write  # noqa: E402
+from jupyter_llmcache.stores.sqlite import SQLiteStore  # noqa: E402
 from tests.servers.openai import OpenAIServer, last_text  # noqa: E402
 
 #: The most that a hit from SQLite may take of community's, as the first release was measured.
@@ -49,6 +53,18 @@ GOALS = {
     "1 MB image": 0.70,
     "20 tools": None,
 }
+
+
+#: What keeping a new answer takes, step by step: where it is done, by what, and what it is.
+STEPS: tuple[tuple[Any, str, str], ...] = (
+    (request, "describe", "the key"),
+    (SQLiteStore, "get", "looking into the file"),
+    (patch, "_watch", "the model's copy at the provider's door"),
+    (verdict, "verdict", "whether it is worth keeping"),
+    (answer, "encode", "encoding it, and seeing that it comes back the same"),
+    (sqlite_write, "put", "packing it and writing its row"),
+    (SQLiteStore, "put_many", "that row in a transaction of its own"),
+)
 
 
 class ConstantCache(BaseCache):
@@ -284,6 +300,33 @@ def new_answers(llm: Any, all_caches: dict[str, BaseCache], rounds: int) -> None
             goal = 0.25 if size_bytes == 60 and name == "sqlite" else None
             more_ms = (took[name].cpu_s - took["none"].cpu_s) * 1e3
             told(f"{name} beyond no cache, in ms", more_ms, goal)
+    steps(llm, chosen["sqlite"], rounds)
+
+
+def steps(llm: Any, cache: BaseCache, rounds: int) -> None:
+    """Print what the steps of a new answer take that is kept in a file."""
+    spent: dict[str, list[float]] = {}
+
+    def timed(function: Callable[..., Any], step: str) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent.setdefault(step, []).append(time.thread_time() - began)
+
+        return run
+
+    set_llm_cache(cache)
+    with contextlib.ExitStack() as patched:
+        for owner, name, step in STEPS:
+            new = timed(getattr(owner, name), step)
+            patched.enter_context(mock.patch.object(owner, name, new))
+        for number in range(rounds):
+            llm.invoke(f"step {number}, 60")
+    print("\na new answer of 60 bytes, step by step, in microseconds")
+    for step, times in spent.items():
+        print(f"  {step:<56} {sorted(times)[len(times) // 10] * 1e6:6.0f}")
 
 
 @contextlib.contextmanager

@@ -143,6 +143,7 @@ def _run(
     environment: Mapping[str, str],
     options: Mapping[str, Any],
 ) -> NotebookCheck:
+    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, DeadKernelError
 
@@ -160,6 +161,9 @@ def _run(
     except (CellControlSignal, DeadKernelError) as error:
         number = len(cells) + 1
         cells.append(CellCheck(number, "", error=one_line(f"{type(error).__name__}: {error}", 200)))
+    except (NoSuchKernel, RuntimeError) as error:
+        what = f"{name} has no kernel here: {one_line(error)}"
+        raise LLMCacheError(what, "Name one that is installed: --kernel python3") from error
     return NotebookCheck(name, cells)
 
 

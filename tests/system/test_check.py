@@ -268,3 +268,14 @@ def test_files_that_are_missing_or_wrong(tmp_path):
         checking.check([str(book)], "c.db")
     with pytest.raises(LLMCacheError, match=r"b\.ipynb is not a notebook"):
         checking.check([str(tmp_path / "b.ipynb")])
+
+
+def test_a_kernel_that_is_not_installed_is_one_line(tmp_path):
+    """A notebook from elsewhere names a kernel of elsewhere; another can be named for it."""
+    path = notebook(tmp_path / "a.ipynb", "1")
+    book = nbformat.read(path, as_version=4)
+    book.metadata["kernelspec"] = {"name": "their-env", "display_name": "Theirs"}
+    nbformat.write(book, path)
+    with pytest.raises(LLMCacheError, match=r"no kernel here: .*their-env.*--kernel python3"):
+        checking.check([str(path)])
+    assert checking.check([str(path)], kernel="python3").ok

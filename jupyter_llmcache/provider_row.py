@@ -189,10 +189,7 @@ def environment_keys() -> dict[str, list[str]]:
 
 
 def holds_key(field: str, value: object) -> bool:
-    """Whether a field is called as a credential and holds what the environment does, or replay.
-
-    Some classes declare their key as plain text. The name alone does not tell it.
-    """
+    """Whether a field of plain text is called as a credential, and holds the environment's."""
     if not isinstance(value, str) or KEY_VARIABLE.fullmatch(field.upper()) is None:
         return False
     return value == PLACEHOLDER_KEY or value in environment_keys()

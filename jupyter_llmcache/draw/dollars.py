@@ -43,6 +43,8 @@ _SENTENCE = re.compile(
     rf"|\A\s*\d.*?(?:\s[A-Za-z]{{2,}}|[A-Za-z]{{3,}}|[{_SCRIPTS}])",
     re.DOTALL,
 )
+#: What a command leads to; as a formula it is refused whole, so that nothing of it is a link.
+_LED_TO = re.compile(r"\\[a-zA-Z]+\{https?://[^{}\s]*\}")
 #: No formula holds these.
 _FOREIGN = re.compile(r"[`\"]|\]\(|://|\*\*|[=!]~\s")
 
@@ -97,7 +99,7 @@ def _closed(text: str, opener: str, inside: int, limit: int) -> int | None:
     if ends is None:
         return None
     body = text[inside:ends]
-    wrong = not body.strip() or _FOREIGN.search(body) or body[-1] in ":/"
+    wrong = not body.strip() or _FOREIGN.search(_LED_TO.sub("x", body)) or body[-1] in ":/"
     if wrong or (opener == "$" and _is_loose(body)) or _is_said(body, opener):
         return None
     return ends

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
+
+import pytest
 
 from tests.unit.draw.reading import markdown_html, read
 
@@ -20,3 +23,20 @@ def test_only_formulas_are_formulas() -> None:
         if found != expected:
             wrong.append((sentence, found))
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"$\href{https://a.example}{x}$",
+        r"$$\url{https://a.example/b?c=1}$$",
+        r"\(\htmlData{https://a.example}{x}\)",
+        r"\[ x \href{http://a.example}{y} \]",
+    ],
+)
+def test_a_formula_that_links_is_code(formula: str) -> None:
+    """A formula that leads somewhere stands as typed, and nothing of it is a link."""
+    html = markdown_html(f"So {formula} holds." if formula.startswith("$\\") else formula)
+    assert read(html).formulas == []
+    assert "<a " not in html
+    assert escape(formula, quote=False) in html

@@ -114,7 +114,7 @@ def test_an_answer_needs_all_that_a_reader_asks_for() -> None:
 
 
 def test_code_goes_into_the_next_cell(shell) -> None:
-    """The fenced blocks of an answer, without its prose and with nothing invisible, go there: no blank line at the end."""
+    """The fenced blocks of an answer go there, nothing invisible in them, no blank line behind."""
     text = "Try:\n\n```python\nx = 1\n```\n\nthen\n\n```python\ny = 2 \u202e# rev\n```\n"
     given = replace(answer(miss()), text=text)
     assert given.code.startswith("x = 1\n\ny = 2 ")

@@ -304,7 +304,7 @@ def scrubbed(text: str) -> str:
 def _scrub(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"]
     if name is not None:
-        shows = not sounds_secret(name) and careful(value) == value
+        shows = not sounds_secret(name) and re.fullmatch(_HARMLESS, value)
         return match[0] if shows else f"{name}={_inline(value)}"
     if match["word"] is not None:
         return f"{match['label']}{_inline(match['word'])}"

@@ -142,8 +142,12 @@ def is_own(value: Any) -> bool:
         value = value.__func__
     if isinstance(value, FunctionType):
         # ``functools.wraps`` copies ``__module__``; where a function was written it cannot change.
-        return not is_installed(str(value.__globals__.get("__name__")))
+        return not is_installed(_module_of(value))
     return isinstance(value, type) and (not is_installed(value.__module__) or _is_astray(value))
+
+
+def _module_of(function: FunctionType) -> str:
+    return str(function.__globals__.get("__name__"))
 
 
 def _is_astray(cls: type) -> bool:
@@ -226,11 +230,8 @@ def put_over(*places: Any) -> dict[str, Any]:
         known = _put_over.get(place)
         if known is None or known[0] != values:
             parts = {n: own_part(value) for n, value in [*entries.items()] if _is_for_use(n)}
-            label = (
-                f"{place.__module__}.{place.__name__}"
-                if isinstance(place, type)
-                else place.__name__
-            )
+            label = f"{place.__module__}." if isinstance(place, type) else ""
+            label += place.__name__
             known = values, {f"{label}.{n}": part for n, part in parts.items() if part is not None}
             _put_over[place] = known
         found |= known[1]
@@ -329,8 +330,7 @@ class Sources:
 
     def _function(self, function: FunctionType) -> Any:
         wrapped = _wrapped_in(function)
-        module = str(function.__globals__.get("__name__"))
-        if wrapped is not None and module.startswith(f"{_OWN_PACKAGE}."):
+        if wrapped is not None and _module_of(function).startswith(f"{_OWN_PACKAGE}."):
             return self.describe(wrapped)  # a door of ours, which says nothing
         told: dict[str, Any] = {"name": f"{function.__module__}.{function.__qualname__}"}
         if is_own(function):

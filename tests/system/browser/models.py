@@ -68,3 +68,17 @@ class SlowModel(BaseChatModel):
         last = AIMessageChunk("", usage_metadata=_USAGE, chunk_position="last")
         last.response_metadata = {"finish_reason": "stop"}
         yield ChatGenerationChunk(message=last)
+
+
+#: What a notebook defines for tables, objects and agents.
+LESSON = """\
+topics = ["cats", "dogs", "a much longer topic that is too long to be its own name"]
+class Animal(BaseModel):
+    name: str
+    legs: int
+class Zoo(BaseModel):
+    animals: list[Animal]
+def add(x: int, y: int) -> int:
+    "Add."
+    return x + y
+"""

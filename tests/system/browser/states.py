@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.servers.openai import OpenAIServer, Reply, last_text, rate_limited
-from tests.system.browser.models import MIXED_ANSWER
+from tests.system.browser.models import LESSON, MIXED_ANSWER
 
-_SETUP = """
+_SETUP = (
+    """
 import base64
 from pathlib import Path
 %load_ext jupyter_llmcache
@@ -31,15 +32,9 @@ small, large = (
     for name in ("gpt-4o-mini", "gpt-4o")
 )
 llm = small
-topics = ["cats", "dogs", "a much longer topic that is too long to be its own name"]
-class Animal(BaseModel):
-    name: str
-    legs: int
-class Zoo(BaseModel):
-    animals: list[Animal]
-def add(x: int, y: int) -> int:
-    "Add."
-    return x + y
+"""
+    + LESSON
+    + """\
 agent = create_agent(small, [add])
 chart = Figure(figsize=(2, 1))
 chart.subplots().plot([1, 3, 2])
@@ -62,6 +57,7 @@ class Stops(SlowModel):
             yield piece
 stopped = Stops(first_s=0)
 """
+)
 _COLUMNS = """
 cells = [AnswerCell(row, column, "Some *text*. " * 60 ** (row == "cats"), [LEDGER.last()], 0.1)
          for row in ("cats", "dogs") for column in ("a", "b")]

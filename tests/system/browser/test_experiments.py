@@ -12,11 +12,13 @@ import pytest
 
 from tests.servers.openai import OpenAIServer, Reply, last_text
 from tests.system.browser.lab import Lab, NotebookPage, write_notebook
+from tests.system.browser.models import LESSON
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
-_SETUP = """
+_SETUP = (
+    """
 %load_ext jupyter_llmcache
 %llm_cache memory
 from langchain.agents import create_agent
@@ -26,18 +28,13 @@ from pydantic import BaseModel
 server = dict(base_url="URL", api_key="k", max_retries=0)
 a, b = (ChatOpenAI(model=name, **server) for name in ("gpt-a", "gpt-b"))
 nothing = []
-topics = ["cats", "dogs", "a much longer topic that is too long to be its own name"]
-class Animal(BaseModel):
-    name: str
-    legs: int
-class Zoo(BaseModel):
-    animals: list[Animal]
-def add(x: int, y: int) -> int:
-    "Add."
-    return x + y
+"""
+    + LESSON
+    + """\
 agent = create_agent(a, [add])
 chart = Figure(figsize=(2, 1)); chart.subplots().plot([1, 3, 2]);
 """
+)
 _CELLS = (
     _SETUP,
     "%%llm -m a -m b --vary temperature=0,1 --each topic=topics --samples 2 -o table\nOn {{topic}}",

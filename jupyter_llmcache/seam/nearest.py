@@ -20,17 +20,17 @@ from ..text import one_line
 
 #: Entries with titles most like the wanted one; no others are looked at. More, where so many titles
 #: are equally like it.
-_MAX_TITLES, _MAX_TITLE_TIES = 2_000, 10_000
+_MAX_TITLES, _MAX_TITLE_TIES = 1_000, 10_000
 #: Different request texts that are compared field by field.
 _MAX_DESCRIPTIONS = 300
 #: Of more, those of a like length are compared as texts first.
 _MAX_LENGTHS = 3_000
 #: Entries that are read; more where title and request text do not tell the best of them apart.
-_MAX_READ, _MAX_READ_TIES = 200, 10_000
+_MAX_READ, _MAX_READ_TIES = 100, 10_000
 #: Characters of prompts that are read at most.
 _MAX_READ_CHARS = 20_000_000
 #: Entries that are compared field by field.
-_MAX_COMPARED = 40
+_MAX_COMPARED = 20
 #: How many pieces of a title are searched for.
 _PIECES = 3
 #: What a title without anything in common puts between two requests.

@@ -277,7 +277,7 @@ class Store(ABC):
             return sum(piece in entry.title for piece in different)
 
         found = heapq.nlargest(ties, self.entries(texts=False), key=held)
-        return found if found and held(found[0]) == held(found[-1]) else found[:limit]
+        return found[: max(limit, sum(held(each) == held(found[0]) for each in found))]
 
     def requests(self) -> list[str]:
         """Return the distinct request texts of all entries, sorted."""

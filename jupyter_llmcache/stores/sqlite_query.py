@@ -58,14 +58,15 @@ def titled_like(
     """Return the entries whose titles hold the most pieces; see ``Store.titled_like``."""
     different = list(dict.fromkeys(pieces))
     held = " + ".join(["(instr(title, ?) > 0)"] * len(different)) or "0"
-    statement = f"""
-        SELECT {_LINE}, hits, used_at, {held} AS held FROM llmcache_entries
-        ORDER BY held DESC LIMIT ?
-    """  # noqa: S608  # of constants
-    rows = connection.execute(statement, (*different, limit)).fetchall()
-    if len(rows) == limit and rows[0][-1] == rows[-1][-1]:
-        rows = connection.execute(statement, (*different, ties)).fetchall()
-    return _lines(connection, [row[:-1] for row in rows])
+    found = connection.execute(
+        f"SELECT {held} AS held, id FROM llmcache_entries ORDER BY held DESC LIMIT ?",  # noqa: S608  # of constants
+        (*different, ties),
+    ).fetchall()
+    equal = sum(number == found[0][0] for number, _ in found)
+    statement = f"SELECT {_LINE}, hits, used_at FROM llmcache_entries WHERE id = ?"  # noqa: S608  # as above
+    chosen = found[: max(limit, equal)]
+    rows = (connection.execute(statement, (row_id,)).fetchone() for _, row_id in chosen)
+    return _lines(connection, [row for row in rows if row])
 
 
 def find(connection: sqlite3.Connection, prefix: str) -> list[bytes]:

@@ -23,7 +23,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import answer as entry
-from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 LLM_STRING = "the parameters of a model, as LangChain writes them " * 8

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llmcache.commands import subcommands
-from jupyter_llmcache.entry import Entry
-from jupyter_llmcache.ledger import LEDGER
+from jupyter_llmcache.ledger import LEDGER, Entry
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 
 _WORDS = [

@@ -24,7 +24,7 @@ warnings.simplefilter("ignore")
 from langchain_core.globals import set_llm_cache  # noqa: E402  # the folder above is not installed
 
 from jupyter_llmcache import SQLiteCache  # noqa: E402
-from jupyter_llmcache.entry import Entry  # noqa: E402
+from jupyter_llmcache.ledger import Entry  # noqa: E402
 from jupyter_llmcache.seam.cache import ObservedCache  # noqa: E402
 from jupyter_llmcache.stores.redis import RedisStore  # noqa: E402
 from jupyter_llmcache.stores.sqlite import SQLiteStore  # noqa: E402

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..draw.answer import Format
 from ..draw.table import SEPARATOR, Report, Section, Table
-from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
-from ..ledger import Call, Ledger, price_usd, usage_of
+from ..ledger import Call, Entry, Ledger, price_usd, usage_of
 from ..stores.base import KEY_BYTES, SortOrder, Store, sort_value
 from ..text import (
     did_you_mean,

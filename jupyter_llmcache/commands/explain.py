@@ -9,9 +9,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ..draw.table import Report
-from ..entry import Entry
 from ..errors import StoreError
-from ..ledger import Call, Ledger
+from ..ledger import Call, Entry, Ledger
 from ..stores.base import Store
 from ..text import format_count, format_moment, json_or_text, one_line
 from . import subcommand

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 from ..draw.progress import Progress
 from ..draw.table import SEPARATOR, Report
-from ..entry import Entry
 from ..errors import LLMCacheError, StoreError
-from ..ledger import Call, Ledger
+from ..ledger import Call, Entry, Ledger
 from ..stores.base import Store
 from ..text import format_bytes, format_count, json_or_text, parse_duration_s
 from . import subcommand

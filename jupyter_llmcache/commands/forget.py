@@ -7,9 +7,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ..draw.table import SEPARATOR, Report
-from ..entry import Entry
 from ..errors import LLMCacheError
-from ..ledger import Ledger
+from ..ledger import Entry, Ledger
 from ..stores.base import Bounds, Store, past
 from ..text import (
     format_bytes,

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ..answer import vector
-from ..entry import Entry
 from ..errors import StoreError
+from ..ledger import Entry
 from ..stores.base import Store
 from ..stores.sqlite_copy import write_clean
 from ..stores.sqlite_open import resolve, side_file

@@ -20,8 +20,8 @@ from typing import Any
 from .. import answer as entry
 from .. import request as keys
 from ..answer import vector
-from ..entry import Entry
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
+from ..ledger import Entry
 from ..seam import web_answer
 from ..stores.base import KEY_BYTES, Store
 from ..stores.sqlite import SQLiteStore

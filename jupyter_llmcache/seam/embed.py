@@ -20,9 +20,8 @@ from langchain_core.embeddings import Embeddings
 from .. import modes
 from .. import request as keys
 from ..answer.vector import decode, encode
-from ..entry import Entry
 from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError, hide_secrets
-from ..ledger import LEDGER, Call, Kind
+from ..ledger import LEDGER, Call, Entry, Kind
 from ..provider_row import names
 from ..request.clients import client_in
 from ..text import format_count, one_line

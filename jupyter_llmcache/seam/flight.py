@@ -14,7 +14,7 @@ import threading
 from concurrent.futures import Future, wait
 from contextvars import ContextVar
 
-from ..entry import Entry
+from ..ledger import Entry
 
 #: The longest that one call waits for others, in seconds.
 MAX_WAIT_S = 60.0

@@ -18,8 +18,8 @@ from langchain_core.outputs import ChatGeneration, Generation
 
 from .. import answer as answers
 from .. import request as keys
-from ..entry import Entry
 from ..errors import DamagedEntryError, StoreError
+from ..ledger import Entry
 from ..stores.base import Store
 from .cache import ObservedCache
 from .langchain_rows import langchain_strings

@@ -11,8 +11,8 @@ import heapq
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..entry import Entry
 from ..errors import StoreError
+from ..ledger import Entry
 from ..request.compare import Difference, description_differences, differences
 from ..request.likeness import shared_part
 from ..stores.base import Store

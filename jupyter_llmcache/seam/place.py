@@ -29,9 +29,8 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from .. import answer as answers
 from .. import modes
 from .. import request as keys
-from ..entry import Entry
 from ..errors import StoreError
-from ..ledger import LEDGER
+from ..ledger import LEDGER, Entry
 from .flight import Flights
 
 if TYPE_CHECKING:

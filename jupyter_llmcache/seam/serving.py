@@ -10,9 +10,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from .. import modes
-from ..entry import Entry
 from ..errors import StoreError
-from ..ledger import LEDGER
+from ..ledger import LEDGER, Entry
 
 if TYPE_CHECKING:
     from ..stores.base import Store

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .. import modes
-from ..entry import Entry
 from ..errors import NotSentError, ReplayMissError, StoreError
-from ..ledger import LEDGER, Call, Kind
+from ..ledger import LEDGER, Call, Entry, Kind
 from ..text import json_or_text
 from . import serving, web_request
 from .web_answer import WebAnswer, decode, encode, kept_headers, unpacked

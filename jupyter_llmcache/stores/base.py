@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
-from ..entry import Entry, EntryKind
 from ..errors import DamagedEntryError, LLMCacheError, StoreError
+from ..ledger import Entry, EntryKind
 
 #: Length of a key, in bytes.
 KEY_BYTES = 16

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Unpack
 
-from ..entry import Entry
+from ..ledger import Entry
 from .base import LifeTotals, Store, Which, past, select
 
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar, Unpack
 
-from ..entry import Entry
 from ..errors import DamagedEntryError, StoreError
+from ..ledger import Entry
 from .base import FOUND_KEYS, LifeTotals, Store, Which, select
 from .redis_claims import Claim, Claims
 from .redis_link import SCHEMES, Link, ServerAwayError

@@ -13,8 +13,8 @@ from collections.abc import Collection
 from hashlib import blake2b
 from typing import get_args
 
-from ..entry import Entry, EntryKind
 from ..errors import DamagedEntryError, LLMCacheError
+from ..ledger import Entry, EntryKind
 
 #: Holds the secret that entries are signed with.
 SECRET_VARIABLE = "LLMCACHE_REDIS_SECRET"  # noqa: S105  # the name of a variable

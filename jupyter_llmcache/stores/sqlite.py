@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import TypeVar, Unpack
 
-from ..entry import Entry
 from ..errors import StoreError
+from ..ledger import Entry
 from . import sqlite_query, sqlite_rows, sqlite_schema, sqlite_write
 from .base import LifeTotals, Payload, Store, Verification, Which
 from .sqlite_file import SQLiteFile

@@ -14,8 +14,8 @@ from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
-from ..entry import Entry
 from ..errors import DamagedEntryError, StoreError
+from ..ledger import Entry
 from . import sqlite_rows, sqlite_schema, sqlite_write
 from .base import Payload
 from .sqlite_open import ApartOpening, connect, is_wal_file

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
-from ..entry import Entry
 from ..errors import DamagedEntryError
+from ..ledger import Entry
 from .base import FOUND_KEYS, KEY_BYTES, LifeTotals, SortOrder, Which
 from .sqlite_rows import (
     Row,

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from typing import Any, get_args
 
-from ..entry import Entry, EntryKind
 from ..errors import DamagedEntryError
+from ..ledger import Entry, EntryKind
 from .base import KEY_BYTES
 
 KINDS: tuple[EntryKind, ...] = get_args(EntryKind)

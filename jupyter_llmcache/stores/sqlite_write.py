@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from ..entry import Entry
 from ..errors import StoreError
+from ..ledger import Entry
 from .base import Bounds, low_mark
 from .sqlite_rows import (
     BLOCK,

@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
-from ..entry import Entry
 from ..errors import StoreError
+from ..ledger import Entry
 from ..text import format_count
 from .base import BusyError, Store
 

@@ -13,7 +13,7 @@ import pytest
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.commands import subcommands
-from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.seam.place import entry_of
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 

@@ -17,7 +17,7 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 
 from jupyter_llmcache import request as keys
-from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.request.compare import differences
 from jupyter_llmcache.seam.nearest import nearest, unrecorded
 from jupyter_llmcache.seam.place import entry_of

@@ -16,9 +16,8 @@ import pytest
 
 from jupyter_llmcache import ledger
 from jupyter_llmcache.commands import subcommands
-from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError
-from jupyter_llmcache.ledger import LEDGER, Call
+from jupyter_llmcache.ledger import LEDGER, Call, Entry
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.servers.openai import server_error
 

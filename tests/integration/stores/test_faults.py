@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import StoreError
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.stores import (
     sqlite_file,
     sqlite_open,

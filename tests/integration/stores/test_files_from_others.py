@@ -14,8 +14,8 @@ from langchain_openai import ChatOpenAI
 
 from jupyter_llmcache import SQLiteCache, mode
 from jupyter_llmcache.__main__ import main
-from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import DamagedEntryError, ReplayMissError, StoreError
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.stores import sqlite_rows
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.unit.stores.entries import START, answer_to, as_put, entry, key_of, listed

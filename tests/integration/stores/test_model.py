@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.stores.base import LifeTotals, Store
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore

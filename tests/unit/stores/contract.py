@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.stores.base import LifeTotals, Store
 from tests.unit.stores.entries import (
     START,

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from jupyter_llmcache.entry import Entry
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.stores.base import Store
 
 START = 1_800_000_000.0

@@ -10,8 +10,8 @@ from typing import Any, Unpack
 import pytest
 
 from jupyter_llmcache import stores
-from jupyter_llmcache.entry import Entry
 from jupyter_llmcache.errors import LLMCacheError
+from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.stores.base import Store, Which, select
 from jupyter_llmcache.stores.memory import MemoryStore
 from jupyter_llmcache.stores.sqlite import SQLiteStore

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.outputs import Generation
 
-from .codec import FIELD_CHECKS, NotStorableError, load, plain
+from . import FIELD_CHECKS, NotStorableError, load, plain
 
 
 class Piece(NamedTuple):

@@ -1,4 +1,4 @@
-"""The doors of what stands on http.client: urllib3 (requests, botocore), urllib, httplib2, itself.
+"""The doors of httpx and of what stands on http.client: urllib3 (requests, botocore), urllib.
 
 Where other code leads requests elsewhere below a client (a mirror, a stand-in), the address is the
 one that the notebook asked for.
@@ -6,9 +6,12 @@ one that the notebook asked for.
 
 from __future__ import annotations
 
+import functools
 import io
+import sys
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from http.client import HTTPConnection, HTTPResponse
@@ -17,76 +20,147 @@ from typing import Any
 
 from .. import modes
 from . import serving, web
-from .doors import Door, Method, Wrap, pairs, whole
+from .doors import Door, Method, pairs, text, whole
 from .web_answer import WebAnswer, Wire
 from .web_request import WebRequest
 
 _HTTPS_PORT = 443
-#: What the notebook asked for, while code of others may lead it elsewhere below.
-_named: ContextVar[str | None] = ContextVar("llmcache_named_address", default=None)
 
 
-def _naming(address: Callable[..., str]) -> Wrap:
-    """Return a wrap that only notes the address that ``address`` reads from the arguments."""
-
-    def wrap(original: Method, _: ModuleType) -> Method:
-        def named(*args: Any, **kwargs: Any) -> Any:
-            with modes.setting(_named, address(*args, **kwargs)):
-                return original(*args, **kwargs)
-
-        return named
-
-    return wrap
+# --- httpx and httpx2 ---
 
 
-class _Wire:
-    """The file that a response of http.client reads from; it notes what is read."""
+def _httpx_asked(given: web.Given) -> WebRequest:
+    request = given["request"]
+    request.read()
+    headers = request.headers.multi_items()
+    return WebRequest(request.method, str(request.url), headers, request.content)
 
-    def __init__(self, file: Any, response: Any, visit: web.Visit) -> None:
-        self._file = file
-        self._visit = visit
+
+async def _httpx_asked_async(given: web.Given) -> WebRequest:
+    await given["request"].aread()  # after which it can be read as above
+    return _httpx_asked(given)
+
+
+def _httpx_replayed(given: web.Given, answer: WebAnswer) -> Any:
+    client = sys.modules[given["module"].__name__.partition(".")[0]]
+    return client.Response(
+        answer.status,
+        headers=list(answer.headers),
+        stream=client.ByteStream(answer.body),
+        extensions={
+            "http_version": b"HTTP/1.1",
+            "reason_phrase": answer.reason.encode("ascii", "replace"),
+        },
+    )
+
+
+def _httpx_came(given: web.Given, visit: web.Visit, response: Any) -> None:
+    reason = response.extensions.get("reason_phrase", b"")
+    visit.got(response.status_code, text(reason), response.headers.multi_items())
+    tee = _sync_tee if isinstance(given["self"], given["module"].BaseTransport) else _async_tee
+    response.stream = tee(given["module"])(response.stream, visit)
+
+
+@functools.cache
+def _sync_tee(module: ModuleType) -> Any:
+    class Tee(module.SyncByteStream):  # type: ignore[misc,name-defined]
+        def __init__(self, stream: Any, visit: web.Visit) -> None:
+            self._stream, self._visit = stream, visit
+            self._pieces = iter(stream)
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for piece in self._pieces:
+                    self._visit.feed(piece)
+                    yield piece
+            except Exception:  # told, and raised as it came
+                self._visit.end(whole=False)
+                raise
+            self._visit.end()
+
+        def close(self) -> None:
+            if self._visit.wants_rest:
+                deque(self, maxlen=0)
+            self._visit.end(whole=False)
+            self._stream.close()
+
+    return Tee
+
+
+@functools.cache
+def _async_tee(module: ModuleType) -> Any:
+    class Tee(module.AsyncByteStream):  # type: ignore[misc,name-defined]
+        def __init__(self, stream: Any, visit: web.Visit) -> None:
+            self._stream, self._visit = stream, visit
+            self._pieces = aiter(stream)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for piece in self._pieces:
+                    self._visit.feed(piece)
+                    yield piece
+            except Exception:  # as above
+                self._visit.end(whole=False)
+                raise
+            await web.off_the_loop(self._visit.end)
+
+        async def aclose(self) -> None:
+            try:
+                if self._visit.wants_rest:
+                    async for _ in self:
+                        pass
+                await web.off_the_loop(self._visit.end, whole=False)
+            finally:
+                self._visit.end(whole=False)  # where the reader's task was cancelled
+                await self._stream.aclose()
+
+    return Tee
+
+
+# --- what stands on http.client ---
+
+
+class _Noting(io.RawIOBase):
+    """The file that a response of http.client reads from; it notes what comes."""
+
+    def __init__(self, file: Any, response: HTTPResponse, visit: web.Visit) -> None:
+        self._file, self._visit = file, visit
         self._chunked, self._left = response.chunked, response.length
-        self._ended = False
         self._tail = b""
+        self._is_over = False
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+    def readable(self) -> bool:
+        return True
 
-    def _note(self, data: bytes, size: int | None = -1) -> bytes:
-        self._visit.feed(data)
-        self._tail = (self._tail + data[-5:])[-5:]
-        if self._left is not None:
-            self._left -= len(data)
-        self._ended = self._ended or size in (-1, None) or (not data and size != 0)
-        return data
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._note(self._file.read(size), size)
-
-    def read1(self, size: int = -1) -> bytes:
-        return self._note(self._file.read1(size), size if size > 0 else 1)
-
-    def readline(self, size: int = -1) -> bytes:
-        return self._note(self._file.readline(size), size if size > 0 else 1)
+    def fileno(self) -> int:
+        number: int = self._file.fileno()
+        return number
 
     def readinto(self, buffer: Any) -> int:
-        count: int = self._file.readinto(buffer)
-        self._note(bytes(memoryview(buffer)[:count]), len(buffer))
-        return count
+        data: bytes = self._file.read1(len(buffer))
+        buffer[: len(data)] = data
+        self._visit.feed(data)
+        self._tail = (self._tail + data[-5:])[-5:]
+        self._left = None if self._left is None else self._left - len(data)
+        self._is_over = self._is_over or not data
+        return len(data)
 
     def close(self) -> None:
         if self._left and self._visit.wants_rest and not self._file.closed:
             with suppress(OSError, ValueError):
-                self.read(self._left)
+                while self._left > 0 and self.read(self._left):
+                    pass
         if self._chunked:
             whole = self._tail == b"0\r\n\r\n"
         else:
-            whole = self._ended if self._left is None else self._left <= 0
+            whole = self._is_over if self._left is None else self._left <= 0
         self._visit.end(whole=whole)
         self._file.close()
+        super().close()
 
 
-def _tee_http_client(visit: web.Visit, response: Any, raw: Any) -> None:
+def _note_file(visit: web.Visit, response: Any, raw: Any) -> None:
     """Note what ``response`` says, and what will be read of ``raw``, http.client's own."""
     empty = raw.fp is None or raw.length == 0
     framed = raw.chunked and not empty
@@ -94,7 +168,7 @@ def _tee_http_client(visit: web.Visit, response: Any, raw: Any) -> None:
     if empty:
         visit.end()
     else:
-        raw.fp = _Wire(raw.fp, raw, visit)
+        raw.fp = io.BufferedReader(_Noting(raw.fp, raw, visit))
 
 
 def _note_reads(visit: web.Visit, response: Any, raw: Any) -> None:
@@ -121,87 +195,43 @@ def _note_reads(visit: web.Visit, response: Any, raw: Any) -> None:
     raw.read, raw.read1, raw.close = noting(raw.read), noting(raw.read1), close
 
 
-def _urllib3(original: Method, _: ModuleType) -> Method:
-    def urlopen(
-        self: Any,
-        method: str,
-        url: str,
-        body: Any = None,
-        headers: Any = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        address = _named.get()
-        if address is None:
-            port = "" if self.port in (None, 80, 443) else f":{self.port}"
-            address = url if "://" in url else f"{self.scheme}://{self.host}{port}{url}"
-        sent = self.headers if headers is None else headers
-        content, body = whole(body)
-        visit = web.begin(WebRequest(method, address, pairs(sent), content))
-        if visit is None:
-            return original(self, method, url, body, headers, *args, **kwargs)
-        if visit.answer is not None:
-            answer = visit.answer
-            from urllib3.response import HTTPResponse as Response
-
-            return Response(
-                io.BytesIO(answer.body),
-                headers=list(answer.headers),  # type: ignore[arg-type]  # pairs, so that none is lost
-                status=answer.status,
-                version=11,
-                reason=answer.reason,
-                preload_content=kwargs.get("preload_content", True),
-                request_method=method,
-                request_url=url,
-            )
-        with visit.sending():
-            response = original(self, method, url, body, headers, *args, **kwargs)
-        raw = getattr(response, "_original_response", None)
-        if not hasattr(response, "status"):  # urllib3-future's promise of one, among others
-            visit.end(whole=False)
-        elif kwargs.get("preload_content", True) or raw is None:
-            unpacked = kwargs.get("decode_content", True)
-            head = response.status, response.reason or "", pairs(response.headers)
-            visit.got(*head, unpacked=unpacked)
-            visit.feed(response.data)
-            visit.end()
-        elif isinstance(raw, HTTPResponse):
-            _tee_http_client(visit, response, raw)
-        else:
-            _note_reads(visit, response, raw)
-        return response
-
-    return urlopen
+def _urllib3_asked(given: web.Given) -> WebRequest:
+    pool, url, headers = given["self"], given["url"], given.get("headers")
+    port = "" if pool.port in (None, 80, 443) else f":{pool.port}"
+    address = url if "://" in url else f"{pool.scheme}://{pool.host}{port}{url}"
+    sent = pairs(pool.headers if headers is None else headers)
+    return WebRequest(given["method"], _named.get() or address, sent, whole(given.get("body")))
 
 
-def _urllib(original: Method, _: ModuleType) -> Method:
-    def do_open(self: Any, http_class: Any, req: Any, **kwargs: Any) -> Any:
-        content, req.data = whole(req.data)
-        headers = {**req.headers, **req.unredirected_hdrs}
-        address = _named.get() or req.full_url
-        visit = web.begin(WebRequest(req.get_method(), address, pairs(headers), content))
-        if visit is None:
-            return original(self, http_class, req, **kwargs)
-        if visit.answer is not None:
-            response = _replayed(visit.answer, req.get_method())
-            response.url = req.full_url
-            response.msg = response.reason  # type: ignore[assignment]  # as urllib does
-            return response
-        with visit.sending():
-            response = original(self, http_class, req, **kwargs)
-        _tee_http_client(visit, response, response)
-        return response
+def _urllib3_replayed(given: web.Given, answer: WebAnswer) -> Any:
+    from urllib3.response import HTTPResponse as Response
 
-    return do_open
+    return Response(
+        io.BytesIO(answer.body),
+        headers=list(answer.headers),  # type: ignore[arg-type]  # pairs, so that none is lost
+        status=answer.status,
+        version=11,
+        reason=answer.reason,
+        preload_content=given.get("preload_content", True),
+        request_method=given["method"],
+        request_url=given["url"],
+    )
 
 
-#: What a connection was asked for and has not answered yet.
-_pending: weakref.WeakKeyDictionary[HTTPConnection, tuple[str, web.Visit]] = (
-    weakref.WeakKeyDictionary()
-)
+def _urllib3_came(given: web.Given, visit: web.Visit, response: Any) -> None:
+    raw = getattr(response, "_original_response", None)
+    if not hasattr(response, "status"):  # urllib3-future's promise of one, among others
+        visit.end(whole=False)
+    elif given.get("preload_content", True) or raw is None:
+        head = response.status, response.reason or "", pairs(response.headers)
+        visit.take(*head, response.data, unpacked=given.get("decode_content", True))
+    elif isinstance(raw, HTTPResponse):
+        _note_file(visit, response, raw)
+    else:
+        _note_reads(visit, response, raw)
 
 
-def _replayed(answer: WebAnswer, method: str) -> HTTPResponse:
+def _response(answer: WebAnswer, method: str) -> HTTPResponse:
     response = HTTPResponse(Wire(answer.wire), method=method)  # type: ignore[arg-type]
     response.begin()
     return response
@@ -217,75 +247,98 @@ def _connection_address(connection: Any, path: str) -> str:
     return f"{scheme}://{host}{at}{path}"
 
 
-def _http_client(original: Method, _: ModuleType) -> Method:
-    def request(
-        self: Any, method: str, url: str, body: Any = None, headers: Any = None, **kwargs: Any
-    ) -> Any:
-        visit = None
-        if not serving.is_kept_elsewhere():  # as a part of what another client asks
-            content, body = whole(body)
-            address = _connection_address(self, url)
-            visit = web.begin(WebRequest(method, address, pairs(headers), content))
-        if visit is None:
-            return original(self, method, url, body, headers or {}, **kwargs)
-        _pending[self] = method, visit
-        if visit.answer is None:
-            with visit.sending():
-                original(self, method, url, body, headers or {}, **kwargs)
+#: What a connection was asked for and has not answered yet: the visit, or the recorded answer.
+_pending: weakref.WeakKeyDictionary[HTTPConnection, web.Visit | HTTPResponse] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _connection_asked(given: web.Given) -> WebRequest | None:
+    if serving.is_kept_elsewhere():  # as a part of what another client asks
         return None
+    address = _named.get() or _connection_address(given["self"], given["url"])
+    sent = pairs(given.get("headers"))
+    return WebRequest(given["method"], address, sent, whole(given.get("body")))
 
-    return request
+
+def _connection_replayed(given: web.Given, answer: WebAnswer) -> None:
+    _pending[given["self"]] = _response(answer, given["method"])
 
 
-def _http_client_response(original: Method, _: ModuleType) -> Method:
+def _connection_came(given: web.Given, visit: web.Visit, _: None) -> None:
+    _pending[given["self"]] = visit
+
+
+def _connection_answers(original: Method, _: ModuleType) -> Method:
     def getresponse(self: Any) -> Any:
-        method, visit = _pending.pop(self, ("", None))
-        if visit is None:
-            return original(self)
-        if visit.answer is not None:
-            return _replayed(visit.answer, method)
-        with visit.sending():
+        waiting = _pending.pop(self, None)
+        if not isinstance(waiting, web.Visit):
+            return waiting or original(self)
+        with waiting.sending():
             response = original(self)
-        _tee_http_client(visit, response, response)
+        _note_file(waiting, response, response)
         return response
 
     return getresponse
 
 
-def _httplib2(original: Method, module: ModuleType) -> Method:
-    def ask(self: Any, conn: Any, uri: str, method: str, body: Any, headers: Any) -> Any:
-        content, body = whole(body)
-        address = _connection_address(conn, uri)
-        visit = web.begin(WebRequest(method, address, pairs(headers), content))
-        if visit is None:
-            return original(self, conn, uri, method, body, headers)
-        if visit.answer is not None:
-            recorded = _replayed(visit.answer, method)
-            return module.Response(recorded), recorded.read()
-        with visit.sending():
-            response, content = original(self, conn, uri, method, body, headers)
-        visit.got(response.status, response.reason, pairs(response), unpacked=True)
-        visit.feed(content)
-        visit.end()
-        return response, content
-
-    return ask
+def _httplib2_asked(given: web.Given) -> WebRequest:
+    address = _connection_address(given["connection"], given["url"])
+    return WebRequest(given["method"], address, pairs(given["headers"]), whole(given["body"]))
 
 
-def _requests_address(_: Any, request: Any, *args: Any, **kwargs: Any) -> str:  # noqa: ARG001  # as requests calls it
-    return str(request.url)
+def _httplib2_replayed(given: web.Given, answer: WebAnswer) -> tuple[Any, bytes]:
+    recorded = _response(answer, given["method"])
+    return given["module"].Response(recorded), recorded.read()
 
 
-def _urllib_address(_: Any, fullurl: Any, *args: Any, **kwargs: Any) -> str:  # noqa: ARG001  # as urllib calls it
-    return fullurl if isinstance(fullurl, str) else str(fullurl.full_url)
+def _httplib2_came(_: web.Given, visit: web.Visit, came: tuple[Any, bytes]) -> None:
+    head, body = came
+    visit.take(head.status, head.reason, pairs(head), body)
 
+
+# --- the address that was asked for above ---
+
+#: What the notebook asked for, while code of others may lead it elsewhere below.
+_named: ContextVar[str | None] = ContextVar("llmcache_named_address", default=None)
+
+
+def _naming(original: Method, _: ModuleType) -> Method:
+    def named(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        address = getattr(request, "full_url", getattr(request, "url", request))
+        with modes.setting(_named, str(address)):
+            return original(self, request, *args, **kwargs)
+
+    return named
+
+
+_HTTPX = web.door("self request", _httpx_asked, _httpx_replayed, _httpx_came)
+_ASYNC_HTTPX = web.door(
+    "self request", _httpx_asked_async, _httpx_replayed, _httpx_came, is_async=True
+)
+_URLLIB3 = web.door(
+    "self method url body headers", _urllib3_asked, _urllib3_replayed, _urllib3_came
+)
+_CONNECTION = web.door(
+    "self method url body headers", _connection_asked, _connection_replayed, _connection_came
+)
+_HTTPLIB2 = web.door(
+    "self connection url method body headers", _httplib2_asked, _httplib2_replayed, _httplib2_came
+)
 
 DOORS = (
-    Door("urllib3.connectionpool", "HTTPConnectionPool", "urlopen", _urllib3),
-    Door("requests.adapters", "HTTPAdapter", "send", _naming(_requests_address)),
-    Door("urllib.request", "AbstractHTTPHandler", "do_open", _urllib),
-    Door("urllib.request", "OpenerDirector", "open", _naming(_urllib_address)),
-    Door("http.client", "HTTPConnection", "request", _http_client),
-    Door("http.client", "HTTPConnection", "getresponse", _http_client_response),
-    Door("httplib2", "Http", "_conn_request", _httplib2),
+    *(
+        Door(f"{httpx}._transports.default", *door)
+        for httpx in ("httpx", "httpx2")
+        for door in (
+            ("HTTPTransport", "handle_request", _HTTPX),
+            ("AsyncHTTPTransport", "handle_async_request", _ASYNC_HTTPX),
+        )
+    ),
+    Door("urllib3.connectionpool", "HTTPConnectionPool", "urlopen", _URLLIB3),
+    Door("http.client", "HTTPConnection", "request", _CONNECTION),
+    Door("http.client", "HTTPConnection", "getresponse", _connection_answers),
+    Door("httplib2", "Http", "_conn_request", _HTTPLIB2),
+    Door("requests.adapters", "HTTPAdapter", "send", _naming),
+    Door("urllib.request", "OpenerDirector", "open", _naming),
 )

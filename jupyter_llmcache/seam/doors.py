@@ -231,17 +231,15 @@ def text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def whole(body: Any) -> tuple[bytes | None, Any]:
-    """Return what ``body`` holds, or None, and what to send in its place."""
-    if body is None:
-        return b"", None
+def whole(body: Any) -> bytes | None:
+    """Return what ``body`` holds, which stays as it is; None where it can be read but once."""
     if isinstance(body, str):
-        return body.encode("utf-8", "surrogatepass"), body
-    if isinstance(body, bytes | bytearray | memoryview):
-        return bytes(body), body
+        return body.encode("utf-8", "surrogatepass")
+    if body is None or isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body or b"")
     if hasattr(body, "read") and hasattr(body, "seek"):
         place = body.tell()
         data = body.read()
         body.seek(place)
-        return whole(data)[0], body
-    return None, body
+        return whole(data)
+    return None

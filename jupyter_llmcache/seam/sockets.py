@@ -26,7 +26,7 @@ from .. import modes
 from ..errors import ReplayMissError
 from ..ledger import LEDGER, Call
 from . import serving, web
-from .doors import HTTP_WORDS, Door, Doors, Method, text
+from .doors import HTTP_WORDS, Door, Doors, Method, Wrap, text
 from .web_request import WebRequest, is_here, is_model_host
 
 #: Names and addresses of our own stores, which stay free.
@@ -161,16 +161,13 @@ def _shut_if_foreign(connection: socket.socket, listening: set[int]) -> bool:
 # --- what has sockets of its own ---
 
 
-def _by_host(position: int, *names: str) -> Callable[[Method, ModuleType], Method]:
-    """Return a wrap that checks the host in an argument, by position or under ``names``."""
+def _first(check: Callable[..., None]) -> Wrap:
+    """Return a wrap that in replay lets ``check`` look at the arguments first."""
 
     def wrap(original: Method, _: ModuleType) -> Method:
         def checked(*args: Any, **kwargs: Any) -> Any:
-            host = args[position] if len(args) > position else None
-            host = next((kwargs[name] for name in names if kwargs.get(name)), host)
-            host = host[0] if isinstance(host, tuple) else host
-            if modes.current_mode() == "replay" and host is not None:
-                _check(host, "a connection to")
+            if modes.current_mode() == "replay":
+                check(*args, **kwargs)
             return original(*args, **kwargs)
 
         return checked
@@ -178,57 +175,56 @@ def _by_host(position: int, *names: str) -> Callable[[Method, ModuleType], Metho
     return wrap
 
 
-def _by_address(original: Method, _: ModuleType) -> Method:
+def _by_host(position: int, name: str) -> Wrap:
+    """Check the host in an argument, by position or ``name``."""
+
+    def check(*args: Any, **kwargs: Any) -> None:
+        host = kwargs.get(name) or (args[position] if len(args) > position else None)
+        host = host[0] if isinstance(host, tuple) else host
+        if host is not None:
+            _check(host, "a connection to")
+
+    return _first(check)
+
+
+def _by_address(connection: socket.socket, *args: Any) -> None:
     """Check the address that a socket's method gets last: the hook sees it after a look-up."""
-
-    def checked(self: socket.socket, *args: Any) -> Any:
-        if modes.current_mode() == "replay" and args and isinstance(args[-1], tuple):
-            _check(args[-1][0], "a connection to", datagram=_is_datagram(self))
-        return original(self, *args)
-
-    return checked
+    if args and isinstance(args[-1], tuple):
+        _check(args[-1][0], "a connection to", datagram=_is_datagram(connection))
 
 
 def _is_datagram(connection: socket.socket) -> bool:
     return connection.type & 0xF == socket.SOCK_DGRAM
 
 
-def _by_url(original: Method, _: ModuleType) -> Method:
+def _by_url(_: Any, *args: Any, **kwargs: Any) -> None:
     """Check the address of a client's call ``request(method, url)`` or ``get(url)``."""
-
-    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        words = [each for each in args if isinstance(each, str)]
-        address = str(kwargs.get("url") or words[-1])
-        method = str(kwargs.get("method") or (words[0] if len(words) > 1 else "GET"))
-        web.refuse_in_replay(
-            WebRequest(method, address, (kwargs.get("headers") or {}).items(), None)
-        )
-        return original(self, *args, **kwargs)
-
-    return checked
+    words = [each for each in args if isinstance(each, str)]
+    address = str(kwargs.get("url") or words[-1])
+    method = str(kwargs.get("method") or (words[0] if len(words) > 1 else "GET"))
+    web.refuse(WebRequest(method, address, (kwargs.get("headers") or {}).items(), None))
 
 
-def _by_option(original: Method, _: ModuleType) -> Method:
+def _by_option(_: Any, option: Any, value: Any, *__: Any, **___: Any) -> None:
     """Check the address that libcurl is given, by whatever client."""
-
-    def checked(self: Any, option: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if int(option) == _CURLOPT_URL:
-            address = value.decode() if isinstance(value, bytes) else str(value)
-            web.refuse_in_replay(WebRequest("GET", address, (), None))
-        return original(self, option, value, *args, **kwargs)
-
-    return checked
+    if int(option) == _CURLOPT_URL:
+        web.refuse(WebRequest("GET", text(value), (), None))
 
 
-def _grpc(original: Method, _: ModuleType) -> Method:
-    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if modes.current_mode() == "replay":
-            host = text(_grpc_target(self)).rpartition("/")[2]
-            method = text(self._method)
-            web.refuse(WebRequest("POST", f"grpc://{host}{method}", (), None))
-        return original(self, *args, **kwargs)
+def _by_call(call: Any, *_: Any, **__: Any) -> None:
+    """Check the address and the method of a call of gRPC."""
+    host = text(_grpc_target(call)).rpartition("/")[2]
+    web.refuse(WebRequest("POST", f"grpc://{host}{text(call._method)}", (), None))  # noqa: SLF001  # it has no other
 
-    return checked
+
+def _by_channel(channel: Any, *args: Any, **kwargs: Any) -> None:
+    """Check whom a channel of gRPC connects to, where somebody waits for that alone.
+
+    Its target is like ``dns:///far:443``, ``far:443`` or ``unix:/socket``.
+    """
+    target = text(_grpc_target(channel))
+    if True in (*args, *kwargs.values()) and not target.startswith("unix"):
+        _check(urlsplit(f"//{target.rpartition('/')[2]}").hostname or "", "a connection to")
 
 
 def _grpc_target(call: Any) -> Any:
@@ -236,29 +232,11 @@ def _grpc_target(call: Any) -> Any:
     return target() if callable(target) else target
 
 
-def _grpc_channel(original: Method, _: ModuleType) -> Method:
-    """Check whom a channel connects to, where somebody waits for that alone."""
-
-    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if modes.current_mode() == "replay" and True in (*args, *kwargs.values()):
-            _check(_host_of(self), "a connection to")
-        return original(self, *args, **kwargs)
-
-    return checked
-
-
-def _host_of(channel: Any) -> str:
-    """Return the host of a target of gRPC: ``dns:///far:443``, ``far:443``, ``unix:/socket``."""
-    target = text(_grpc_target(channel))
-    address = target.rpartition("/")[2]
-    return "" if target.startswith("unix") else urlsplit(f"//{address}").hostname or ""
-
-
 def _curl(original: Any, module: ModuleType) -> Any:
     """Return pycurl's class, which is written in C, with a check of its addresses."""
 
     class Curl(original):  # type: ignore[misc]  # known when it is imported
-        setopt = _by_option(original.setopt, module)
+        setopt = _first(_by_option)(original.setopt, module)
 
     return Curl
 
@@ -269,25 +247,25 @@ _GRPC = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream", "SingleThre
 _DOORS = Doors(
     [
         *(
-            Door("socket", "socket", name, _by_address)
+            Door("socket", "socket", name, _first(_by_address))
             for name in ("connect", "connect_ex", "sendto")
         ),
         Door("uvloop", "Loop", "create_connection", _by_host(2, "host")),
         Door("uvloop", "Loop", "create_datagram_endpoint", _by_host(3, "remote_addr")),
         Door("uvloop", "Loop", "getaddrinfo", _by_host(1, "host")),
         Door("uvloop", "Loop", "sock_connect", _by_host(2, "address")),
-        *(Door("primp.primp", "AsyncClient", word, _by_url) for word in HTTP_WORDS),
-        Door("curl_cffi.curl", "Curl", "setopt", _by_option),
+        *(Door("primp.primp", "AsyncClient", word, _first(_by_url)) for word in HTTP_WORDS),
+        Door("curl_cffi.curl", "Curl", "setopt", _first(_by_option)),
         Door("pycurl", "", "Curl", _curl),
-        Door("grpc._channel", "Channel", "subscribe", _grpc_channel),
-        Door("grpc.aio._channel", "Channel", "get_state", _grpc_channel),
+        Door("grpc._channel", "Channel", "subscribe", _first(_by_channel)),
+        Door("grpc.aio._channel", "Channel", "get_state", _first(_by_channel)),
         *(
-            Door("grpc._channel", f"_{kind}MultiCallable", name, _grpc)
+            Door("grpc._channel", f"_{kind}MultiCallable", name, _first(_by_call))
             for kind in _GRPC
             for name in ("__call__", "with_call", "future")
         ),
         *(
-            Door("grpc.aio._channel", f"{kind}MultiCallable", "__call__", _grpc)
+            Door("grpc.aio._channel", f"{kind}MultiCallable", "__call__", _first(_by_call))
             for kind in _GRPC[:4]
         ),
     ]

@@ -1,17 +1,20 @@
 """What the notebook fetches by HTTP beside LangChain's calls: its key, its entry, its way.
 
-A client's door (see ``clients``) shows each request to ``begin``, and what comes back to the
-``Visit`` that it got: the answer from the file, or a place for the live one, which goes on to its
-reader piece by piece and is kept when it is whole.
+A client's door (see ``clients``) stands in one method of its transport. It shows each request to
+``begin``, and what comes back to the ``Visit`` that it got: the answer from the file, or a place
+for the live one, which goes on to its reader piece by piece and is kept when it is whole.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import modes
@@ -19,11 +22,15 @@ from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER, Call, Entry, Kind
 from ..text import json_or_text
 from . import serving, web_request
+from .doors import Method, Wrap
 from .web_answer import WebAnswer, decode, encode, kept_headers, unpacked
 from .web_request import WebRequest
 
 if TYPE_CHECKING:
     from ..stores.base import Store
+
+#: What a client's method was called with, by name; its ``module``, its name as ``method``.
+Given = dict[str, Any]
 
 #: A longer answer is not kept, in bytes, unpacked.
 MAX_BODY_BYTES = 10_000_000
@@ -41,6 +48,74 @@ _TRACES = re.compile(r"/(?:api/v\d/|api/public/)?(?:runs|info|ingestion|otel)(?:
 _TAKEN = WebAnswer(
     202, "Accepted", (("content-type", "application/json"), ("content-length", "2")), b"{}"
 )
+
+
+def door(
+    names: str,
+    asked: Callable[[Given], Any],
+    replayed: Callable[[Given, WebAnswer], Any],
+    came: Callable[[Given, Visit, Any], Any],
+    *,
+    is_async: bool = False,
+) -> Wrap:
+    """Return the wrap of a client's method, or of its coroutine function.
+
+    Of a coroutine function each of the three may be one too; if not, it runs off the loop, which
+    the file must not keep waiting.
+
+    Args:
+        names: The names of the method's arguments that come by place; "" as its signature says.
+        asked: Returns the WebRequest; None where it is none of our business.
+        replayed: Returns what the method returns where a recorded answer comes.
+        came: Tells the visit what came, and what will be read of it.
+        is_async: Whether it is a coroutine function.
+    """
+
+    def wrap(original: Method, module: ModuleType) -> Method:
+        order = names.split() or inspect.signature(original).parameters
+
+        def given_by(args: tuple[Any, ...], kwargs: Given) -> Given:
+            by_place = dict(zip(order, args, strict=False))
+            return {"module": module, "method": original.__name__, **by_place, **kwargs}
+
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            given = given_by(args, kwargs)
+            request = asked(given)
+            visit = begin(request) if request else None
+            if visit is None:
+                return original(*args, **kwargs)
+            if visit.answer is not None:
+                return replayed(given, visit.answer)
+            with visit.sending():
+                response = original(*args, **kwargs)
+            came(given, visit, response)
+            return response
+
+        async def ask_async(*args: Any, **kwargs: Any) -> Any:
+            given = given_by(args, kwargs)
+            request = await off_the_loop(asked, given)
+            visit = await off_the_loop(begin, request) if request else None
+            if visit is None:
+                return await original(*args, **kwargs)
+            if visit.answer is not None:
+                return await off_the_loop(replayed, given, visit.answer)
+            with visit.sending():
+                response = await original(*args, **kwargs)
+            await off_the_loop(came, given, visit, response)
+            return response
+
+        return ask_async if is_async else ask
+
+    return wrap
+
+
+async def off_the_loop(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what may touch the file: in a thread, unless it is a coroutine function."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    from anyio import to_thread  # httpx's own need; it knows loops of others than asyncio too
+
+    return await to_thread.run_sync(functools.partial(function, *args, **kwargs))
 
 
 def begin(asked: WebRequest) -> Visit | None:
@@ -81,17 +156,6 @@ def refuse(asked: WebRequest) -> Visit | None:
     if to_model or not modes.allows_web():
         raise visit.refused(serving.webs(), to_model=to_model)
     return visit
-
-
-def refuse_in_replay(asked: WebRequest) -> None:
-    """Refuse what is never recorded, where replay is in force and does not let it out.
-
-    Raises:
-        ReplayMissError: It may not be sent.
-        NotSentError: The same, of a request to a model.
-    """
-    if modes.current_mode() == "replay":
-        refuse(asked)
 
 
 def _is_report(asked: WebRequest) -> bool:
@@ -189,6 +253,20 @@ class Visit:
             self._packing = self.header("content-encoding")
         if framed:
             self._packing += ",chunked"
+
+    def take(
+        self,
+        status: int,
+        reason: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        unpacked: bool = True,
+    ) -> None:
+        """Note an answer that came whole."""
+        self.got(status, reason, headers, unpacked=unpacked)
+        self.feed(body)
+        self.end()
 
     def header(self, name: str) -> str:
         """Return a header of the answer, or nothing."""

@@ -498,7 +498,7 @@ def test_an_answer_without_a_file_is_recorded(whole, recording):
                 raw, status=200, original_response=raw, preload_content=False
             )
 
-    door = client_http._urllib3(Pool.urlopen, urllib3)
+    door = client_http._URLLIB3(Pool.urlopen, urllib3)
     for _ in range(2):
         recording()
         answer = door(Pool("pages.test"), "GET", "/page", preload_content=False)

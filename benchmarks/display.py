@@ -45,13 +45,13 @@ llm = SlowModel(answer=answer, tokens_per_s={tokens_per_s})
 """
 #: The drawing thread ends with the stream, so its time is taken where it draws.
 WATCH = """
-from jupyter_llmcache.draw import stream
-drawing_s, publish = [0.0], stream._Notebook._draw_until_stopped
+from jupyter_llmcache.draw import live
+drawing_s, publish = [0.0], live._Notebook._draw
 def timed(self):
     began = time.thread_time()
     publish(self)
     drawing_s[0] += time.thread_time() - began
-stream._Notebook._draw_until_stopped = timed
+live._Notebook._draw = timed
 began = time.perf_counter()
 """
 TELL = "print(json.dumps([drawing_s[0], time.perf_counter() - began]))"

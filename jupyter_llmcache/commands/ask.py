@@ -36,7 +36,7 @@ from .faults import explain_provider_error
 from .models import innermost, takes_messages
 
 if TYPE_CHECKING:
-    from ..draw.stream import StreamDisplay
+    from ..draw.live import StreamDisplay
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class _Growing(ExitStack):
 
     def _begin(self) -> None:
         if self._display is None:
-            from ..draw.stream import stream_display  # a hit needs none of it
+            from ..draw.live import stream_display  # a hit needs none of it
 
             self._display = stream_display(self._format)
             self.enter_context(self._display)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..draw.progress import Progress
+from ..draw.live import Progress
 from ..draw.table import SEPARATOR, Report
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Call, Entry, Ledger

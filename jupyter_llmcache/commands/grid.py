@@ -16,7 +16,7 @@ from typing import Any, overload
 from .. import modes
 from ..draw.answer import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
-from ..draw.progress import Progress, remark_on
+from ..draw.live import Progress, remark_on
 from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError, chain_of, status_of
 from ..ledger import LEDGER, Call, collecting, total_usd

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import modes
-from ..draw.progress import Progress
+from ..draw.live import Progress
 from ..draw.table import Report
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call

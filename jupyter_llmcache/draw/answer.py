@@ -6,8 +6,6 @@ page, and an answer that grows need not be drawn again from its beginning.
 
 from __future__ import annotations
 
-import contextvars
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -214,35 +212,6 @@ def draws_html() -> bool:
 
     shell = get_ipython()
     return shell is not None and type(shell.display_pub) is not DisplayPublisher
-
-
-def has_reader() -> bool:
-    """Return whether somebody may look on while a cell runs.
-
-    Who executes a notebook as a whole, as nbconvert does, lets its cells ask for no input.
-    """
-    from IPython.core.getipython import get_ipython
-
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return True
-    request = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
-    return bool(request.get("content", {}).get("allow_stdin", True))
-
-
-def start_drawing(draw: Callable[[], None], name: str) -> Callable[[], None]:
-    """Let a thread of its own draw; return what waits for its end.
-
-    Where there are no threads, as in Pyodide, nothing is drawn before the end.
-    """
-    # A kernel knows by the context which cell an output belongs to.
-    run = contextvars.copy_context().run
-    thread = threading.Thread(target=run, args=(draw,), name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        return lambda: None
-    return thread.join
 
 
 def publish(bundle: Bundle, *, display_id: str | None = None, update: bool = False) -> None:

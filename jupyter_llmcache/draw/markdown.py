@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import bidirectional
 
 from ..text import visible
-from . import tex
+from . import formulas as tex
 from .code import code_html
-from .dollars import add_rules
+from .formulas import add_rules
 from .sanitize import LINK_SCHEMES, READ_MATH, SCROLLS, drawing, text_html
 
 if TYPE_CHECKING:

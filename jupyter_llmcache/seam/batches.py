@@ -38,7 +38,7 @@ def telling_embedding(what: str) -> AbstractContextManager[Any]:
     """Tell in a notebook's cell that ``what`` is being embedded where it takes long."""
     if LEDGER.cell is None:
         return nullcontext()
-    from ..draw.progress import CODE_PATIENCE_S, Progress
+    from ..draw.live import CODE_PATIENCE_S, Progress
 
     return Progress(f"embedding {what}", patience_s=CODE_PATIENCE_S)
 
@@ -48,7 +48,7 @@ def _telling(asked: Any, inputs: Any) -> Iterator[None]:
     if LEDGER.cell is None or len(inputs) < 2:
         yield
         return
-    from ..draw.progress import CODE_PATIENCE_S, Progress, remark_on
+    from ..draw.live import CODE_PATIENCE_S, Progress, remark_on
 
     # Of a chain or an agent nobody knows how many calls an input makes; without a cache on, no
     # call is seen.

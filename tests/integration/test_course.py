@@ -39,7 +39,7 @@ from jupyter_llmcache import (
 )
 from jupyter_llmcache.answer import vector
 from jupyter_llmcache.course import Imported, export_database, export_lines, import_file
-from jupyter_llmcache.draw.progress import Progress
+from jupyter_llmcache.draw.live import Progress
 from jupyter_llmcache.errors import LLMCacheError, StoreError
 from jupyter_llmcache.ledger import Entry
 from jupyter_llmcache.seam import web_answer

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import jupyter_llmcache
 from jupyter_llmcache.commands.flags import _axis, parse_value, split_values
 from jupyter_llmcache.commands.grid import Answers
-from jupyter_llmcache.draw import progress, stream
+from jupyter_llmcache.draw import live
 from jupyter_llmcache.errors import LLMCacheError
 from tests.servers.base import Failure
 from tests.servers.openai import Reply, rate_limited, server_error
@@ -497,7 +497,7 @@ def test_too_many_requests_slow_the_run_down(notebook, openai_server):
 def impatient(monkeypatch):
     """Tell soon how far something has come, so that nothing has to be slow."""
     for name in ("PATIENCE_S", "CODE_PATIENCE_S", "INTERVAL_S"):
-        monkeypatch.setattr(progress, name, 0.05)
+        monkeypatch.setattr(live, name, 0.05)
 
 
 BATCHES = {
@@ -869,7 +869,7 @@ def test_the_last_answer_of_an_agent_is_streamed(notebook, openai_server, monkey
     """What an agent says grows, the newest message in the place of the one before it."""
     adding_agent(notebook, openai_server)
     shown = []
-    monkeypatch.setattr(stream._Notebook, "update", lambda _, text: shown.append(text))
+    monkeypatch.setattr(live._Notebook, "update", lambda _, text: shown.append(text))
     answer = notebook.run("%%llm -m agent\nwhat is 2 + 3?").value
     assert answer.text == "The sum is 5."
     assert shown[-1] == "The sum is 5."

@@ -7,15 +7,15 @@ import time
 
 import pytest
 
-from jupyter_llmcache.draw import progress
-from jupyter_llmcache.draw.progress import Progress
+from jupyter_llmcache.draw import live
+from jupyter_llmcache.draw.live import Progress
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Draw soon, so that nothing has to be slow."""
-    monkeypatch.setattr(progress, "PATIENCE_S", 0.02)
-    monkeypatch.setattr(progress, "INTERVAL_S", 0.02)
+    monkeypatch.setattr(live, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(live, "INTERVAL_S", 0.02)
 
 
 def wait_for(condition):
@@ -27,8 +27,7 @@ def wait_for(condition):
 
 def test_what_is_slow_is_told_in_one_output(shell):
     """The line is drawn once and then only changed; at the end nothing of it is left."""
-    with Progress("importing a.db", total=10) as told:
-        told.update(3, "2 cached")
+    with Progress("importing a.db", total=10, look=lambda: (3, "2 cached")):
         wait_for(lambda: any("3 of 10" in output.text for output in shell.outputs[1:]))
         text, html = shell.outputs[-1].text, shell.outputs[-1].html
     first, *others = shell.outputs
@@ -45,9 +44,9 @@ def test_what_is_slow_is_told_in_one_output(shell):
 
 def test_what_is_quick_shows_nothing(shell, monkeypatch):
     """Nothing is drawn for what is over at once."""
-    monkeypatch.setattr(progress, "PATIENCE_S", 30)
+    monkeypatch.setattr(live, "PATIENCE_S", 30)
     with Progress("importing a.db") as told:
-        told.update(1)
+        told.done = 1
     assert shell.outputs == []
 
 

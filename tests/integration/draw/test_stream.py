@@ -12,9 +12,9 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from jupyter_llmcache.commands.answer import note_shown
 from jupyter_llmcache.commands.local import Demo
-from jupyter_llmcache.draw import stream
+from jupyter_llmcache.draw import live
 from jupyter_llmcache.draw.answer import answer_bundles, draws_html
-from jupyter_llmcache.draw.stream import stream_display
+from jupyter_llmcache.draw.live import stream_display
 from jupyter_llmcache.draw.table import SEPARATOR
 from jupyter_llmcache.ledger import LEDGER
 from tests.shells import RecordingShell
@@ -93,7 +93,7 @@ def test_an_answer_that_is_there_at_once_is_drawn_once(
     streaming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that is whole before the patience ends gives two outputs and no update."""
-    monkeypatch.setattr(stream, "PATIENCE_S", _LONG_S)
+    monkeypatch.setattr(live, "ANSWER_PATIENCE_S", _LONG_S)
     assert [output.kind for output in streaming(_WORDS).outputs] == ["display_data"] * 2
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles
+from jupyter_llmcache.draw.formulas import harmless
 from jupyter_llmcache.draw.sanitize import sanitize
-from jupyter_llmcache.draw.tex import harmless
 from jupyter_llmcache.text import settled, visible
 from tests.unit.draw import hostile
 from tests.unit.draw.reading import (

@@ -17,8 +17,7 @@ from typing import Any, TypeVar, Unpack
 from ..errors import DamagedEntryError, StoreError
 from ..ledger import Entry
 from .base import FOUND_KEYS, LifeTotals, Store, Which, select
-from .redis_claims import Claim, Claims
-from .redis_link import SCHEMES, Link, ServerAwayError
+from .redis_link import SCHEMES, Claim, Claims, Link, ServerAwayError
 from .redis_values import Values
 from .write_behind import PendingHits, WriteBehind, close_at_exit
 
@@ -81,7 +80,7 @@ class RedisStore(Store):
             remedy="Check that the server runs",
         )
         self._committing = threading.Lock()
-        self._claims = Claims(self._link, lambda key: self._name("l", key))
+        self._claims = Claims(self._link)
         try:
             self._link.ask(lambda server: server.ping())
         except ServerAwayError as away:
@@ -146,12 +145,10 @@ class RedisStore(Store):
                 self._pending.by_key.pop(key, None)
                 self._hot.pop(key, None)
         deleted = 0
-        for some in _slices(list(dict.fromkeys(keys)), _SLICE):
-            told = self._pipe([("UNLINK", self._name("e", key)) for key in some], patient=True)
-            deleted += sum(told)
-            self._pipe(
-                [(command, self._name(what), *some) for command, what in _BESIDE], patient=True
-            )
+        for some in _slices(dict.fromkeys(keys), _SLICE):
+            unlinks = [("UNLINK", self._name("e", key)) for key in some]
+            beside = [(command, self._name(what), *some) for command, what in _BESIDE]
+            deleted += sum(self._pipe([*unlinks, *beside], patient=True)[: len(some)])
         return max(deleted, dropped)
 
     def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
@@ -162,21 +159,23 @@ class RedisStore(Store):
         """
         keys, sort, limit = which.get("keys"), which.get("sort", "key"), which.get("limit")
         texts = which.get("texts", True)
-        if keys is not None:
-            return select(self._whole(list(dict.fromkeys(keys)), texts=texts), **which)
         narrowing = ("kind", "request_contains", "text_contains", "since", "until")
         narrowed = any(which.get(name) is not None for name in narrowing)
-        if not narrowed and sort == "recent" and limit is not None:
-            return select(self._whole(self._newest(limit), texts=texts), **which)
-        if not narrowed and sort == "key":
+        if keys is not None:
+            chosen = list(dict.fromkeys(keys))
+        elif sort == "recent" and limit is not None and not narrowed:
+            chosen = self._newest(limit)
+        elif sort == "key" and not narrowed:
             whole = islice(self._whole(sorted(self._keys()), texts=texts), limit)
             return whole if texts else (e._replace(answer=b"", prompt="") for e in whole)
-        if self.count() > _MAX_SEARCHED:
+        elif (count := self.count()) > _MAX_SEARCHED:
             raise StoreError(
-                f"{self.location} holds {self.count():,} entries, too many to look through",
+                f"{self.location} holds {count:,} entries, too many to look through",
                 "List the newest (-n 20), or export them into a file and look there",
             )
-        return select(self._whole(sorted(self._keys()), texts=texts), **which)
+        else:
+            chosen = sorted(self._keys())
+        return select(self._whole(chosen, texts=texts), **which)
 
     def count(self) -> int:
         """Return the number of entries."""
@@ -255,7 +254,7 @@ class RedisStore(Store):
         Returns:
             None where the server is away or nothing may be written: each pays for itself.
         """
-        return None if self.read_only else self._claims.claim(key)
+        return None if self.read_only else self._claims.claim(self._name("l", key))
 
     def _at_hand(self, key: bytes) -> Entry | None:
         with self._lock:
@@ -296,13 +295,12 @@ class RedisStore(Store):
                     if texts:
                         raise
                     entry = Entry(key, b"", 0.0, None)
-                yield self._told(entry, value, count, used_at)
-
-    def _told(self, entry: Entry, value: bytes, hits: Any, used: Any) -> Entry:
-        entry = self._values.with_own_texts(entry)
-        used_at = float(used or entry.created_at)
-        entry = entry._replace(size_bytes=len(value), hits=int(hits or 0), used_at=used_at)
-        return self._pending.added_to(entry)
+                entry = self._values.with_own_texts(entry)._replace(
+                    size_bytes=len(value),
+                    hits=int(count or 0),
+                    used_at=float(used_at or entry.created_at),
+                )
+                yield self._pending.added_to(entry)
 
     def _newest(self, limit: int) -> list[bytes]:
         (keys,) = self._pipe([("ZREVRANGE", self._name("i"), 0, max(0, limit - 1))], patient=True)

@@ -1,13 +1,17 @@
-"""The connection to a Valkey or Redis server: addresses, and faults in one line.
+"""The connection to a Valkey or Redis server: addresses, faults in one line, and who pays.
 
 Nobody waits for a server that is away: after the first fault every question fails at once, until a
 thread has seen it answer again.
+
+One machine at a time pays for a request, while the others wait for what it gets: ``Claim``.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -53,6 +57,12 @@ _REFUSALS = {
         "Use the address of its primary, or --read-only",
     ),
 }
+#: A claim ends so long after its owner died, in seconds; the owner renews it three times meanwhile.
+_CLAIM_S = 6.0
+#: How long the word that a claim has ended stays for those who wait, in seconds.
+_TOLD_S = 30
+_RENEW = "return redis.call('get',KEYS[1])==ARGV[1] and redis.call('pexpire',KEYS[1],ARGV[2]) or 0"
+_FREE = "return redis.call('get',KEYS[1])==ARGV[1] and redis.call('del',KEYS[1]) or 0"
 #: Which tell that it does not answer.
 _AWAY = {"ClusterDownError", "ConnectionError", "RedisClusterException", "TimeoutError"}
 
@@ -267,3 +277,93 @@ def _by_sentinel(url: str, options: dict[str, Any]) -> Any:
     hosts_ports = [(host, int(port)) for host, _, port in watchers]
     sentinel: Any = Sentinel(hosts_ports, **timeouts)  # type: ignore[no-untyped-call,unused-ignore]
     return sentinel.master_for(service, db=int(database or 0), **options)
+
+
+class Claim:
+    """The right to pay for one request, or the news that another machine has it.
+
+    Attributes:
+        leads: Whether it is ours; then ``free`` it when the answer is stored, or there is none.
+
+    Raises:
+        StoreError: Nobody can tell.
+    """
+
+    def __init__(self, link: Link, name: bytes, held: set[Claim]) -> None:
+        self._link, self._name, self._held = link, name, held
+        self._told = name + b":told"
+        self._token = secrets.token_hex(16)
+        taken = link.ask(lambda s: s.set(name, self._token, nx=True, px=round(_CLAIM_S * 1000)))
+        self.leads = bool(taken)
+        if taken:
+            # What was told of the claim before is no news for those who wait for this one.
+            link.ask(lambda server: server.delete(self._told))
+            held.add(self)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until its owner is done or gone; False where ``timeout_s`` seconds passed."""
+        end = time.monotonic() + timeout_s
+        with suppress(StoreError):  # nobody can tell any more: each pays for itself
+            while self._link.ask(lambda server: server.exists(self._name)):
+                left_s = end - time.monotonic()
+                if left_s <= 0:
+                    return False
+                self._listen(min(left_s, 1.0))
+        return True
+
+    def free(self) -> None:
+        """End it and wake who waits. Ending it twice is no error."""
+        if self in self._held:
+            self._held.discard(self)
+            with suppress(StoreError):
+                self._link.ask(self._end)
+
+    def renew(self) -> None:
+        """Keep it for a while longer."""
+        renewal = (_RENEW, 1, self._name, self._token, round(_CLAIM_S * 1000))
+        with suppress(StoreError):
+            self._link.ask(lambda server: server.eval(*renewal))
+
+    def _listen(self, timeout_s: float) -> None:
+        # The word goes round in its list, so that all who wait for it are woken.
+        told = self._told
+        self._link.ask(lambda server: server.brpoplpush(told, told, timeout_s), patient=True)
+
+    def _end(self, server: Any) -> None:
+        if server.eval(_FREE, 1, self._name, self._token):
+            server.lpush(self._told, "1")
+            server.expire(self._told, _TOLD_S)
+
+
+class Claims:
+    """What this process has claimed, renewed by a thread until it is freed."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._held: set[Claim] = set()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._renewing: threading.Thread | None = None
+
+    def claim(self, name: bytes) -> Claim | None:
+        """Take the claim ``name``, or learn that another has it; None where nobody can tell."""
+        try:
+            claim = Claim(self._link, name, self._held)
+        except StoreError:
+            return None
+        with self._lock:
+            if claim.leads and self._renewing is None:
+                self._renewing = threading.Thread(target=self._renew, daemon=True)
+                self._renewing.start()
+        return claim
+
+    def close(self) -> None:
+        """End what is still claimed."""
+        self._closed.set()
+        for claim in list(self._held):
+            claim.free()
+
+    def _renew(self) -> None:
+        while not self._closed.wait(_CLAIM_S / 3):
+            for claim in list(self._held):
+                claim.renew()

@@ -366,7 +366,7 @@ def test_one_claim_a_key(server, prefix):
 
 def test_a_dead_owner_is_followed(server, prefix, monkeypatch):
     """A claim that nobody renews ends by itself."""
-    monkeypatch.setattr("jupyter_llmcache.stores.redis_claims._CLAIM_S", 0.3)
+    monkeypatch.setattr("jupyter_llmcache.stores.redis_link._CLAIM_S", 0.3)
     one, other = RedisStore(server.url, prefix=prefix), RedisStore(server.url, prefix=prefix)
     assert one.claim(key_of(1)).leads
     one._claims._closed.set()
@@ -377,7 +377,7 @@ def test_a_dead_owner_is_followed(server, prefix, monkeypatch):
 
 def test_a_living_owner_keeps_its_claim(server, prefix, monkeypatch):
     """A claim is renewed for as long as its owner works."""
-    monkeypatch.setattr("jupyter_llmcache.stores.redis_claims._CLAIM_S", 0.3)
+    monkeypatch.setattr("jupyter_llmcache.stores.redis_link._CLAIM_S", 0.3)
     one, other = RedisStore(server.url, prefix=prefix), RedisStore(server.url, prefix=prefix)
     mine = one.claim(key_of(1))
     assert other.claim(key_of(1)).wait(1.0) is False

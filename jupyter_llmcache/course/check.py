@@ -348,8 +348,7 @@ def _words(call: Call) -> str:
 
 def _serve_only(path: str, *, read_only: bool) -> None:
     """Let every cache of ours that is made from now on serve the file ``path``."""
-    from ..seam.cache import ObservedCache
-    from ..seam.foreign import ForeignCache
+    from ..seam.cache import ForeignCache, ObservedCache
     from ..stores.base import Store
     from ..stores.sqlite import SQLiteStore
 

@@ -16,7 +16,7 @@ from langchain_ollama import ChatOllama, OllamaLLM
 from jupyter_llmcache import calls, mode
 from jupyter_llmcache import request as keys
 from jupyter_llmcache.errors import ReplayMissError, StoreError
-from jupyter_llmcache.seam.foreign import ForeignCache
+from jupyter_llmcache.seam.cache import ForeignCache
 
 STRINGS = ("the prompt", "[('model', 'gpt-test')]")
 ANSWER = [ChatGeneration(message=AIMessage("hi", id="run-1"))]

@@ -1,33 +1,39 @@
 """What the key costs: a hit with it against a hit with a key that is known at once, in one run.
 
-Both are whole calls of ``invoke`` that a memory cache of ours answers; in the second, describing
-the request returns what was made before. Beside them the share of the description alone in a hit of
-LangChain's own path with a cache that answers at once. All is processor time of the thread, the
-least of many short rounds. Ratios count; microseconds depend on the machine.
+Both are whole calls of ``invoke``, answered from the memory and from a file; where the key is
+known, describing the request returns what was made before. Beside them the key alone, and its share
+of a hit of LangChain's own path with a cache that answers at once. Processor time of the thread;
+ratios count, microseconds depend on the machine.
 
     python benchmarks/key.py
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
 from itertools import cycle, repeat
+from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from langchain_core.caches import BaseCache
-from langchain_core.globals import set_llm_cache
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration
-from langchain_openai import ChatOpenAI
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-from jupyter_llmcache import MemoryCache
-from jupyter_llmcache import answer as entry
-from jupyter_llmcache import request as keys
-from jupyter_llmcache.seam.place import entry_of
+from langchain_core.caches import BaseCache  # noqa: E402
+from langchain_core.globals import set_llm_cache  # noqa: E402
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage  # noqa: E402
+from langchain_core.outputs import ChatGeneration  # noqa: E402
+from langchain_openai import ChatOpenAI  # noqa: E402
 
-ROUNDS, CALLS = 400, 6
+from benchmarks.common import compare  # noqa: E402
+from jupyter_llmcache import MemoryCache, SQLiteCache  # noqa: E402
+from jupyter_llmcache import answer as entry  # noqa: E402
+from jupyter_llmcache import request as keys  # noqa: E402
+from jupyter_llmcache.seam.place import entry_of  # noqa: E402
+
+ROUNDS, CALLS = 300, 6
 
 #: More long texts than are remembered between calls.
 TEXTS = 200
@@ -79,62 +85,53 @@ def tool(number: int) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def seconds_per_call(call: Callable[[], Any]) -> float:
-    """Return how long one ``call`` takes, averaged over a few."""
-    began = time.thread_time()
-    for _ in range(CALLS):
-        call()
-    return (time.thread_time() - began) / CALLS
-
-
-def keep(cache: MemoryCache, request: keys.Request) -> None:
-    """Put an answer to ``request`` into ``cache``."""
-    answer = entry.encode([ChatGeneration(message=AIMessage("Paris."))], versions={})
-    cache.store.put(entry_of(request, answer, 1.7e9, 0.8))
-
-
-def measure(messages: Iterator[list[BaseMessage]], kwargs: dict[str, Any]) -> tuple[float, ...]:
-    """Return the seconds of a hit with the key, of one without, of LangChain's, and of the key."""
+def measure(messages: Iterator[list[BaseMessage]], kwargs: dict[str, Any]) -> dict[str, float]:
+    """Return what a call takes, in microseconds, by the way that it goes."""
     model = ChatOpenAI(model="gpt-x", api_key="sk-none", temperature=0)
     theirs = model.model_copy(update={"cache": ConstantCache()})
-    cache = MemoryCache()
     requests = [keys.describe(model, next(messages), None, kwargs) for _ in range(TEXTS)]
-    for request in requests:
-        keep(cache, request)
+    answer = entry.encode([ChatGeneration(message=AIMessage("Paris."))], versions={})
+    describe = keys.describe
+
+    def known(*_: Any) -> keys.Request:
+        return requests[0]
 
     def hit() -> None:
         model.invoke(next(messages), **kwargs)
 
-    def hit_without() -> None:
-        with patch.object(keys, "describe", lambda *_: requests[0]):
-            return seconds_per_call(hit)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as cleanup:
+        caches = {"memory": MemoryCache(), "file": SQLiteCache(Path(folder, "answers.db"))}
+        for cache in caches.values():
+            cleanup.callback(cache.close)
+            for request in {request.key: request for request in requests}.values():
+                cache.store.put(entry_of(request, answer, 1.7e9, 0.8))
+        cleanup.callback(set_llm_cache, None)
+        cleanup.callback(setattr, keys, "describe", describe)
 
-    set_llm_cache(cache)
-    rounds = [  # turn about, so that all see the same machine
-        (
-            seconds_per_call(hit),
-            hit_without(),
-            seconds_per_call(lambda: theirs.invoke(next(messages), **kwargs)),
-            seconds_per_call(lambda: keys.describe(model, next(messages), None, kwargs)),
-        )
-        for _ in range(ROUNDS)
-    ]
-    set_llm_cache(None)
-    return tuple(map(min, zip(*rounds, strict=True)))
+        def before(name: str) -> None:
+            place, _, is_known = name.partition(" ")
+            set_llm_cache(caches.get(place))
+            keys.describe = known if is_known else describe
+
+        ways = {f"{place}{how}": hit for place in caches for how in ("", " known")}
+        ways["floor"] = lambda: theirs.invoke(next(messages), **kwargs)
+        ways["key"] = lambda: describe(model, next(messages), None, kwargs)
+        took = compare(ways, ROUNDS, CALLS, before)
+    return {name: each.cpu_s * 1e6 for name, each in took.items()}
 
 
 def main() -> None:
     """Print a table."""
-    print("goal: hit / without at most 1.2 for a short prompt")
+    print("goal: a short prompt at most 1.2 of the same with a key that is known")
     print("floor: LangChain's own path with a constant cache")
-    names = f"{'hit':>10}{'without key':>13}{'ratio':>8}{'floor':>13}{'key':>9}"
-    print(f"{'shape':15}{names}{'(floor + key) / floor':>24}")
+    names = "".join(f"{place:>10}{'key known':>12}{'ratio':>7}" for place in ("memory", "file"))
+    print(f"{'shape':15}{names}{'floor':>10}{'key':>9}{'(floor + key) / floor':>24}")
     for name, (messages, kwargs) in shapes().items():
-        hit, without, theirs, key = (s * 1e6 for s in measure(messages, kwargs))
-        print(
-            f"{name:15}{hit:7.0f} us{without:10.0f} us{hit / without:8.3f}{theirs:10.0f} us"
-            f"{key:6.0f} us{1 + key / theirs:24.3f}"
-        )
+        us = measure(messages, kwargs)
+        pairs = [(us[place], us[f"{place} known"]) for place in ("memory", "file")]
+        hits = "".join(f"{hit:7.0f} us{known:9.0f} us{hit / known:7.2f}" for hit, known in pairs)
+        share = 1 + us["key"] / us["floor"]
+        print(f"{name:15}{hits}{us['floor']:7.0f} us{us['key']:6.0f} us{share:24.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ or what cannot change its answer, is left out by name; what cannot be described 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -19,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from .. import modes
 from ..errors import NotDescribableError
 from ..ledger import LEDGER
-from ..provider_row import NAMES, TOKEN_LIMITS
+from ..provider_row import NAMES, TOKEN_LIMITS, Provider
 from ..providers import provider_of
 from ..text import json_or_text
 from .canonical import (
@@ -27,7 +25,6 @@ from .canonical import (
     TAG,
     IndescribableError,
     dump,
-    escape_surrogates,
     long_digest,
     text_digest,
 )
@@ -36,7 +33,6 @@ from .messages import describe_message, title_of
 from .model import Description, assemble, describe_model, is_known, is_refused, model_label
 
 __all__ = [
-    "KEY_BYTES",
     "KEY_SCHEMA",
     "NotDescribableError",
     "Request",
@@ -51,8 +47,6 @@ __all__ = [
 
 #: Changes with every change of what a key is made of.
 KEY_SCHEMA = 1
-
-KEY_BYTES = 16
 
 #: Classes without further fields that a provider is sent.
 _PLAIN_CLASSES = frozenset({AIMessage, HumanMessage, SystemMessage})
@@ -102,13 +96,13 @@ class Request(NamedTuple):
     def with_endpoint(self, endpoint: str | None, carried: str | None = None) -> Request:
         """Return the same request to another address, by clients with ``carried`` put into them."""
         described = _readdressed(self.model, self.description, endpoint, carried)
-        key = _key(described.keyed, self.content)
+        key = described.key(_keyed(self.content))
         return self._replace(key=key, description=described.text)
 
     def with_texts(self, texts: Iterable[str]) -> list[Request]:
         """Return the same request with each of ``texts`` in the place of its own."""
-        keyed = _reassemble(self.model, json.loads(self.description)).keyed
-        return [Request(_key(keyed, text), self.model, self.description, text) for text in texts]
+        key = _reassemble(self.model, json.loads(self.description)).key
+        return [Request(key(_keyed(text)), self.model, self.description, text) for text in texts]
 
 
 def describe(
@@ -131,53 +125,61 @@ def describe(
     described = describe_model(model, stop, kwargs, KEY_SCHEMA)
     if number := modes.current_sample():
         described = _sampled(described.label, described.text, number)
-    label, description, keyed = described
     try:
-        content = prompt if isinstance(prompt, str) else _messages(model, prompt, kwargs)
-        made_of = (model, prompt, stop, kwargs)
-        return Request(_key(keyed, content), label, description, content, made_of)
+        content: Any = prompt
+        if isinstance(prompt, str):
+            keyed = _keyed(prompt)
+        else:
+            content, keyed = _messages(model, prompt, kwargs)
     except IndescribableError as error:
         raise NotDescribableError(f"{error} in the messages") from error
     except RecursionError as error:
         raise NotDescribableError("the messages are nested too deeply") from error
+    made_of = (model, prompt, stop, kwargs)
+    return Request(described.key(keyed), described.label, described.text, content, made_of)
 
 
 def _messages(
     model: Any, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], str]:
+    """Return messages as plain values, and as the text that enters the key."""
     cls: type = type(model)
     provider = provider_of(cls)
     ids = provider.server_ids
     held = [ids[name] for name in ids if kwargs.get(name) or getattr(model, name, None)]
-    unsent = provider.unsent
-    if provider.chat_only and any(message.name for message in messages):
-        unsent = unsent | NAMES if asks_responses(model, kwargs) else unsent
-    marks_blocks = provider.marks_blocks
-    return [
-        (None if held else _plain(message))
-        or describe_message(message, unsent, held, marks_blocks=marks_blocks)
-        for message in messages
-    ]
+    unsent: frozenset[str] = frozenset()
+    content, keyed = [], []
+    for message in messages:
+        if not held and _is_plain(message):  # to see this is quick, and most are
+            said = {"content": message.content, "type": message.type}
+            keyed.append(f'{{"content":{_keyed(message.content)},"type":{dump(message.type)}}}')
+        else:
+            unsent = unsent or _unsent(provider, model, messages, kwargs)
+            said = describe_message(message, unsent, held, marks_blocks=provider.marks_blocks)
+            keyed.append(_keyed(said))
+        content.append(said)
+    return content, f"[{','.join(keyed)}]"
 
 
-def _plain(message: BaseMessage) -> dict[str, Any] | None:
-    """Return what ``describe_message`` says of a message that is nothing but its text.
+def _unsent(
+    provider: Provider, model: Any, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]
+) -> frozenset[str]:
+    """Return what of these messages the provider is not sent."""
+    has_names = provider.chat_only and any(message.name for message in messages)
+    return provider.unsent | (NAMES if has_names and asks_responses(model, kwargs) else set())
 
-    Most are, and to see this is quick. None: it is more.
-    """
+
+def _is_plain(message: BaseMessage) -> bool:
+    """Whether a message is nothing but its text."""
     fields = message.__dict__
-    if (
-        type(message) not in _PLAIN_CLASSES
-        or message.__pydantic_extra__
-        or type(fields["content"]) is not str
-        or not fields["content"]
-        or fields.get("name")
-        or fields.get("additional_kwargs")
-        or fields.get("tool_calls")
-        or fields.get("invalid_tool_calls")
-    ):
-        return None
-    return {"content": fields["content"], "type": fields["type"]}
+    return (
+        type(message) in _PLAIN_CLASSES
+        and not message.__pydantic_extra__
+        and type(fields["content"]) is str
+        and fields["content"] != ""
+        and not (fields.get("name") or fields.get("additional_kwargs"))
+        and not (fields.get("tool_calls") or fields.get("invalid_tool_calls"))
+    )
 
 
 def describe_strings(prompt: str, llm_string: str) -> Request:
@@ -199,7 +201,7 @@ def describe_strings(prompt: str, llm_string: str) -> Request:
         "parameters": {"llm_string": text_digest(llm_string)},
     }
     described = _reassemble(f"langchain:{named[1]}", fields)
-    return Request(_key(described.keyed, prompt), described.label, described.text, prompt)
+    return Request(described.key(_keyed(prompt)), described.label, described.text, prompt)
 
 
 def endpoints_like(
@@ -245,40 +247,22 @@ def _reassemble(label: str, fields: dict[str, Any]) -> Description:
     return assemble(label, dump(fields)[1:-1], parameters)
 
 
-def _key(keyed_description: str, content: Any) -> bytes:
-    # Of messages or a text: JSON with long strings as digests.
-    is_list = type(content) is list
-    keyed = f"[{','.join(map(_keyed_message, content))}]" if is_list else dump(_keyed(content))
-    # No JSON text holds a line break, so that the two parts cannot be cut in another way.
-    text = f"{keyed_description}\n{keyed}"
-    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
+def _keyed(content: Any) -> str:
+    """Return messages, one or a text as they enter the key: as JSON, long texts as digests."""
+    return dump(_shortened(content))
 
 
-def _keyed_message(message: Mapping[str, Any]) -> str:
-    content, kind = message.get("content"), message.get("type")
-    if len(message) == 2 and type(content) is type(kind) is str and len(content) <= LONG_CHARS:
-        # The same as below; most messages are of this form.
-        return f'{{"content":{dump_text(_without_run_ids(content))},"type":{dump_text(kind)}}}'
-    return dump(_keyed(message))
-
-
-def _keyed(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     if isinstance(value, str):
-        text = _without_run_ids(value)
+        text = _without_run_ids(value) if "-" in value else value
         return {TAG + "text": long_digest(text)} if len(text) > LONG_CHARS else text
     if isinstance(value, list):
-        return [_keyed(item) for item in value]
+        return [_shortened(item) for item in value]
     if isinstance(value, dict):
-        return {name: _keyed(item) for name, item in value.items()}
+        return {name: _shortened(item) for name, item in value.items()}
     return value
 
 
 def _without_run_ids(text: str) -> str:
     text = re.sub(_RUN_ID, "run-", text) if "run-" in text else text
     return LEDGER.with_recorded_ids(text)
-
-
-def dump_text(text: str) -> str:
-    """Return the same as ``dump`` of a text, without asking what it is."""
-    quoted = encode_basestring(text)
-    return quoted if quoted.isascii() else escape_surrogates(quoted)

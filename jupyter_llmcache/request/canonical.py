@@ -25,6 +25,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from json.encoder import encode_basestring
 from operator import itemgetter
 from pathlib import Path, PurePath
 from types import EllipsisType
@@ -87,16 +88,12 @@ class IndescribableError(Exception):
 
 def dump(value: Any) -> str:
     """Return canonical JSON of a value made by ``Canon``; always encodable as UTF-8."""
-    text = _encode(value)
-    return text if text.isascii() else escape_surrogates(text)
-
-
-def escape_surrogates(text: str) -> str:
-    """Return ``text`` with half surrogate pairs, which have no UTF-8, as JSON escapes them."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
+    text = encode_basestring(value) if type(value) is str else _encode(value)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half surrogate pairs, as JSON escapes them
+            return text.encode("utf-8", "backslashreplace").decode()
     return text
 
 

@@ -111,6 +111,7 @@ class Client:
         told: Dicts and lists of what is sent, which this was read of.
         places: Classes and attributes of the client, of those below it and of what carries their
             requests: where methods may be put over.
+        equals_itself_alone: Whether another client in its place is seen by comparing them.
     """
 
     def __init__(self, client: Any) -> None:
@@ -120,6 +121,8 @@ class Client:
         self.own: dict[str, Any] = {}
         self.told: list[Any] = []
         self.places: list[dict[Any, Any]] = []
+        classes = type(client).__mro__[:-1]
+        self.equals_itself_alone = all("__eq__" not in vars(base) for base in classes)
         if is_mock(client):  # has any attribute that it is asked for
             self.own["class"] = client
             return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import marshal
-import operator
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..errors import NotDescribableError
@@ -43,6 +44,8 @@ from .messages import without_marks
 from .own_code import cache_key_of, has_cache_key, is_own, lacks_cache_key, namespace, put_over
 from .parameters import Plan, Values, merge, plan_of, take_name
 
+KEY_BYTES = 16
+
 _TOOL_LISTS = frozenset({"functions", "tools"})
 #: Arguments of a call whose texts people wrote for a model or an API, and no secret stands in
 #: but by mistake. Other arguments, and what only gateways know, are shown where they are harmless.
@@ -57,9 +60,10 @@ _MAX_CALLS = 64
 #: What is larger, in bytes, is not remembered, so that the memory stays small.
 _REMEMBERED_BYTES = 200_000
 _HEADERS = frozenset({"default_headers", "default_query"})
-_CONTAINERS = (dict, list, tuple, set, frozenset)
-#: What cannot be changed in place, or is compared by what it holds.
-_STILL = (str, int, float, *_CONTAINERS)
+#: What is compared by all that it says, and not by whether it is equal.
+_EXACT = (int, float, dict, list, tuple, set, frozenset)
+#: What cannot be changed in place, or is compared so.
+_STILL = (str, *_EXACT)
 
 
 class Description(NamedTuple):
@@ -68,12 +72,18 @@ class Description(NamedTuple):
     Attributes:
         label: ``provider:name``.
         text: All of it as canonical JSON.
-        keyed: What enters the key: the same, with long parameters as digests.
+        begun: A digest that began with the same, long parameters as digests.
     """
 
     label: str
     text: str
-    keyed: str
+    begun: hashlib.blake2b
+
+    def key(self, messages: str) -> bytes:
+        """Return the key of these messages to this model."""
+        digest = self.begun.copy()
+        digest.update(messages.encode())
+        return digest.digest()
 
 
 def describe_model(
@@ -120,37 +130,37 @@ class _Known:
         number = id(model)
         cls: type = type(model)
         self._ref = weakref.ref(model, lambda _: _memory.pop(number, None))
-        self._held = [dict(each) for each in _held(model)]
-        first = self._held[0]
-        self._names = [n for n, v in first.items() if not isinstance(v, (str, type(None)))]
-        self._exactly = [first[name] for name in self._names]
         self.state = state = _State(model, plan_of(cls))
-        self._containers = [v for v in state.values.values() if isinstance(v, _CONTAINERS)]
-        self._raw = _marshalled(self._containers)
-        self._told = list(_once(held for each in state.clients for held in each.told))
-        self._was_told = [held.copy() for held in self._told]
-        self._places = [*_once(state.places)]
-        self._was_put = gc.get_referents(*self._places)
+        self._fields = model.__dict__
+        held = _held(model)
+        self._places = [*_once([*held, *state.places])]
+        self._was_there = gc.get_referents(*self._places)
+        # Equal is not the same where numbers are, as 1 and True, nor in what is changed in place.
+        names = [[n for n in each if isinstance(state.values.get(n), _EXACT)] for each in held]
+        self._exactly = [(itemgetter(*each), held[i]) for i, each in enumerate(names) if each]
+        self._raw = _marshalled([counted(held) for counted, held in self._exactly])
+        # Of places only the values are asked, which is quickest; names count where any may stand.
+        declared = state.plan.fields | getattr(cls, "__private_attributes__", {}).keys()
+        free = (each for each in held if not each.keys() <= declared)
+        self._told = [*_once([*free, *(each for one in state.clients for each in one.told)])]
+        self._was_told = [each.copy() for each in self._told]
         self._absent = state.absent
         self._descriptions: dict[bytes | int, Description] = {}
         still = all(isinstance(value, _STILL) for value in state.values.values())
         still = still and not state.plan.provider.parts
+        still = still and all(each.equals_itself_alone for each in state.clients)
         # What code of the user's own does stands on more than can be watched.
         self.is_lasting = still and self._raw is not None and not state.more
 
     def holds(self, model: Any) -> bool:
         """Whether the model, its classes and its clients still are what they were."""
         # Past all that is only there to read well: this runs before every answer from the cache.
-        # Most values are the very same; numbers may be equal and not the same, as 1 and True.
         return (
-            self._ref() is model
-            and [*_held(model)] == self._held
-            and all(map(operator.is_, map(model.__dict__.get, self._names), self._exactly))
+            model.__dict__ is self._fields
+            and gc.get_referents(*self._places) == self._was_there
             and self._told == self._was_told
-            # Of a class's entries only the values are asked: they are many, and this is quickest.
-            and gc.get_referents(*self._places) == self._was_put
+            and _marshalled([counted(held) for counted, held in self._exactly]) == self._raw
             and sys.modules.keys().isdisjoint(self._absent)
-            and (not self._containers or self._raw == _marshalled(self._containers))
         )
 
     def describe(
@@ -181,11 +191,11 @@ _memory: dict[int, _Known] = {}
 _refused: weakref.WeakSet[type] = weakref.WeakSet()
 
 
-def _held(model: Any) -> tuple[Mapping[str, Any], ...]:
+def _held(model: Any) -> list[dict[str, Any]]:
     """Return all places where an object, a pydantic one or a plain one, keeps what it is."""
-    private = getattr(model, "__pydantic_private__", None)
-    extra = getattr(model, "__pydantic_extra__", None)
-    return (model.__dict__, private or {}, extra or {})
+    names = ("__dict__", "__pydantic_private__", "__pydantic_extra__")
+    places = (getattr(model, name, None) for name in names)
+    return [place for place in places if place is not None]
 
 
 def _once(held: Iterable[Any]) -> Iterable[Any]:
@@ -217,9 +227,8 @@ class _State:
     def __init__(self, model: Any, plan: Plan) -> None:
         cls = type(model)
         self.plan = plan
-        own, private, extra = _held(model)
-        state = {**own, **private, **extra}
-        state = {name: value for name, value in state.items() if value is not None}
+        held = _held(model)
+        state = {n: value for each in held for n, value in each.items() if value is not None}
         self.clients = [Client(state[name]) for name in plan.provider.clients if name in state]
         weights = {name for name, value in state.items() if holds_weights(value)}
         if weights and not has_cache_key(cls):
@@ -241,7 +250,8 @@ class _State:
         places += [base for base in cls.__mro__ if is_own(base)]
         self.places = [*map(namespace, places), *(held for c in self.clients for held in c.places)]
         if has_cache_key(cls):
-            told = self.values.keys() - plan.fields - extra.keys()
+            given = getattr(model, "__pydantic_extra__", None) or {}
+            told = self.values.keys() - plan.fields - given.keys()
             changed |= {n: self.values[n] for n in told if callable(self.values[n])}
             self.values = {n: v for n, v in self.values.items() if n not in told}
         if not self.clients:
@@ -253,8 +263,8 @@ class _State:
         changed, carried = carried_apart(changed)
         parts = [carried_apart(each.own) for each in self.clients]
         changed |= {"clients": others} if (others := [rest for rest, _ in parts if rest]) else {}
-        held = ({n: v for n, v in p.items() if carried.get(n) is not v} for _, p in parts)
-        carried |= {"clients": below} if (below := [*filter(None, held)]) else {}
+        others = [{n: v for n, v in p.items() if carried.get(n) is not v} for _, p in parts]
+        carried |= {"clients": below} if (below := [*filter(None, others)]) else {}
         more = self._more(model, changed, carried)
         self.more = "".join(f',"{name}":{text}' for name, text in more)
 
@@ -325,7 +335,9 @@ def assemble(label: str, top: str, parameters: Mapping[str, str]) -> Description
             for name, value in parameters.items()
         )
         keyed = _join(top, shortened)
-    return Description(label, text, keyed)
+    # No JSON text holds a line break, so that what follows cannot be cut in another way.
+    begun = hashlib.blake2b(f"{keyed}\n".encode(), digest_size=KEY_BYTES)
+    return Description(label, text, begun)
 
 
 def _join(top: str, parameters: Iterable[tuple[str, str]]) -> str:

@@ -78,9 +78,9 @@ def _door(method: Method, asks_one: bool) -> Method:
         with batch:
             if batch.look():
                 with batch.paying():
-                    answer = method(self, batch.asked(texts, asks_one), *args, **kwargs)
-                batch.settle([answer] if asks_one else answer)
-        return batch.answer(asks_one)
+                    came = method(self, batch.asked(texts), *args, **kwargs)
+                batch.settle(came)
+        return batch.answer()
 
     return embed
 
@@ -94,10 +94,9 @@ def _async_door(method: Method, asks_one: bool) -> Method:
             # Whatever the store does, it does not do it on the event loop.
             if await batch.place.run(batch.look):
                 with batch.paying():
-                    answer = await method(self, batch.asked(texts, asks_one), *args, **kwargs)
-                came = [answer] if asks_one else answer
-                await batch.place.run(functools.partial(batch.settle, came))
-        return batch.answer(asks_one)
+                    came = await method(self, batch.asked(texts), *args, **kwargs)
+                await batch.place.run(batch.settle, came)
+        return batch.answer()
 
     return embed
 
@@ -127,7 +126,7 @@ def _open(
     if asks_one:
         arguments["asked_as"] = "query"
     asked = [texts] if asks_one else list(texts)
-    return Batch(place, model, asked, arguments) if asked else None
+    return Batch(place, model, asked, arguments, asks_one=asks_one) if asked else None
 
 
 @functools.lru_cache(maxsize=256)
@@ -167,10 +166,13 @@ class Batch:
         model: Any,
         texts: list[Any],
         arguments: dict[str, Any],
+        *,
+        asks_one: bool,
     ) -> None:
         self._began = time.perf_counter()
         self._cell = LEDGER.cell
         self.place, self._model, self._texts = place, model, texts
+        self._arguments, self._asks_one = arguments, asks_one
         self._store = place.store
         self._mode = modes.current_mode()
         self._requests: list[keys.Request] = []
@@ -185,30 +187,29 @@ class Batch:
         self._reason: str | None = None
         self._warning: str | None = None
         self._unrecorded: str | None = None
-        self._arguments = arguments
         self._label = ""
 
-    def _describe(self) -> None:
+    def _describe(self) -> str | None:
+        """Make the requests; return why not, where there are none."""
         if self._mode == "bypass":
-            self._reason = "mode bypass"
-            return
+            return "mode bypass"
+        if not all(type(text) is str for text in self._texts):
+            return "what it embeds is not text"
+        lists = [value for value in self._arguments.values() if isinstance(value, list | tuple)]
+        if any(len(value) == len(self._texts) for value in lists):
+            # Each text has a part of this argument, so that the batch is one question.
+            if len(set(self._texts)) < len(self._texts):
+                return "an argument goes with each of its equal texts"
+            self._arguments["texts"] = self._texts
+            self._is_one_question = True
         try:
-            if not all(type(text) is str for text in self._texts):
-                raise NotDescribableError("what it embeds is not text")  # noqa: TRY301  # one way out for all reasons
-            arguments = self._arguments
-            lists = [value for value in arguments.values() if isinstance(value, list | tuple)]
-            if any(len(value) == len(self._texts) for value in lists):
-                # Each text has a part of this argument, so that the batch is one question.
-                if len(set(self._texts)) < len(self._texts):
-                    raise NotDescribableError("an argument goes with each of its equal texts")  # noqa: TRY301  # as above
-                arguments["texts"] = self._texts
-                self._is_one_question = True
-            first = keys.describe(self._model, "", None, arguments)
+            first = keys.describe(self._model, "", None, self._arguments)
             self._requests = first.with_texts(self._texts)
         except NotDescribableError as error:
-            self._reason = error.reason
+            return error.reason
         except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
-            self._reason = f"{type(error).__name__} while describing the request"
+            return f"{type(error).__name__} while describing the request"
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -228,38 +229,34 @@ class Batch:
         Raises:
             ReplayMissError: It would have to be, and replay is in force.
         """
-        self._describe()
+        self._reason = self._describe()
         self._label = self._requests[0].model if self._requests else keys.model_label(self._model)
-        self._missing = {request.key: request for request in self._requests}
-        if self._missing and self._mode in ("auto", "replay"):
-            self._find()
+        self._find(self._requests)
         if self._missing and self._mode == "replay":
-            self._find_elsewhere()
+            # Under the only address that the file knows for this model.
+            for first in self.place.readdressed(self._requests[0]):
+                if self._missing:
+                    self._find(first.with_texts(self._texts))
         self._lookup_s = time.perf_counter() - self._began
         if self._missing and modes.current_mode() == "replay":
             raise self._replay_miss()
         return bool(self._missing) or not self._requests
 
-    def _find(self) -> None:
+    def _find(self, requests: list[keys.Request]) -> None:
+        """Look for what answers ``requests``, which are the batch's from here on."""
+        self._requests, self._held = requests, {}
+        self._missing = {request.key: request for request in requests}
+        if self._store is None or not requests or self._mode not in ("auto", "replay"):
+            return
         try:
-            if self._store is not None:
-                self._held = self._store.get_many(list(self._missing))
-            for key, entry in self._held.items():
-                self._vectors[key] = decode(entry.answer)
+            for key, entry in self._store.get_many(list(self._missing)).items():
+                self._vectors[key], self._held[key] = decode(entry.answer), entry
                 del self._missing[key]
         except StoreError as error:
             self._warning = str(error)
         if self._is_one_question and self._missing:
             self._held, self._vectors = {}, {}
-            self._missing = {request.key: request for request in self._requests}
-
-    def _find_elsewhere(self) -> None:
-        """Look under the only address that the file knows for this model."""
-        for first in self.place.readdressed(self._requests[0]):
-            if self._missing:
-                self._requests = first.with_texts(self._texts)
-                self._missing = {request.key: request for request in self._requests}
-                self._find()
+            self._missing = {request.key: request for request in requests}
 
     def _replay_miss(self) -> ReplayMissError:
         count, first = len(self._missing), next(iter(self._missing.values()))
@@ -271,9 +268,9 @@ class Batch:
 
     # --- the provider, and after it ---
 
-    def asked(self, texts: Any, asks_one: bool) -> Any:
+    def asked(self, texts: Any) -> Any:
         """Return what the provider is asked for: what is missing, or ``texts`` as they came."""
-        if asks_one or self._asks_all:
+        if self._asks_one or self._asks_all:
             return texts
         return [request.content for request in self._missing.values()]
 
@@ -302,17 +299,18 @@ class Batch:
         finally:
             self._provider_s = time.perf_counter() - began
 
-    def settle(self, vectors: Any) -> None:
+    def settle(self, came: Any) -> None:
         """Keep what came for what was asked.
 
         Raises:
             LLMCacheError: Only a part was asked for, and something else came.
         """
         if self._asks_all:
-            self._came = vectors
+            self._came = came
         if not self._requests:
             return
         try:
+            vectors = [came] if self._asks_one else came
             self._vectors.update(zip(self._missing, vectors, strict=True))
             self._keep()
         except Exception as error:
@@ -343,11 +341,11 @@ class Batch:
             self._stored = self._store.put_many(entries)
             self._pending = not self._stored
 
-    def answer(self, asks_one: bool) -> Any:
+    def answer(self) -> Any:
         """Return the vectors in the order of the texts; a list of its own for each."""
         if self._came is not None:
-            return self._came[0] if asks_one else self._came
-        if asks_one:
+            return self._came
+        if self._asks_one:
             return self._vectors[self._requests[0].key]
         last = {request.key: place for place, request in enumerate(self._requests)}
         return [

@@ -52,7 +52,7 @@ class Near(NamedTuple):
     """
 
     record: Entry
-    differences: tuple[Difference, ...]
+    differences: Sequence[Difference]
 
     @property
     def cost(self) -> float:
@@ -60,40 +60,25 @@ class Near(NamedTuple):
         return sum(difference.cost for difference in self.differences)
 
 
-class Unrecorded(NamedTuple):
-    """What a replay miss says.
-
-    Attributes:
-        short: A few words for a line of 80 characters: ``temperature differs``.
-        whole: The same with the nearest entry: what its error says.
-    """
-
-    short: str
-    whole: str
-
-
-def unrecorded(store: Store, wanted: Entry) -> Unrecorded:
+def unrecorded(store: Store, wanted: Entry) -> tuple[str, str]:
     """Return what differs between ``wanted``, which nothing answers, and what is recorded.
 
-    Never raises: whoever asks has a worse error to tell.
+    In a few words for a line of 80 characters (``temperature differs``), and with the nearest
+    entry, as an error says it. Never raises: whoever asks has a worse error to tell.
     """
     try:
         near = nearest(store, wanted, 1)
-        is_empty = not near and store.count() == 0
+        if not near and store.count() == 0:
+            return "nothing is recorded yet", f"{one_line(store.location)} holds no entry yet"
     except Exception:  # noqa: BLE001  # this is a courtesy inside another error
-        return Unrecorded("what is recorded cannot be read", "what is recorded cannot be read")
-    if is_empty:
-        return Unrecorded(
-            "nothing is recorded yet", f"{one_line(store.location)} holds no entry yet"
-        )
+        return ("what is recorded cannot be read",) * 2
     if not near:
-        return Unrecorded("nothing like it is recorded", "nothing like it is recorded")
+        return ("nothing like it is recorded",) * 2
     [(record, found)] = near
     others = f" and {len(found) - 1} more" if len(found) > 1 else ""
     short = one_line(found[0].short, 60) + others if found else "its spelling differs"
     key, title = record.key.hex()[:_KEY_DIGITS], one_line(record.title, 40)
-    whole = f"the nearest recorded one is {key} '{title}': {differences_line(found)}"
-    return Unrecorded(short, whole)
+    return short, f"the nearest recorded one is {key} '{title}': {differences_line(found)}"
 
 
 def differences_line(found: Sequence[Difference]) -> str:
@@ -119,7 +104,11 @@ def nearest(store: Store, wanted: Entry, n: int = 3) -> list[Near]:
     costs = _description_costs(wanted.request, {entry.request for entry in titled})
     promising = _promising(titled, wanted.title, costs)
     records = _most_alike(list(_read(store, promising)), wanted, costs)
-    found = [near for record in records if (near := _near(record, wanted)).cost <= _NEAR_COST]
+    compared = (
+        Near(each, differences(each.request, each.prompt, wanted.request, wanted.prompt))
+        for each in records
+    )
+    found = [near for near in compared if near.cost <= _NEAR_COST]
     return heapq.nsmallest(n, found, key=lambda near: (near.cost, near.record.key))
 
 
@@ -128,11 +117,6 @@ def _pieces(title: str) -> list[str]:
     length = max(3, min(8, len(title) // _PIECES))
     step = max(0, len(title) - length) / (_PIECES - 1)
     return [title[round(step * index) :][:length] for index in range(_PIECES)]
-
-
-def _near(record: Entry, wanted: Entry) -> Near:
-    found = differences(record.request, record.prompt, wanted.request, wanted.prompt)
-    return Near(record, tuple(found))
 
 
 def _description_costs(wanted: str, texts: set[str]) -> dict[str, float]:

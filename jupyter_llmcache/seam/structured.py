@@ -56,7 +56,7 @@ def refused(error: Exception, kwargs: Mapping[str, Any], streamed: str) -> list[
         return []
     for text in (streamed, *_texts_of(getattr(error, "response", None))):
         try:
-            _read(schema, text)
+            TypeAdapter(schema).validate_json(text)
         except Exception as again:  # noqa: BLE001  # a person's own validators may raise anything
             if (type(again), str(again)) == (type(error), str(error)):  # so it was this text
                 _note_text(error, text)
@@ -88,7 +88,7 @@ def _read_into(generation: ChatGeneration, schema: type) -> None:
     beside = generation.message.additional_kwargs
     if (generation.generation_info or {}).get(_REFUSED):
         try:
-            beside[PARSED] = _read(schema, generation.text)
+            beside[PARSED] = TypeAdapter(schema).validate_json(generation.text)
         except Exception as error:
             _note_text(error, generation.text)
             raise
@@ -101,10 +101,6 @@ def _read_into(generation: ChatGeneration, schema: type) -> None:
 def _schema(kwargs: Mapping[str, Any]) -> type | None:
     schema = kwargs.get("response_format")
     return schema if isinstance(schema, type) else None
-
-
-def _read(schema: type, text: str) -> Any:
-    return TypeAdapter(schema).validate_json(text)
 
 
 def _texts_of(response: Any) -> Iterator[str]:

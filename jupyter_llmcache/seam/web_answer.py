@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import io
 import json
@@ -153,8 +154,8 @@ def _zstd(body: bytes) -> bytes:
 
 
 _UNPACKERS = {
-    "gzip": lambda body: zlib.decompress(body, 47),
-    "x-gzip": lambda body: zlib.decompress(body, 47),
+    "gzip": gzip.decompress,  # of all its members
+    "x-gzip": gzip.decompress,
     "deflate": _deflated,
     "br": _brotli,
     "chunked": _unchunked,

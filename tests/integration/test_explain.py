@@ -487,7 +487,7 @@ def test_what_is_not_near_is_not_told_of(store):
     one, other = chat([user("Why is the sky blue?")], [user("Sort 3, 1, 2 downwards")])
     store.put(record(one))
     assert nearest(store, entry_of(other)) == []
-    assert unrecorded(store, entry_of(other)).whole == "nothing like it is recorded"
+    assert unrecorded(store, entry_of(other))[1] == "nothing like it is recorded"
 
 
 def test_the_line_counts_what_does_not_fit(store):
@@ -516,7 +516,7 @@ def test_a_fault_of_the_store_costs_no_second_error(tmp_path):
     store.put(record(one))
     store.close()
     Path(tmp_path / "a.db").write_bytes(b"no database at all " * 1000)
-    assert unrecorded(store, entry_of(other)).short == "what is recorded cannot be read"
+    assert unrecorded(store, entry_of(other))[0] == "what is recorded cannot be read"
 
 
 def test_a_damaged_entry_is_passed_over(tmp_path):

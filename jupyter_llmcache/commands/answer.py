@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from ..draw.answer import Format, answer_bundles, draws_html, publish
+from ..draw import Format, answer_bundles, draws_html, publish
 from ..draw.line import (
     NOTHING_BEHIND,
     Behind,

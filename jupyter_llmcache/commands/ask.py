@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from .. import modes
 from .. import request as keys
-from ..draw.answer import Format, draws_html
+from ..draw import Format, draws_html
 from ..errors import LLMCacheError, NotDescribableError, status_of
 from ..ledger import LEDGER, Call, Totals, collecting
 from ..seam import patch as streams

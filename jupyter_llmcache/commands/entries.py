@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..draw.answer import Format
+from ..draw import Format
 from ..draw.table import SEPARATOR, Report, Section, Table
 from ..errors import LLMCacheError, StoreError
 from ..ledger import Call, Entry, Ledger, price_usd, usage_of

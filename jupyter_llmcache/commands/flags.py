@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..draw.answer import FORMATS
+from ..draw import FORMATS
 from ..errors import LLMCacheError
 from ..modes import Mode
 from ..text import did_you_mean, parse_count, parse_number

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, overload
 
 from .. import modes
-from ..draw.answer import draws_html, publish
+from ..draw import draws_html, publish
 from ..draw.grid import AnswerCell, answers_bundles, answers_text
 from ..draw.live import Progress, remark_on
 from ..draw.table import SEPARATOR

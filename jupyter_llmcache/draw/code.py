@@ -1,19 +1,23 @@
-"""Code with colours that follow the notebook's theme."""
+"""Code, and JSON that folds without a script, in colours that follow the notebook's theme."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .sanitize import WRAPS
+from ..text import format_count, visible
+from .sanitize import WRAPS, drawing, text_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pygments.token import _TokenType  # type: ignore[import-untyped,unused-ignore]
 
+#: A longer text is not parsed.
+MAX_PARSED_CHARS = 100_000
 #: Code that is longer, or has a longer line, is drawn without colours, in characters: lexers take
 #: about 1 us each, and the square of it where somebody has bad intentions.
 MAX_COLOURED_CHARS = 20_000
@@ -76,7 +80,7 @@ _ELSEWHERE = {
 }
 
 
-def colour_style(part: str) -> str:
+def _colour_style(part: str) -> str:
     """Return the style that colours a part of code as the theme does."""
     return f"color:var(--jp-mirror-editor-{part}-color,{_ELSEWHERE[part]})"
 
@@ -117,5 +121,133 @@ def _opening_tag(kind: _TokenType) -> str:
     if not coloured:
         return ""
     name = STANDARD_TYPES.get(kind) or STANDARD_TYPES[coloured]
-    style = colour_style(_COLOURS[str(coloured).removeprefix("Token.")])
+    style = _colour_style(_COLOURS[str(coloured).removeprefix("Token.")])
     return f'<span class="{name}" style="{style}">'
+
+
+# --- JSON ---
+
+#: Beyond these the JSON is drawn as code, or as text.
+MAX_NODES = 5_000
+MAX_DEPTH = 40
+_OPEN_DEPTH = 2
+#: Objects of so many keys at most are drawn as the rows of a table.
+MAX_TABLE_COLUMNS = 12
+_CELL = "text-align:left;padding:1px 12px 1px 0"
+
+_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
+
+
+class _Number(str):
+    """A number as it was typed: 1.0 stays 1.0, and no digit is lost."""
+
+    __slots__ = ()
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's members in their order, also those whose name comes twice."""
+
+
+def json_html(text: str) -> str:
+    """Return ``text`` as a folding tree where it is JSON, else as plain text.
+
+    A Markdown fence, which models like to put around JSON, is no part of it.
+    """
+    fenced = _FENCED.match(text)
+    source = fenced[1] if fenced else text
+    if len(source) > MAX_PARSED_CHARS:
+        return text_html(text)
+    try:
+        value = json.loads(
+            source,
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_Number,
+            object_pairs_hook=_Pairs,
+        )
+    except (ValueError, RecursionError):
+        return text_html(text)
+    nodes, depth = _size(value)
+    if depth > MAX_DEPTH:
+        return text_html(text)
+    return drawing(code_html(visible(source), "json") if nodes > MAX_NODES else _draw(value, 0))
+
+
+def _size(value: Any) -> tuple[int, int]:
+    """Return how many values there are in all, and how deep they nest."""
+    nodes, depth = 1, 0
+    level = [value]
+    while level := [member for each in level for member in _members(each)]:
+        nodes, depth = nodes + len(level), depth + 1
+    return nodes, depth
+
+
+def _members(value: Any) -> list[Any]:
+    if isinstance(value, _Pairs):
+        return [member for _, member in value]
+    return value if isinstance(value, list) else []
+
+
+def _draw(value: Any, depth: int, name: str = "") -> str:
+    if not isinstance(value, list) or not value:
+        return f'<div dir="ltr" style="padding-left:1.2em">{name}{_leaf(value)}</div>'
+    if isinstance(value, _Pairs):
+        count = f"{{…}} {format_count(len(value), 'key')}"
+        members = "".join(_draw(v, depth + 1, f"{_string(k, 'tag')}: ") for k, v in value)
+    else:
+        count = f"[…] {format_count(len(value), 'item')}"
+        members = _table(value) or "".join(
+            _draw(v, depth + 1, f"{i}: ") for i, v in enumerate(value)
+        )
+    opened = " open" if depth < _OPEN_DEPTH else ""
+    return (
+        f'<details{opened} dir="ltr" style="padding-left:1.2em"><summary>{name}{count}</summary>'
+        f"{members}</details>"
+    )
+
+
+def _table(rows: list[Any]) -> str:
+    """Return objects of the same kind, without others in them, as a table; else nothing."""
+    if not all(isinstance(row, _Pairs) for row in rows):
+        return ""
+    names = list(dict.fromkeys(name for row in rows for name, _ in row))
+    is_flat = all(not isinstance(value, list) or not value for row in rows for _, value in row)
+    is_alike = all(len(row) == len(dict(row)) >= len(names) / 2 for row in rows)
+    if not (is_flat and is_alike and len(names) <= MAX_TABLE_COLUMNS):
+        return ""
+    head = "".join(
+        f'<th scope="col" dir="auto" style="{_CELL}">{_text(name)}</th>' for name in names
+    )
+    body = "".join(f"<tr>{_table_cells(dict(row), names)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _table_cells(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    values = (row.get(name, "") for name in names)
+    # A number as it was typed is a text, too, but has a colour.
+    drawn = (_text(value) if type(value) is str else _leaf(value) for value in values)
+    return "".join(f'<td dir="auto" style="{_CELL}">{each}</td>' for each in drawn)
+
+
+def _text(text: str) -> str:
+    return escape(visible(text)).replace("\n", "<br>")
+
+
+def _leaf(value: Any) -> str:
+    if isinstance(value, list):
+        return "{}" if isinstance(value, _Pairs) else "[]"
+    if isinstance(value, _Number):
+        return _coloured(visible(value), "m", "number")
+    if isinstance(value, str):
+        return _string(value, "string")
+    return _coloured(json.dumps(value), "kc", "atom")
+
+
+def _string(text: str, colour: str) -> str:
+    quoted = visible(json.dumps(text, ensure_ascii=False))
+    return _coloured(quoted, "s", colour)
+
+
+def _coloured(text: str, css_class: str, colour: str) -> str:
+    style = f"{_colour_style(colour)};white-space:pre-wrap"
+    return f'<span class="{css_class}" dir="auto" style="{style}">{escape(text)}</span>'

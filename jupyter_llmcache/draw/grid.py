@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..ledger import Call
 from ..text import format_count, format_seconds, one_line, visible, wrapped
-from .answer import Bundle, Format, answer_html
+from . import Bundle, Format, answer_html
 from .line import NOTHING_BEHIND, Behind, pill_html, state_of_all, totals_line, unfolding
 from .sanitize import IGNORE_MATH
 from .table import LINE_STYLE, SEPARATOR

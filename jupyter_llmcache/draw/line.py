@@ -22,7 +22,7 @@ from ..text import (
     token_counts,
     visible,
 )
-from .answer import Bundle, draws_html
+from . import Bundle, draws_html
 from .sanitize import IGNORE_MATH, WRAPS, in_one_line
 from .table import LINE_STYLE, SEPARATOR
 

@@ -30,7 +30,7 @@ from ..text import (
     terminal_columns,
     visible,
 )
-from .answer import (
+from . import (
     NOTHING,
     Bundle,
     Format,

@@ -11,7 +11,7 @@ from unicodedata import bidirectional
 
 from ..text import visible
 from . import formulas as tex
-from .code import code_html
+from .code import MAX_PARSED_CHARS, code_html
 from .formulas import add_rules
 from .sanitize import LINK_SCHEMES, READ_MATH, SCROLLS, drawing, text_html
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-#: Beyond these an answer, or the part that is too much, is drawn as plain text.
-MAX_MARKDOWN_CHARS = 100_000
-#: The parser looks from every bracket for the one that closes it.
+#: Beyond these an answer, or the part that is too much, is drawn as plain text; the parser looks
+#: from every bracket for the one that closes it.
 MAX_BRACKETS = 10_000
 MAX_DEPTH = 60
 MAX_COLUMNS = 60
@@ -50,7 +49,7 @@ _Env = MutableMapping[str, Any]
 
 def is_short(text: str) -> bool:
     """Return whether ``text`` can be parsed in a reasonable time."""
-    return len(text) <= MAX_MARKDOWN_CHARS and text.count("[") <= MAX_BRACKETS
+    return len(text) <= MAX_PARSED_CHARS and text.count("[") <= MAX_BRACKETS
 
 
 def is_deep(tokens: Iterable[Token]) -> bool:
@@ -58,20 +57,18 @@ def is_deep(tokens: Iterable[Token]) -> bool:
     return any(token.level >= MAX_DEPTH for token in tokens)
 
 
-def tokens_html(tokens: Sequence[Token], source: str, env: _Env, *, formulas: bool = True) -> str:
+def tokens_html(tokens: Sequence[Token], env: _Env, *, formulas: bool = True) -> str:
     """Return parsed Markdown as HTML that still has to be sanitized.
 
     Args:
-        tokens: What the parser made of ``source``.
-        source: The text itself, for the parts that are drawn as they were typed.
+        tokens: What the parser made of a text.
         env: The parser's own memory of the text.
         formulas: Whether formulas are set, or stand as they were typed.
     """
     parser = _parser()
     env["formulas"] = formulas
     _close_up(tokens)
-    drawn = list(_with_plain_tables(tokens, source.split("\n")))
-    return str(parser.renderer.render(drawn, parser.options, env))
+    return str(parser.renderer.render(tokens, parser.options, env))
 
 
 def code_answer_html(text: str) -> str:
@@ -107,6 +104,7 @@ def _parser(*, formulas: bool = True) -> MarkdownIt:
         add_rules(parser)
     parser.inline.ruler.before("autolink", "line_break", _line_break)
     parser.block.ruler.before("reference", "footnote", _footnote, {"alt": ["paragraph"]})
+    parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     parser.core.ruler.push("tasks", lambda state: _tick(state.tokens))
     parser.core.ruler.push("links", lambda state: _link(state.tokens))
     parser.core.ruler.push("directions", lambda state: _direct(state.tokens))
@@ -144,41 +142,31 @@ def _line_break(state: StateInline, silent: bool) -> bool:
 
 def _footnote(state: StateBlock, first: int, _last: int, silent: bool) -> bool:
     """``[^1]: ...`` is a text, not the target of a link."""
+    from markdown_it.rules_block import paragraph
+
     start = state.bMarks[first] + state.tShift[first]
     if state.is_code_block(first) or not _FOOTNOTE.match(state.src, start):
         return False
     if not silent:
-        state.push("paragraph_open", "p", 1).map = [first, first + 1]
-        token = state.push("inline", "", 0)
-        token.content = state.getLines(first, first + 1, state.blkIndent, False).strip()
-        token.map, token.children = [first, first + 1], []
-        state.push("paragraph_close", "p", -1)
-        state.line = first + 1
+        last, state.lineMax = state.lineMax, first + 1
+        paragraph(state, first, first + 1, silent)
+        state.lineMax = last
     return True
 
 
-def _with_plain_tables(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[Token]:
-    """Yield ``tokens`` with every table that has too many columns as the text it was."""
-    from markdown_it.token import Token
+def _table(state: StateBlock, first: int, last: int, silent: bool) -> bool:
+    """A table, or the text it was where it has too many columns."""
+    from markdown_it.rules_block import table
 
-    wide = False
-    for index, token in enumerate(tokens):
-        if token.type == "table_open" and token.map and _columns(tokens, index) > MAX_COLUMNS:
-            wide = True
-            yield Token("fence", "code", 0, content="\n".join(lines[slice(*token.map)]))
-        if not wide:
-            yield token
-        if token.type == "table_close":
-            wide = False
-
-
-def _columns(tokens: Sequence[Token], start: int) -> int:
-    count = 0
-    for token in tokens[start:]:
-        if token.type == "tr_close":
-            break
-        count += token.type == "th_open"
-    return count
+    start = len(state.tokens)
+    if not table(state, first, last, silent):
+        return False
+    if sum(token.type == "th_open" for token in state.tokens[start:]) > MAX_COLUMNS:
+        del state.tokens[start:]
+        token = state.push("fence", "code", 0)
+        token.content = state.getLines(first, state.line, state.blkIndent, False)
+        token.map = [first, state.line]
+    return True
 
 
 def _tick(tokens: Sequence[Token]) -> None:

@@ -65,7 +65,7 @@ _STYLE_NAMES = (
 )
 _STYLES = frozenset(_STYLE_NAMES.split())
 _MATH_CLASSES = {*IGNORE_MATH.split(), *READ_MATH.split()}
-_PRE = re.compile(r"(<pre\b[^>]*>)(.*?)(</pre>)", re.DOTALL)
+_PRE = re.compile(r"(<pre\b[^>]*>)(\n?)(.*?)(</pre>)", re.DOTALL)
 
 
 def draws_mathml() -> bool:
@@ -97,14 +97,13 @@ def in_one_line(html: str) -> str:
 
     Where a notebook becomes Markdown, HTML ends at a blank line, and what follows is read anew.
     """
-    parts = _PRE.split(html)
-    for place, part in enumerate(parts):
-        if place % 4 == 2:  # before, <pre>, what is inside, </pre>
-            kept = f"\n{part}" if part.startswith("\n") else part
-            parts[place] = kept.replace("\n", "&#10;")
-        else:
-            parts[place] = part.replace("\n", " ")
-    return "".join(parts)
+
+    def kept(pre: re.Match[str]) -> str:
+        opening, first, inside, closing = pre.groups()
+        # A parser drops the first line end.
+        return f"{opening}{(first * 2 + inside).replace(chr(10), '&#10;')}{closing}"
+
+    return _PRE.sub(kept, html).replace("\n", " ")
 
 
 @cache

@@ -28,7 +28,7 @@ from ..text import (
     visible,
     wrapped,
 )
-from .answer import Format, answer_html
+from . import Format, answer_html
 from .sanitize import IGNORE_MATH, SCROLLS, text_html
 
 SEPARATOR = " · "

@@ -136,7 +136,7 @@ class LLMCacheMagics:
         """Draw what is there where the cell fails, and make it ``_``."""
         from IPython.display import display
 
-        from ..draw.answer import draws_html
+        from ..draw import draws_html
 
         if isinstance(answer, Sequence):
             display(answer)  # type: ignore[no-untyped-call,unused-ignore]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from jupyter_llmcache.draw.answer import answer_bundles
+from jupyter_llmcache.draw import answer_bundles
 from jupyter_llmcache.draw.table import Table
 from tests.unit.draw import hostile
 from tests.unit.draw.reading import problems, read

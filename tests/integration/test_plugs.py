@@ -12,7 +12,7 @@ from jupyter_llmcache import commands
 from jupyter_llmcache.__main__ import main
 from jupyter_llmcache.commands import subcommand
 from jupyter_llmcache.commands.parser import Argument
-from jupyter_llmcache.draw.answer import FORMATS
+from jupyter_llmcache.draw import FORMATS
 from jupyter_llmcache.draw.table import Report
 from jupyter_llmcache.jupyter import magics
 from jupyter_llmcache.jupyter.completion import offers

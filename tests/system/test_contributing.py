@@ -84,7 +84,7 @@ def copy(tmp_path_factory) -> Path:
     _put(package / "providers.py", provider, behind="ROWS: tuple[Provider, ...] = (\n")
     _put(package / "commands/flags.py", flag, behind="ASKING: tuple[Argument, ...] = (\n")
     _put(package / "commands/entries.py", f"\n\n{subcommand}")
-    _put(package / "draw/answer.py", f"\n\n{drawn}")
+    _put(package / "draw/__init__.py", f"\n\n{drawn}")
     return copy
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import jupyter_llmcache
 from jupyter_llmcache.commands import subcommands
-from jupyter_llmcache.draw.answer import FORMATS
+from jupyter_llmcache.draw import FORMATS
 from jupyter_llmcache.jupyter.magics import ASKING
 from jupyter_llmcache.settings import LLMCache
 

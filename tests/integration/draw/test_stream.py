@@ -12,8 +12,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from jupyter_llmcache.commands.answer import note_shown
 from jupyter_llmcache.commands.local import Demo
-from jupyter_llmcache.draw import live
-from jupyter_llmcache.draw.answer import answer_bundles, draws_html
+from jupyter_llmcache.draw import answer_bundles, draws_html, live
 from jupyter_llmcache.draw.live import stream_display
 from jupyter_llmcache.draw.table import SEPARATOR
 from jupyter_llmcache.ledger import LEDGER

@@ -16,7 +16,7 @@ import base64
 from pathlib import Path
 %load_ext jupyter_llmcache
 %llm_cache sqlite course.db
-from jupyter_llmcache.draw.answer import publish
+from jupyter_llmcache.draw import publish
 from jupyter_llmcache.draw.grid import AnswerCell, answers_bundles
 from jupyter_llmcache.ledger import LEDGER
 from langchain.agents import create_agent

@@ -31,7 +31,7 @@ from pathlib import Path
 from IPython.utils.capture import capture_output
 %load_ext jupyter_llmcache
 %llm_cache memory
-from jupyter_llmcache.draw.answer import GrowingAnswer, publish
+from jupyter_llmcache.draw import GrowingAnswer, publish
 from tests.system.browser.models import SlowModel
 snippets = json.loads(Path("snippets.json").read_text())
 class Sayer(SlowModel):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from jupyter_llmcache.commands.answer import Answer
-from jupyter_llmcache.draw.answer import answer_html
+from jupyter_llmcache.draw import answer_html
 from jupyter_llmcache.draw.line import answer_line_bundle
 from jupyter_llmcache.ledger import Call
 

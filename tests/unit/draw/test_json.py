@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_llmcache.draw.json_tree import MAX_NODES, json_html
+from jupyter_llmcache.draw.code import MAX_NODES, json_html
 from tests.unit.draw.reading import problems, read
 
 

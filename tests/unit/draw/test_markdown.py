@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from jupyter_llmcache.draw import answer as parts
+from jupyter_llmcache import draw as parts
+from jupyter_llmcache.draw import GrowingAnswer, answer_bundles, answer_html
 from jupyter_llmcache.draw import markdown as drawing
-from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles, answer_html
 from jupyter_llmcache.draw.markdown import (
     code_answer_html,
     code_blocks,

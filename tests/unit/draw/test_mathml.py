@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_llmcache.draw.answer import answer_html
+from jupyter_llmcache.draw import answer_html
 from jupyter_llmcache.draw.formulas import MAX_DEPTH, harmless
 from tests.unit.draw import hostile
 from tests.unit.draw.reading import read

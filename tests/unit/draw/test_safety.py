@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_llmcache.draw.answer import GrowingAnswer, answer_bundles
+from jupyter_llmcache.draw import GrowingAnswer, answer_bundles
 from jupyter_llmcache.draw.formulas import harmless
 from jupyter_llmcache.draw.sanitize import sanitize
 from jupyter_llmcache.text import settled, visible

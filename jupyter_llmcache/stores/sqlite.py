@@ -112,32 +112,27 @@ class SQLiteStore(Store):
     def get(self, key: bytes) -> Entry | None:
         """Return the entry of ``key`` and count a hit; None when there is none or it is too old."""
         if self._behind:
-            return self._get((key,)).get(key)
+            return self.get_many((key,)).get(key)
         with self._file.reading() as connection:
             entry = next(sqlite_rows.get(connection, (key,)), None) if connection else None
             return entry if entry is not None and self._serves(entry) else None
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
         """Return what ``get`` finds for each of ``keys``, looking at each block of vectors once."""
-        return self._get(dict.fromkeys(keys))
-
-    def _get(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
-        waiting: list[Entry] = []
-        if self._behind:
-            waiting = [Entry(*entry[:5]) for entry in map(self._behind.get, keys) if entry]
-            keys = set(keys).difference(entry.key for entry in waiting)
-            if not keys:
-                with self._file.lock:
-                    return {entry.key: entry for entry in waiting if self._serves(entry)}
-        with self._file.reading() as connection:
-            found = sqlite_rows.get(connection, keys) if connection else ()
+        waiting = [Entry(*entry[:5]) for key in set(keys) if (entry := self._behind.get(key))]
+        others = set(keys).difference(entry.key for entry in waiting)
+        with self._file.lock if waiting and not others else self._file.reading() as connection:
+            found = (
+                sqlite_rows.get(connection, others)
+                if isinstance(connection, sqlite3.Connection)
+                else ()
+            )
             return {entry.key: entry for entry in (*waiting, *found) if self._serves(entry)}
 
     def _serves(self, entry: Entry) -> bool:
         """Count a hit, unless the entry is too old."""
         now = self._clock()
-        ttl_s = self.bounds.ttl_s
-        if ttl_s is not None and entry.created_at <= now - ttl_s:
+        if entry.created_at <= self.bounds.oldest_good(now):
             return False
         self._hits.add(entry.key, now, entry.provider_s)
         return True
@@ -193,27 +188,21 @@ class SQLiteStore(Store):
         limits = {name for name, value in which.items() if value is not None} - {"texts"}
         if not which.get("texts", True):
             yield from self._list(which)
-        elif not limits:
-            for row, request in self._payloads():
-                yield self._hits.added_to(sqlite_rows.entry_of(row, request))
+        elif limits:
+            wanted = sorted(set(which.get("keys") or ()))
+            keys = wanted if limits == {"keys"} else [entry.key for entry in self._list(which)]
+            yield from (entry for key in keys if (entry := self.read(key)))
         else:
-            keys: Collection[bytes] = which.get("keys") or ()
-            if limits - {"keys"}:
-                chosen = [entry.key for entry in self._list(which)]
-            else:
-                chosen = sorted(set(keys))
-            yield from (entry for key in chosen if (entry := self.read(key)))
+            for row, request in self.payloads():
+                yield self._hits.added_to(sqlite_rows.entry_of(row, request))
 
     def payloads(self, keys: Collection[bytes] | None = None) -> Iterator[Payload]:
         """Yield whole rows and their packed request texts in key order, in bounded memory."""
         wanted = None if keys is None else set(keys)
-        return (each for each in self._payloads() if wanted is None or each[0][0] in wanted)
-
-    def _payloads(self) -> Iterator[Payload]:
         page = f"ORDER BY key LIMIT {_CHUNK}"
         rows = self._rows(f"{sqlite_rows.READ} {page}", ())
         while rows:
-            yield from rows
+            yield from (each for each in rows if wanted is None or each[0][0] in wanted)
             rows = self._rows(f"{sqlite_rows.READ} WHERE key > ? {page}", (rows[-1][0][0],))
 
     def titled_like(self, pieces: Collection[str], limit: int, ties: int) -> list[Entry]:
@@ -267,7 +256,7 @@ class SQLiteStore(Store):
             entries = self.count() if repair else 0
             return Verification(entries, faults=faults, repaired=repair, kept_at=kept_at)
         orphans, entries = self._ask(sqlite_write.count_orphans, 0), self.count()
-        damaged = [each for each in self._payloads() if sqlite_copy.is_damaged(*each)]
+        damaged = [each for each in self.payloads() if sqlite_copy.is_damaged(*each)]
         if repair and (damaged or orphans):
             with self._file.writing() as connection:
                 sqlite_copy.mend(connection, damaged)
@@ -326,8 +315,8 @@ class SQLiteStore(Store):
 
         return self._ask(found, [])
 
-    def _commit(self, entries: Collection[Entry] = ()) -> None:
-        """Write ``entries`` after what is pending."""
+    def _commit(self, entries: Collection[Entry] = (), patience_s: float = _PUT_PATIENCE_S) -> None:
+        """Write hits, what is pending, and then ``entries``."""
         pending: list[Entry] = []
 
         def committed() -> None:
@@ -335,7 +324,7 @@ class SQLiteStore(Store):
             self._behind.done(pending)
 
         try:
-            with self._file.writing(committed, _PUT_PATIENCE_S) as connection:
+            with self._file.writing(committed, patience_s) as connection:
                 pending += self._behind.taken() if self._behind else ()
                 now = self._clock()
                 sqlite_write.write_hits(connection, self._hits)
@@ -348,8 +337,7 @@ class SQLiteStore(Store):
 
     def _write_hits(self) -> None:
         if self._hits.hits and not self._file.is_empty():
-            with self._file.writing(self._hits.reset) as connection:
-                sqlite_write.write_hits(connection, self._hits)
+            self._commit(patience_s=-1)
 
     def _after_fork(self) -> None:
         self._hits.reset()

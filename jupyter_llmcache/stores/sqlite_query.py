@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Collection
+from typing import Any
 
 from ..errors import DamagedEntryError
 from ..ledger import Entry
@@ -27,6 +29,18 @@ _SORTS: dict[SortOrder, str] = {
     "size": "size_bytes",
     "saved": "(hits + coalesce(new_hits, 0)) * coalesce(provider_s, 0)",
 }
+#: What each part of ``Which`` asks of an entry.
+_CONDITIONS = {
+    "keys": "llmcache_is_wanted(key)",
+    "kind": "kind = :kind",
+    "since": "created_at >= :since",
+    "until": "created_at <= :until",
+    "request_contains": "request_id IN (SELECT id FROM llmcache_requests"
+    " WHERE llmcache_contains(text, :request_contains))",
+    # LIKE is several times as fast.
+    "text_contains": "CASE WHEN :pattern <> '' AND typeof(prompt) = 'text'"
+    " THEN prompt LIKE :pattern ESCAPE '\\' ELSE llmcache_contains(prompt, :text_contains) END",
+}
 _WITH_PENDING = "llmcache_entries AS e LEFT JOIN temp.pending_hits AS p ON p.id = e.id"
 _LINE = "key, kind, request_id, title, created_at, provider_s, size_bytes"
 
@@ -34,20 +48,28 @@ _LINE = "key, kind, request_id, title, created_at, provider_s, size_bytes"
 def select(connection: sqlite3.Connection, pending: PendingHits, which: Which) -> list[Entry]:
     """Return entries without answers and prompts; see ``Which``."""
     _show(connection, pending)
-    where, values = _where(connection, which)
-    sort, limit = which.get("sort", "key"), which.get("limit")
+    asked: dict[str, Any] = {name: value for name, value in which.items() if value is not None}
+    wanted = frozenset(asked.get("keys", ()))
+    connection.create_function("llmcache_is_wanted", 1, wanted.__contains__, deterministic=True)
+    connection.create_function("llmcache_contains", 2, _contains, deterministic=True)
+    where = " AND ".join(_CONDITIONS[name] for name in asked if name in _CONDITIONS) or "1"
+    sort = which.get("sort", "key")
     order = "ORDER BY key" if sort == "key" else f"ORDER BY {_SORTS[sort]} DESC, key DESC"
-    found = f"SELECT e.id FROM {_WITH_PENDING} WHERE {where}"  # noqa: S608  # of constants
-    if limit is not None:
-        found += f" {order} LIMIT ?"
-        values.append(limit)
     # The rows to show are found by the small index; only they are read whole.
     rows = connection.execute(
         f"""
         SELECT {_LINE}, hits + coalesce(new_hits, 0), {_SORTS["used"]}
-        FROM {_WITH_PENDING} WHERE e.id IN ({found}) {order}
+        FROM {_WITH_PENDING}
+        WHERE e.id IN (SELECT e.id FROM {_WITH_PENDING} WHERE {where} {order} LIMIT :limit) {order}
         """,  # noqa: S608  # put together from constants of this module
-        values,
+        {
+            "limit": -1,  # none
+            **asked,
+            "kind": code_of(asked.get("kind", "answer")),
+            "request_contains": asked.get("request_contains", "").lower(),
+            "text_contains": asked.get("text_contains", "").lower(),
+            "pattern": _pattern(asked.get("text_contains", "")),
+        },
     )
     return _lines(connection, rows.fetchall())
 
@@ -71,16 +93,15 @@ def titled_like(
 
 def find(connection: sqlite3.Connection, prefix: str) -> list[bytes]:
     """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
-    digits = 2 * KEY_BYTES
     try:
-        low, high = (bytes.fromhex(prefix.ljust(digits, filler)) for filler in "0f")
+        low, high = (bytes.fromhex(prefix.ljust(2 * KEY_BYTES, filler)) for filler in "0f")
     except ValueError:
         return []
     rows = connection.execute(
         "SELECT key FROM llmcache_entries WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
         (low, high, FOUND_KEYS),
     )
-    return [key for (key,) in rows if len(prefix) <= digits]
+    return [key for (key,) in rows]
 
 
 def requests(connection: sqlite3.Connection) -> list[str]:
@@ -95,45 +116,6 @@ def life_totals(connection: sqlite3.Connection) -> LifeTotals:
     row = connection.execute("SELECT sum(hits), sum(saved_s) FROM llmcache_totals").fetchone()
     hits, saved_s = (number(total) or 0 for total in row)
     return LifeTotals(int(hits), float(saved_s))
-
-
-def _where(connection: sqlite3.Connection, which: Which) -> tuple[str, list[object]]:
-    """Return an SQL condition and its values."""
-    connection.create_function("llmcache_contains", 2, _contains, deterministic=True)
-    conditions: list[str] = ["1"]
-    values: list[object] = []
-    if (kind := which.get("kind")) is not None:
-        conditions.append("kind = ?")
-        values.append(code_of(kind))
-    if (since := which.get("since")) is not None:
-        conditions.append("created_at >= ?")
-        values.append(since)
-    if (until := which.get("until")) is not None:
-        conditions.append("created_at <= ?")
-        values.append(until)
-    if (part := which.get("request_contains")) is not None:
-        conditions.append(
-            "request_id IN (SELECT id FROM llmcache_requests WHERE llmcache_contains(text, ?))"
-        )
-        values.append(part.lower())
-    if (part := which.get("text_contains")) is not None:
-        if _has_only_ascii_case(part):
-            # LIKE is several times as fast.
-            conditions.append(
-                "CASE typeof(prompt) WHEN 'text' THEN prompt LIKE ? ESCAPE '\\'"
-                " ELSE llmcache_contains(prompt, ?) END"
-            )
-            values.append(f"%{_escape(part)}%")
-        else:
-            conditions.append("llmcache_contains(prompt, ?)")
-        values.append(part.lower())
-    if (keys := which.get("keys")) is not None:
-        connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (key BLOB PRIMARY KEY)")
-        connection.execute("DELETE FROM temp.chosen")
-        statement = "INSERT OR IGNORE INTO temp.chosen VALUES (?)"
-        connection.executemany(statement, [(key,) for key in keys])
-        conditions.append("key IN (SELECT key FROM temp.chosen)")
-    return " AND ".join(conditions), values
 
 
 def _show(connection: sqlite3.Connection, pending: PendingHits) -> None:
@@ -178,12 +160,12 @@ def _contains(packed: object, part: str) -> bool:
         return False
 
 
-def _has_only_ascii_case(text: str) -> bool:
-    """Tell whether LIKE, to which only ASCII letters have two cases, finds ``text`` in any case."""
-    return all(letter.isascii() or letter.lower() == letter.upper() for letter in text)
+def _pattern(text: str) -> str:
+    """Return what finds ``text`` by LIKE; empty where a letter has two cases that LIKE tells apart.
 
-
-def _escape(text: str) -> str:
-    for character in "\\%_":
-        text = text.replace(character, "\\" + character)
-    return text
+    To LIKE only ASCII letters have two cases.
+    """
+    if not all(letter.isascii() or letter.lower() == letter.upper() for letter in text):
+        return ""
+    escaped = re.sub(r"([%_\\])", r"\\\1", text)
+    return f"%{escaped}%"

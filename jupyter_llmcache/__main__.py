@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .commands import Subcommand, find_subcommand, subcommands
+from .commands import Subcommand, find_subcommand, listed
 from .commands.parser import Argument, Parser
 from .errors import LLMCacheError, StoreError
 from .ledger import LEDGER
-from .text import did_you_mean, wrapped
+from .text import did_you_mean
 
 if TYPE_CHECKING:
     from .stores.base import Store
@@ -45,9 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    known = subcommands("shell")
     if not words or words[0] in ("-h", "--help"):
-        _say(_help(known))
+        _say(
+            f"usage: {PROGRAM} COMMAND FILE [flags]\n\n{listed('shell')}\n\n"
+            "exit status: 0 all is well, 1 something is wrong or was not done, 2 wrong use\n"
+            f"{PROGRAM} COMMAND -h tells more of one."
+        )
         return OK if words else MISUSED
     command = find_subcommand(words[0], "shell", PROGRAM)
     file = [_FILE] if command.on == "store" else []
@@ -56,15 +59,6 @@ def _run(words: list[str]) -> int:
     )
     args = parser.read(words[1:])
     return OK if args is None else _do(command, args)
-
-
-def _help(known: Mapping[str, Subcommand]) -> str:
-    lines = "\n".join(wrapped(f"  {name:<9} {each.help}", 12) for name, each in known.items())
-    return (
-        f"usage: {PROGRAM} COMMAND FILE [flags]\n\n{lines}\n\n"
-        "exit status: 0 all is well, 1 something is wrong or was not done, 2 wrong use\n"
-        f"{PROGRAM} COMMAND -h tells more of one."
-    )
 
 
 def _do(command: Subcommand, args: Namespace) -> int:

@@ -17,8 +17,8 @@ from . import subcommand
 from .parser import Argument
 
 if TYPE_CHECKING:
+    from . import Session
     from .answer import CacheStatus
-    from .session import Session
 
 #: How a flag is read and named, by the ending of the parameter's name: names tell units.
 _UNITS: dict[str, tuple[Callable[[str], Any], str, str]] = {
@@ -108,22 +108,17 @@ for _name in stores.names():
         _register_broken(_name, _fault)
 
 
-@subcommand(
+subcommand(
     "use",
     "any LangChain cache object, observed",
     Argument(("expression",), "a Python expression whose value is a BaseCache", "EXPR", "variable"),
     on="session",
     expression=True,
+)(lambda session, args: session.use_cache(args.value))
+
+subcommand("off", "back to the cache that was there before", on="session")(
+    lambda session, _: session.off()
 )
-def use(session: Session, args: Namespace) -> CacheStatus:
-    """Turn the cache on that the person's expression names."""
-    return session.use_cache(args.value)
-
-
-@subcommand("off", "back to the cache that was there before", on="session")
-def off(session: Session, _: Namespace) -> CacheStatus:
-    """Turn ours off."""
-    return session.off()
 
 
 @subcommand(

@@ -164,12 +164,8 @@ def preview(questions: Sequence[Question]) -> PromptPreview:
     return replace(ask.preview(questions[0]), questions=len(questions), held=held)
 
 
-def check_price(questions: Sequence[Question], max_paid: int) -> None:
-    """See to it that no more than ``max_paid`` calls are paid for without a word.
-
-    Raises:
-        LLMCacheError: There are more; it says how many, and for about how much.
-    """
+def _check_price(questions: Sequence[Question], max_paid: int) -> None:
+    """See to it that no more than ``max_paid`` calls are paid for without a word."""
     if len(questions) <= max_paid:
         return
     paid: dict[Any, Call] = {}
@@ -210,30 +206,29 @@ def _guess(question: Question, call: OpenCall | None) -> Call:
     return Call(None, "miss", model, None, 0.0, usage=usage)
 
 
-class _Pace:
-    """Slows all of a run down when the provider says "too many requests"."""
-
-    def __init__(self) -> None:
-        self._resume_at = 0.0
-        self.stopped = False
-
-    def pause(self, seconds: float) -> None:
-        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
-
-    def wait(self) -> None:
-        while (rest_s := self._resume_at - time.monotonic()) > 0 and not self.stopped:
-            time.sleep(min(rest_s, _POLL_S))
+class UnansweredError(UnfitError):
+    """Some of several questions failed; ``answer`` has what came."""
 
 
-def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> Answers:
+def ask_all(
+    questions: Sequence[Question], jobs: int, max_paid: int | None = None, *, diff: bool = False
+) -> Answers:
     """Ask all, at most ``jobs`` at once, and return their answers in order.
 
-    What fails stands in its place, with its error.
+    Args:
+        questions: What is asked.
+        jobs: How many at once.
+        max_paid: How many calls may be paid for; None: any number.
+        diff: Whether the drawing marks what differs.
 
     Raises:
+        LLMCacheError: More than ``max_paid`` calls would be paid for; nothing was asked.
         Interrupted: It was stopped by hand; its ``answer`` has what is there. What was on its way
             was waited for, so that nothing that is paid is lost.
+        UnansweredError: Some failed; they stand in their places of ``answer``, with their errors.
     """
+    if max_paid is not None:
+        _check_price(questions, max_paid)
     began, run = time.perf_counter(), _Run(questions, jobs)
     stopped: KeyboardInterrupt | None = None
     with Progress("asking", len(questions), "answer", look=run.look) as progress:
@@ -254,6 +249,13 @@ def ask_all(questions: Sequence[Question], jobs: int, *, diff: bool = False) -> 
         raise Interrupted(
             f"stopped by hand: {there}, in _; the same cell goes on from here", answers
         ) from stopped
+    if failed := [answer.error for answer in answers if answer.error]:
+        count = f"{len(failed)} of {format_count(len(answers), 'answer')} failed"
+        raise UnansweredError(
+            f"{count}: {one_line(failed[0], 300)}",
+            answers,
+            "Running the cell again asks only for what is missing",
+        )
     return answers
 
 
@@ -266,8 +268,8 @@ class _Run:
 
     def __init__(self, questions: Sequence[Question], jobs: int) -> None:
         self.done: dict[int, Answer] = {}
-        self._todo = iter(enumerate(questions))
-        self._jobs, self._pace = min(jobs, len(questions)), _Pace()
+        self._todo, self._jobs = iter(enumerate(questions)), min(jobs, len(questions))
+        self._stopped, self._resume_at = False, 0.0
         self._fault: BaseException | None = None
         self._going = threading.Lock()
         self._leader = threading.Thread()
@@ -291,7 +293,7 @@ class _Run:
 
     def stop(self) -> None:
         """Begin no more."""
-        self._pace.stopped = True
+        self._stopped = True
 
     def _lead(self) -> None:
         try:
@@ -306,51 +308,33 @@ class _Run:
 
     def _work(self) -> None:
         for number, question in self._todo:
-            if self._pace.stopped:
+            if self._stopped:
                 return
-            context = contextvars.copy_context()
-            self.done[number] = context.run(_ask_one, question, self._pace)
+            self.done[number] = contextvars.copy_context().run(self._ask, question)
+
+    def _ask(self, question: Question) -> Answer:
+        """Ask one; what fails is an answer with an error. "Too many requests" slows all down."""
+        for attempt in range(_PATIENCE + 1):
+            while (rest_s := self._resume_at - time.monotonic()) > 0 and not self._stopped:
+                time.sleep(min(rest_s, _POLL_S))
+            began = time.perf_counter()
+            with collecting() as calls:
+                try:
+                    return ask.ask(question)
+                except UnfitError as unfit:
+                    return _failed(question, unfit.what, began, unfit.answer.calls, unfit.answer)
+                except LLMCacheError as error:
+                    pause_s = _pause_s(error, attempt)
+                    if pause_s is None or attempt == _PATIENCE or self._stopped:
+                        return _failed(question, str(error), began, calls)
+                    self._resume_at = max(self._resume_at, time.monotonic() + pause_s)
+        raise AssertionError("the last attempt returns")
 
     def look(self) -> tuple[int, str]:
         """Return how many have come, and what there is to remark on them."""
         came = list(self.done.values())
         cached, failed = sum(a.cached for a in came), sum(bool(a.error) for a in came)
         return len(came), remark_on(cached, failed, (call for a in came for call in a.calls))
-
-
-class UnansweredError(UnfitError):
-    """Some of several questions failed; ``answer`` has what came."""
-
-
-def fault_of(answers: Answers) -> UnansweredError | None:
-    """Return one line that counts what failed, or None."""
-    failed = [answer for answer in answers if answer.error]
-    if not failed:
-        return None
-    return UnansweredError(
-        f"{len(failed)} of {format_count(len(answers), 'answer')} failed: "
-        f"{one_line(failed[0].error, 300)}",
-        answers,
-        "Running the cell again asks only for what is missing",
-    )
-
-
-def _ask_one(question: Question, pace: _Pace) -> Answer:
-    """Ask one; what fails is an answer with an error."""
-    for attempt in range(_PATIENCE + 1):
-        pace.wait()
-        began = time.perf_counter()
-        with collecting() as calls:
-            try:
-                return ask.ask(question)
-            except UnfitError as unfit:
-                return _failed(question, unfit.what, began, unfit.answer.calls, unfit.answer)
-            except LLMCacheError as error:
-                pause_s = _pause_s(error, attempt)
-                if pause_s is None or attempt == _PATIENCE or pace.stopped:
-                    return _failed(question, str(error), began, calls)
-                pace.pause(pause_s)
-    raise AssertionError("the last attempt returns")
 
 
 def _pause_s(error: BaseException, attempt: int) -> float | None:

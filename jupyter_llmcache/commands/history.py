@@ -1,34 +1,43 @@
-"""``history`` and ``stats``: what was called, what it took and saved, as a table or a picture."""
+"""What calls did: ``history`` and ``stats`` tell what they took and saved, ``explain`` why."""
 
 from __future__ import annotations
 
 import io
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
 from importlib.util import find_spec
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ..draw.line import state_of
 from ..draw.table import SEPARATOR, Report, Table
+from ..entry import Entry
+from ..errors import StoreError
 from ..ledger import Call, Ledger, Totals, price_usd, total_usd
 from ..stores.base import Store
 from ..text import (
     Printed,
     format_bytes,
     format_count,
+    format_moment,
     format_seconds,
     format_usd,
+    json_or_text,
+    one_line,
     parse_count,
     token_counts,
     wrapped,
 )
 from . import subcommand
-from .entries import OTHER, models_of
+from .entries import KEY, KEY_DIGITS, LAST, OTHER, find_key, model_of, models_of, read
 from .parser import Argument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ..seam.nearest import Near
 
 #: Calls that are drawn, the newest; bars thinner than a pixel say nothing.
 _DRAWN = 200
@@ -44,6 +53,116 @@ _COLOURS = {
 _INK = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 #: Reads on white as on black.
 _GREY, _BLUE = "#7a7a7a", "#3d8fd1"
+NOT_COMPARED = (
+    "timeouts, retries, names, tags, callbacks, streaming, credentials, organisation, message ids, "
+    "usage and metadata of earlier answers, versions"
+)
+_WENT = {"miss": "fresh", "error": "a failure", "bypass": "not cached: the cache was not asked"}
+
+
+# --- explain ---
+
+
+@subcommand(
+    "explain", "why the last call, or the request of an entry, was cached, fresh or not cached", KEY
+)
+def explain(store: Store, ledger: Ledger, args: Namespace) -> Report:
+    """Return why the last call went as it did, or what is nearest to an entry."""
+    from ..seam.place import recent_request
+
+    call = ledger.last()
+    if args.key.lower() != LAST or call is None:
+        record = read(store, find_key(store, ledger, args.key))
+        title = f"entry {record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}'"
+        return _with_nearest(store, record, title, {"key": record.key.hex()})
+    data = {"kind": call.kind, "key": call.key, "stored": call.stored, "reason": call.reason}
+    what = f"the last call to {call.model} was"
+    if call.key is None:
+        why = call.reason or "the cache was not asked"
+        return Report(f"{what} not cached: {why}", data=data)
+    if call.kind == "hit":
+        return _cached(store, call, what, data)
+    key = bytes.fromhex(call.key)
+    wanted = store.read(key) or recent_request(key)
+    title = f"{what} {_WENT[call.kind]}"
+    if wanted is None:
+        title += "; its request was not kept, so that nothing can be compared with it"
+        return Report(title, data=data)
+    return _with_nearest(store, wanted, title, data)
+
+
+def _cached(store: Store, call: Call, what: str, data: Mapping[str, Any]) -> Report:
+    title = f"{what} cached: the same request was recorded {format_moment(call.recorded_at)}"
+    record = store.read(bytes.fromhex(call.key or ""))
+    if record is None:
+        return Report(f"{title}, under another key", data=data)
+    versions = list(_versions(record))
+    rows = [
+        ("the same", ", ".join(_compared(record))),
+        ("versions", "; ".join(versions)),
+        ("not compared", NOT_COMPARED),
+    ]
+    return Report(title, rows, data={**data, "versions": versions})
+
+
+def _compared(record: Entry) -> Iterator[str]:
+    """Yield what made the request the same: its fields, and its messages."""
+    request, prompt = json_or_text(record.request), json_or_text(record.prompt)
+    if isinstance(request, dict):
+        yield from (name for name in request if name not in ("schema", "parameters"))
+        yield from request.get("parameters") or ()
+    yield format_count(len(prompt), "message") if isinstance(prompt, list) else "the prompt's text"
+
+
+def _with_nearest(store: Store, wanted: Entry, title: str, data: Mapping[str, Any]) -> Report:
+    """Return the title with what differs from the most similar entry, and that entry."""
+    from ..seam.nearest import differences_line, nearest
+
+    found = nearest(store, wanted, 1)
+    told_of = [
+        {
+            "key": near.record.key.hex(),
+            "title": near.record.title,
+            "differences": [asdict(difference) for difference in near.differences],
+        }
+        for near in found
+    ]
+    data = {**data, "nearest": told_of}
+    if not found:
+        return Report(f"{title}; no entry is like it", data=data)
+    near = found[0]
+    told = differences_line(near.differences)
+    return Report(f"{title}; nearest: {told}", list(_rows(near, told)), (), data)
+
+
+def _rows(near: Near, told: str) -> Iterator[tuple[str, str]]:
+    """Yield which entry is near, and what the sentence over it has not told."""
+    record = near.record
+    yield "entry", f"{record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}'"
+    yield "model", model_of(record.request)
+    yield "recorded", format_moment(record.created_at)
+    lines = (one_line(difference, 300) for difference in near.differences)
+    yield "differs", "; ".join(line for line in lines if line not in told)
+    yield "versions", "; ".join(line for line in _versions(record) if "->" in line)
+
+
+def _versions(record: Entry) -> Iterator[str]:
+    """Yield which versions recorded an entry, and which are here now: these never change a key."""
+    from ..answer import recorded_versions
+
+    try:
+        recorded = recorded_versions(record.answer)
+    except StoreError:
+        return
+    for name, then in recorded.items():
+        try:
+            now = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            now = "not installed"
+        yield f"{name} {then}" if now == then else f"{name} {then} -> {now}: same key"
+
+
+# --- history, stats ---
 
 
 @subcommand(
@@ -60,12 +179,11 @@ def history(ledger: Ledger, args: Namespace) -> Table | HistoryPlot:
     shown = calls if args.number is None else calls[-args.number :]
     if args.plot:
         return HistoryPlot(shown)
-    rows = [_history_row(call) for call in reversed(shown)]
-    columns = {name: i for i, name in enumerate(_COLUMNS)}
-    if all(row[columns["price_usd"]] is None for row in rows):
-        del columns["price_usd"]
-    chosen = [[row[i] for i in columns.values()] for row in rows]
-    return Table(list(columns), chosen, totals_line(ledger.counts(), calls))
+    rows = [dict(zip(_COLUMNS, _history_row(call), strict=True)) for call in reversed(shown)]
+    is_priced = any(row["price_usd"] is not None for row in rows)
+    columns = [name for name in _COLUMNS if is_priced or name != "price_usd"]
+    told = [[row[name] for name in columns] for row in rows]
+    return Table(columns, told, totals_line(ledger.counts(), calls))
 
 
 _COLUMNS = (
@@ -177,19 +295,13 @@ class HistoryPlot(Printed):
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls = tuple(calls[-_DRAWN:])
 
-    @property
-    def label(self) -> str:
-        """What the picture shows, for who cannot see it."""
-        return totals_line(Totals.of(self.calls), self.calls)
-
     def __str__(self) -> str:
-        return "\n".join([wrapped(self.label), *self._text_bars()])
-
-    def _text_bars(self) -> Iterator[str]:
         longest_s = max((call.wall_s for call in self.calls), default=0.0) or 1.0
+        lines = [wrapped(totals_line(Totals.of(self.calls), self.calls))]
         for call in self.calls:
             bar = "█" * max(1, round(_TEXT_WIDTH * call.wall_s / longest_s))
-            yield f"{state_of(call):<12} {format_seconds(call.wall_s):>9}  {bar}"
+            lines.append(f"{state_of(call):<12} {format_seconds(call.wall_s):>9}  {bar}")
+        return "\n".join(lines)
 
     def _repr_png_(self) -> bytes | None:
         if find_spec("matplotlib") is None:

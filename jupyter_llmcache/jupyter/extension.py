@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,14 @@ from IPython.core.magic import needs_local_scope, no_var_expand
 
 from .. import modes
 from ..errors import without_secrets
+from ..ledger import LEDGER
 from ..settings import LLMCache
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..commands.session import Session
+    from ..commands import Session
     from .magics import LLMCacheMagics
 
 #: Where a shell keeps its extension between loading and unloading.
@@ -71,7 +73,7 @@ def _is_reloading() -> bool:
 
 
 class Extension:
-    """What loading put into one shell."""
+    """What loading put into one shell; ``close`` takes everything away again."""
 
     def __init__(self, shell: InteractiveShell, session: Session | None = None) -> None:
         self.shell = shell
@@ -79,14 +81,18 @@ class Extension:
         if session is not None:
             self.session = session
         self._in_cell = self._sees_calls = False
-        self._magics = _magics(self)
-        self._replaced = self._register_magics()
-        _configurables(shell).append(self.settings)
-        self._uninstall_raw_text = install_raw_text(shell)
-        shell.events.register("pre_run_cell", self._before_cell)
-        shell.events.register("post_run_cell", self._after_cell)
-        self._uninstall_completion = self._install_completion()
-        self._uninstall_hiding = _hide_in_tracebacks(shell)
+        self._undo = ExitStack()
+        self._undo.callback(self._leave_seam)
+        self._put_magics()
+        for found, ours in (
+            (_configurables(shell), self.settings),
+            (shell.events.callbacks["pre_run_cell"], self._before_cell),
+            (shell.events.callbacks["post_run_cell"], self._after_cell),
+        ):
+            self._undo.callback(_put(found, ours))
+        self._undo.callback(install_raw_text(shell))
+        self._put_completion()
+        self._undo.callback(_hide_in_tracebacks(shell))
         if modes.current_mode() == "replay":
             # The environment asks that nothing is sent, also by cells that choose no cache first.
             self.session.hold_replay()
@@ -94,7 +100,7 @@ class Extension:
     @cached_property
     def session(self) -> Session:
         """What the magics of this shell work on."""
-        from ..commands.session import Session
+        from ..commands import Session
 
         return Session(self.settings)
 
@@ -107,20 +113,13 @@ class Extension:
 
     def close(self) -> None:
         """Take everything away and put back what was there before."""
-        self._uninstall_hiding()
-        self._uninstall_completion()
-        callbacks = self.shell.events.callbacks
-        _without(callbacks["post_run_cell"], self._after_cell)
-        _without(callbacks["pre_run_cell"], self._before_cell)
-        self._uninstall_raw_text()
-        _without(_configurables(self.shell), self.settings)
-        self._restore_magics()
+        self._undo.close()
+
+    def _leave_seam(self) -> None:
         if seam := sys.modules.get(f"{__package__.rpartition('.')[0]}.seam.patch"):
             seam.uninstall(self)
 
     def _before_cell(self, info: Any) -> None:
-        from ..ledger import LEDGER
-
         text = getattr(info, "raw_cell", "") or ""
         uses_models = "langchain" in text or "langchain_core" in sys.modules
         if uses_models and not self._sees_calls:
@@ -139,8 +138,6 @@ class Extension:
             LEDGER.cell_text = text
 
     def _after_cell(self, result: Any) -> None:  # noqa: ARG002  # IPython passes it
-        from ..ledger import LEDGER
-
         waits = any(call.pending for call in LEDGER.since(self.session.mark))
         calls = LEDGER.untold_since(self.session.mark)
         if waits:
@@ -159,56 +156,55 @@ class Extension:
 
             display(CellSummary(calls, stable=self.settings.stable))  # type: ignore[no-untyped-call,unused-ignore]
 
-    def _install_completion(self) -> Callable[[], None]:
-        """Add ours to what the shell completes; return what takes it away again."""
+    def _put_completion(self) -> None:
         try:
             from IPython.core.completer import context_matcher
         except ImportError:  # an old IPython does without
-            return lambda: None
-        matchers = self.shell.Completer.custom_matchers
+            return
 
         @context_matcher()  # type: ignore[untyped-decorator,unused-ignore]
         def llmcache_matcher(context: CompletionContext) -> SimpleMatcherResult:
-            from .completion import match
+            from .magics import match
 
             return match(context, self.shell.user_ns, self.session)
 
-        matchers.append(llmcache_matcher)
-        return lambda: _without(matchers, llmcache_matcher)
+        self._undo.callback(_put(self.shell.Completer.custom_matchers, llmcache_matcher))
 
-    def _register_magics(self) -> dict[tuple[str, str], Callable[..., Any]]:
-        """Register ours; return whose place they took, by (kind, name)."""
-        table = self.shell.magics_manager.magics
-        replaced = {}
-        for (kind, name), magic in self._magics.items():
-            if name in table[kind]:
-                replaced[kind, name] = theirs = table[kind][name]
+    def _put_magics(self) -> None:
+        """Register ours, and say whose place they take."""
+        ask = needs_local_scope(no_var_expand(_Magic(self, "llm")))
+        cache = no_var_expand(_Magic(self, "llm_cache"))
+        for kind, name, ours in (
+            ("line", "llm", ask),
+            ("cell", "llm", ask),
+            ("line", "llm_cache", cache),
+        ):
+            table = self.shell.magics_manager.magics[kind]
+            if (theirs := table.get(name)) is not None:
                 sign = "%%" if kind == "cell" else "%"
                 owner = getattr(theirs, "__module__", "another extension")
                 print(f"{sign}{name} was {owner}'s; it is jupyter_llmcache's until %unload_ext")  # noqa: T201  # the one line that loading may say
-            table[kind][name] = magic
-        return replaced
+            table[name] = ours
+            self._undo.callback(_give_back, table, name, ours, theirs)
 
-    def _restore_magics(self) -> None:
-        table = self.shell.magics_manager.magics
-        for (kind, name), magic in self._magics.items():
-            if table[kind].get(name) is magic:
-                table[kind].pop(name)
-        for (kind, name), magic in self._replaced.items():
-            table[kind].setdefault(name, magic)
+
+def _give_back(table: dict[str, Any], name: str, ours: object, theirs: object) -> None:
+    """Let the magic ``name`` be theirs again, unless other code has put its own over ours."""
+    if table.get(name) is ours:
+        table.pop(name)
+    if theirs is not None:
+        table.setdefault(name, theirs)
 
 
 class _Magic:
-    """What stands for a magic in the shell: its code is imported when it is called or asked for
-    help.
-    """
+    """Stands for a magic in the shell: its code is imported when it is called or asked for help."""
 
     def __init__(self, extension: Extension, name: str) -> None:
         self._extension = extension
         self.__name__ = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._method(*args, **kwargs)
+        return getattr(self._extension.magics, self.__name__)(*args, **kwargs)
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -218,22 +214,23 @@ class _Magic:
         parser = asking_parser() if self.__name__ == "llm" else cache_parser()
         return parser.format_help()
 
-    @property
-    def _method(self) -> Callable[..., Any]:
-        method: Callable[..., Any] = getattr(self._extension.magics, self.__name__)
-        return method
-
-
-def _magics(extension: Extension) -> dict[tuple[str, str], Callable[..., Any]]:
-    """Return our magics by (kind, name)."""
-    ask = needs_local_scope(no_var_expand(_Magic(extension, "llm")))
-    cache = no_var_expand(_Magic(extension, "llm_cache"))
-    return {("line", "llm"): ask, ("cell", "llm"): ask, ("line", "llm_cache"): cache}
-
 
 def _configurables(shell: InteractiveShell) -> list[Any]:
     """What ``%config`` lists. IPython declares it a list of shells."""
     return shell.configurables  # type: ignore[return-value,unused-ignore]
+
+
+def _put(found: list[Any], *ours: object, at: int | None = None) -> Callable[[], None]:
+    """Put ``ours`` into a list of the shell, at its end; return what takes them out again."""
+    place = len(found) if at is None else at
+    found[place:place] = ours
+
+    def take() -> None:
+        for each in ours:
+            if each in found:  # else other code has taken it out
+                found.remove(each)
+
+    return take
 
 
 # --- the prompt as it was typed ---
@@ -250,17 +247,11 @@ _LINE_MAGIC = r"%llm(?=\s)|%\w+ (?:.*\s)?%llm\s"
 
 def install_raw_text(shell: InteractiveShell) -> Callable[[], None]:
     """Make ``shell`` hand over prompts as typed; return what takes that away again."""
-    cells = shell.input_transformers_cleanup
+    undo = ExitStack()
+    undo.callback(_put(shell.input_transformers_cleanup, _cell_as_typed, at=0))
     lines = shell.input_transformer_manager.token_transformers
-    cells.insert(0, _cell_as_typed)
-    lines.extend((_Line, _AssignedLine))
-
-    def uninstall() -> None:
-        _without(cells, _cell_as_typed)
-        _without(lines, _Line)
-        _without(lines, _AssignedLine)
-
-    return uninstall
+    undo.callback(_put(lines, _Line, _AssignedLine))
+    return undo.close
 
 
 def _hide_in_tracebacks(shell: InteractiveShell) -> Callable[[], None]:
@@ -279,12 +270,6 @@ def _hide_in_tracebacks(shell: InteractiveShell) -> Callable[[], None]:
             vars(drawer).update({name: before} if before else {})
 
     return undo
-
-
-def _without(found: list[Any], ours: object) -> None:
-    """Take ``ours`` out of a list of the shell, unless other code has done so already."""
-    if ours in found:
-        found.remove(ours)
 
 
 def _cell_as_typed(lines: list[str]) -> list[str]:

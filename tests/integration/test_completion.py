@@ -10,7 +10,7 @@ from IPython.core import completer
 
 from jupyter_llmcache.commands.flags import ASKING
 from jupyter_llmcache.commands.local import Demo
-from jupyter_llmcache.jupyter.completion import offers
+from jupyter_llmcache.jupyter.magics import offers
 from jupyter_llmcache.ledger import LEDGER
 
 

@@ -225,6 +225,7 @@ def test_forget_takes_keys_and_conditions(notebook, chat_openai):
     keys = {row[1]: row[0] for row in notebook.manage("list")}
     notebook.manage(f"forget {keys['a cat']} {keys['a dog']} --yes")
     assert {row[1] for row in notebook.manage("list")} == {"a cow", "a hen"}
+    assert "nothing to do" in notebook.manage(f"forget {keys['a hen']} --grep cow --yes").title
     notebook.manage("forget --grep cow --older-than 1h --yes")
     assert notebook.store.count() == 2
     notebook.manage("forget --grep cow --model gpt-test --yes")
@@ -637,7 +638,7 @@ def test_somebody_elses_cache(notebook):
 
 def test_tab_offers_every_flag(notebook):
     """TAB offers each subcommand, and behind a dash each of its flags."""
-    from jupyter_llmcache.jupyter.completion import offers
+    from jupyter_llmcache.jupyter.magics import offers
 
     session = notebook.shell._jupyter_llmcache.session
     for name, each in subcommands("notebook").items():
@@ -648,7 +649,7 @@ def test_tab_offers_every_flag(notebook):
 
 def test_tab_offers_keys(notebook):
     """TAB behind the beginning of a key offers the keys that begin so."""
-    from jupyter_llmcache.jupyter.completion import offers
+    from jupyter_llmcache.jupyter.magics import offers
 
     notebook.ask("hi")
     key = notebook.manage("list")[0][0]

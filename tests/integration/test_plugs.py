@@ -15,7 +15,7 @@ from jupyter_llmcache.commands.parser import Argument
 from jupyter_llmcache.draw import FORMATS
 from jupyter_llmcache.draw.table import Report
 from jupyter_llmcache.jupyter import magics
-from jupyter_llmcache.jupyter.completion import offers
+from jupyter_llmcache.jupyter.magics import offers
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.environments import ROOT, run
 

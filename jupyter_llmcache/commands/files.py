@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ..draw.live import Progress
 from ..draw.table import SEPARATOR, Report
 from ..errors import LLMCacheError, StoreError
-from ..ledger import Call, Ledger
+from ..ledger import Call, Entry, Ledger
 from ..stores.base import Bounds, Store, past
 from ..text import (
     format_bytes,

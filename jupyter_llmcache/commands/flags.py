@@ -1,4 +1,4 @@
-"""The flags of ``%llm`` and ``%%llm``, and the question that a line with them asks."""
+"""The flags of ``%llm`` and ``%%llm``, and the questions that a line with them asks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import json
 import keyword
 import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..draw import FORMATS
 from ..errors import LLMCacheError
 from ..modes import Mode
+from ..settings import LLMCache
 from ..text import did_you_mean, parse_count, parse_number
 from .parser import Argument, Variables, fill
 
 if TYPE_CHECKING:
-    from ..settings import LLMCache
     from .ask import Question
 
 
@@ -242,7 +244,9 @@ def questions_of(
     newest: Any = None,
     streams: bool = False,
 ) -> list[Question]:
-    """Return the question that a line asks, or all of them where something varies.
+    """Return the question that a line asks, or every combination of what varies.
+
+    Of several the last flag varies fastest, in the order typed.
 
     Args:
         args: What ``ASKING`` read.
@@ -251,66 +255,60 @@ def questions_of(
         settings: The person's settings.
         newest: The newest answer, for ``-c``.
         streams: Whether the answer is drawn as it grows where no flag says.
+
+    Raises:
+        LLMCacheError: The flags do not go together, or name what is not there.
     """
     from .ask import Question
-    from .models import choose, innermost
-    from .variations import Combination, check_asked, check_varied, combinations_of, more_of
+    from .models import check_varied, choose, innermost
+    from .variations import carried, check_asked, check_takes, sides_of
 
     models = [value for kind, value in args.axes if kind == "model"]
     several = len(args.axes) > len(models) or len(models) > 1
-    _refuse_together(args, several=several)
-    _refuse_alone(args, settings, models)
-    mode, parameters = _mode(args), parameters_of(args)
-    combinations = [Combination(models[0] if models else None)]
-    if several:
-        combinations = combinations_of(args.axes, namespace, parameters)
-        check_asked("" if args.raw else f"{prompt}{args.system or ''}", combinations[0].items)
-    shared: dict[str, Any] = {
+    _check_flags(args, settings, several=several)
+    mode = next((mode for flag, mode in _MODE_FLAGS.items() if getattr(args, flag)), None)
+    parameters = parameters_of(args)
+    sides = sides_of(args.axes, namespace, parameters) if several else {}
+    check_asked("" if args.raw else f"{prompt}{args.system or ''}", sides)
+    shared = {
         "mode": mode,
         "keep": args.keep,
         "stream": (streams if args.stream is None else args.stream) and not several,
         "format": _format(args.format or settings.format),
         "stable": args.stable or settings.stable,
+        **carried(args, namespace, newest),
     }
-    if args.schema or args.attach or args.after or getattr(args, "continue"):
-        shared |= more_of(args, namespace, newest)
     asked, questions = shared.pop("asked", None), []
-    for each in combinations:
-        chosen = choose(
-            each.model or asked, namespace, {**parameters, **each.varied}, settings, mode
-        )
+    for items in product(*sides.values()):
+        picked: dict[str, dict[str, Any]] = defaultdict(dict)
+        for (kind, name), (_, value) in zip(sides, items, strict=True):
+            picked[kind][name] = value
+        each, varied = picked["each"], picked["vary"]
+        word = picked["model"].get("model", models[0] if models else asked)
+        chosen = choose(word, namespace, {**parameters, **varied}, settings, mode)
+        check_varied(chosen, varied)
         if "attached" in shared:
-            from .attach import check_takes
-
             check_takes(innermost(chosen.model), chosen.label, shared["attached"])
-        names = {**namespace, **each.items} if each.items else namespace
-        system, coords = args.system, each.coords
-        if system and not args.raw:
-            system = fill(system, names)
-        if several:
-            check_varied(chosen, each.varied)
-            coords = {**({} if "model" in coords else {"model": chosen.label}), **coords}
+        coords = {name: label for (_, name), (label, _) in zip(sides, items, strict=True)}
+        if "model" not in coords:
+            coords = {"model": chosen.label, **coords}
+        known = {**namespace, **each} if each else namespace
+        text, system = prompt, args.system
+        if not args.raw:
+            text, system = fill(prompt, known), system and fill(system, known)
         questions.append(
             Question(
-                prompt=prompt if args.raw else fill(prompt, names),
+                prompt=text,
                 model=chosen.model,
                 label=chosen.label,
                 system=system,
-                coords=coords,
-                items=tuple(each.items),
-                sample=each.sample,
+                coords=coords if several else {},
+                items=tuple(each),
+                sample=picked["sample"].get("sample", 0),
                 **shared,
             )
         )
     return questions
-
-
-def variable_of(args: Namespace) -> str | None:
-    """Return the variable that gets the answer, if one is named."""
-    name: str | None = args.output
-    if name is None or (name.isidentifier() and not keyword.iskeyword(name)):
-        return name
-    raise LLMCacheError(f"-o {name}: this is not a name for a variable", "Give one such as answer")
 
 
 def _format(name: str) -> str:
@@ -322,8 +320,8 @@ def _format(name: str) -> str:
     )
 
 
-def _refuse_together(args: Namespace, *, several: bool) -> None:
-    """See to it that no flag takes back what another one says."""
+def _check_flags(args: Namespace, settings: LLMCache, *, several: bool) -> None:
+    """See to it that no flag takes back what another one says, or lacks what it works on."""
     for excluding in (_MODE_FLAGS, *_EXCLUDING):
         given = [f"--{flag.replace('_', '-')}" for flag in excluding if getattr(args, flag)]
         if len(given) > 1:
@@ -333,27 +331,23 @@ def _refuse_together(args: Namespace, *, several: bool) -> None:
     if args.stream and (several or args.schema):
         what = "--schema" if args.schema else "several answers"
         raise LLMCacheError("--stream draws one text as it grows", f"Leave it out with {what}")
-
-
-def _refuse_alone(args: Namespace, settings: LLMCache, models: Sequence[str]) -> None:
-    """See to it that what a flag works on is there."""
     if args.next and (args.format or settings.format) != "code":
         raise LLMCacheError("--next puts code into the next cell", "Give it with -f code")
-    if args.diff and len(models) < 2 and all(kind != "vary" for kind, _ in args.axes):
+    kinds = [kind for kind, _ in args.axes]
+    if args.diff and kinds.count("model") < 2 and "vary" not in kinds:
         raise LLMCacheError("--diff compares columns", "Give -m more than once, or --vary")
 
 
-def _mode(args: Namespace) -> Mode | None:
-    """Return the mode that a flag asks for."""
-    return next((mode for flag, mode in _MODE_FLAGS.items() if getattr(args, flag)), None)
+def variable_of(args: Namespace) -> str | None:
+    """Return the variable that gets the answer, if one is named."""
+    name: str | None = args.output
+    if name is None or (name.isidentifier() and not keyword.iskeyword(name)):
+        return name
+    raise LLMCacheError(f"-o {name}: this is not a name for a variable", "Give one such as answer")
 
 
 def parameters_of(args: Namespace) -> dict[str, Any]:
-    """Return what ``-p`` and ``-t`` say.
-
-    Raises:
-        LLMCacheError: They say something twice.
-    """
+    """Return what ``-p`` and ``-t`` say."""
     given = [("temperature", args.temperature)] if args.temperature is not None else []
     parameters = {}
     for name, value in [*args.parameter, *given]:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..draw.line import state_of
 from ..draw.table import SEPARATOR, Report, Table
-from ..entry import Entry
 from ..errors import StoreError
-from ..ledger import Call, Ledger, Totals, price_usd, total_usd
+from ..ledger import Call, Entry, Ledger, Totals, price_usd, total_usd
 from ..stores.base import Store
 from ..text import (
     Printed,

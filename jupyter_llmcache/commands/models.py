@@ -36,6 +36,12 @@ _CONSTRUCTOR_NAMES = (
     "region_name request_timeout timeout"
 )
 
+#: What is no parameter of a model, and the flag for it.
+NOT_VARIED = {
+    "model": "-m, more than once",
+    "system": "-s, with {{name}} and --each",
+    "stop": "-p stop=...",
+}
 #: Of a model's parameters, what people set.
 _USUAL = ("temperature", "max_tokens", "top_p", "seed")
 
@@ -284,6 +290,23 @@ def with_parameters(model: Model, parameters: Mapping[str, Any], label: str) -> 
     call = {name: value for name, value in parameters.items() if name not in fields}
     changed = model.model_copy(update=update)
     return changed.bind(**call) if call else changed
+
+
+def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
+    """See to it that the model's class has the parameters that vary."""
+    model = innermost(chosen.model)
+    if not isinstance(model, BaseLanguageModel):
+        return
+    for name in varied:
+        known = fields_of(model)
+        for other, flag in NOT_VARIED.items():
+            if name != other and name in known and known[name] == known.get(other):
+                raise LLMCacheError(f"--vary {name}: this is {other}", f"Give it by {flag}")
+        if name not in known:
+            raise LLMCacheError(
+                f"--vary {name}: {chosen.label} has no such parameter",
+                did_you_mean(name, known) or "Its class has no field of this name",
+            )
 
 
 def parameters_named(spec: str | None, namespace: Mapping[str, Any]) -> list[str]:

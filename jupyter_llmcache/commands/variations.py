@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
+import mimetypes
+import re
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import product
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage, convert_to_messages
 
 from ..errors import LLMCacheError
 from ..provider_row import names
+from ..seam.structured import schema_of
 from ..text import a_type, did_you_mean, format_count, one_line
 from .answer import Answer
-from .models import Chosen, fields_of, innermost
+from .models import NOT_VARIED
 from .parser import PLACEHOLDER, Variables, is_variable, look_up, root, texts_in
 
 #: A longer item is called by its key or label, in a list by its number, counted from one.
 _SHORT_CHARS = 40
 #: More answers than that no table draws, and no file of a notebook should hold.
 _MAX_QUESTIONS = 10_000
-#: What is no parameter of a model, and the flag for it.
-_NOT_VARIED = {
-    "model": "-m, more than once",
-    "system": "-s, with {{name}} and --each",
-    "stop": "-p stop=...",
-}
 #: The other columns of ``Answers.to_pandas``, which no item can be called.
 _COLUMNS = names("model sample text cached wall_s saved_s tokens cost key error")
-
-
-class Item(NamedTuple):
-    """One value of what varies, and what it is called in a table."""
-
-    label: Any
-    value: Any
+#: What something is called in a table, and its value.
+Item = tuple[Any, Any]
+_MAX_BYTES = 5_000_000
+#: How files of a kind begin; a WAVE or WebP file tells its kind behind its length.
+_BEGINNINGS: tuple[tuple[bytes, int, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+    (b"\xff\xd8\xff", 0, "image/jpeg"),
+    (b"GIF8", 0, "image/gif"),
+    (b"WEBP", 8, "image/webp"),
+    (b"%PDF-", 0, "application/pdf"),
+    (b"WAVE", 8, "audio/wav"),
+    (b"AIFF", 8, "audio/aiff"),
+    (b"ftypM4A", 4, "audio/mp4"),
+    (b"ID3", 0, "audio/mpeg"),
+    *((bytes([0xFF, second]), 0, "audio/mpeg") for second in (0xFB, 0xFA, 0xF3, 0xF2)),
+    (b"OggS", 0, "audio/ogg"),
+    (b"fLaC", 0, "audio/flac"),
+)
+_URL = re.compile(r"(?i)https?://")
+#: What stands in no text.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+#: How pictures for print and for science are kept.
+_NO_PNG = ("CMYK", "YCbCr", "LAB", "HSV", "F")
+#: Of a model's profile in LangChain: what says whether it takes a kind, and the kind's name.
+_TAKES = {
+    "image": ("image_inputs", "pictures"),
+    "file": ("pdf_inputs", "PDF files"),
+    "audio": ("audio_inputs", "sound"),
+}
 
 
 class Row:
@@ -63,12 +84,8 @@ class Row:
         return "\n".join(f"{name}: {value}" for name, value in self.__values.items())
 
 
-def items_of(name: str, value: Any) -> list[Item]:
-    """Return the items of a variable for ``--each``, in order.
-
-    Raises:
-        LLMCacheError: It is empty, or cannot be gone through again and again.
-    """
+def _items_of(name: str, value: Any) -> list[Item]:
+    """Return the items of a variable for ``--each``, in order."""
     if (
         isinstance(value, (str, bytes, type))
         or not hasattr(value, "__len__")
@@ -84,13 +101,13 @@ def items_of(name: str, value: Any) -> list[Item]:
         raise LLMCacheError(f"--each {name}: two of its columns have one name", "Rename one")
     if hasattr(value, "iterrows"):  # which itself would make one type of a row's values
         rows = value.to_dict("records")
-        found = [Item(label, Row(row)) for label, row in zip(value.index, rows, strict=True)]
+        found = [(label, Row(row)) for label, row in zip(value.index, rows, strict=True)]
     elif hasattr(value, "to_dicts"):  # of polars, which goes through its columns
-        found = [Item(number, Row(row)) for number, row in enumerate(value.to_dicts(), 1)]
+        found = [(number, Row(row)) for number, row in enumerate(value.to_dicts(), 1)]
     elif hasattr(value, "items"):  # a dict, a Series
-        found = [Item(_name(item, label), item) for label, item in value.items()]
+        found = [(_name(item, label), item) for label, item in value.items()]
     else:
-        found = [Item(_name(item, number), item) for number, item in enumerate(value, 1)]
+        found = [(_name(item, number), item) for number, item in enumerate(value, 1)]
     if not found:
         raise LLMCacheError(f"--each {name}: there is nothing in it", "Give at least one item")
     return found
@@ -104,31 +121,10 @@ def _name(item: Any, otherwise: Any) -> Any:
     return item if len(text) <= _SHORT_CHARS and "\n" not in text else otherwise
 
 
-# --- the questions ---
-
-
-class Combination(NamedTuple):
-    """What one of several questions has of its own.
-
-    Attributes:
-        model: The word behind -m; None: the default.
-        items: The items of ``--each`` by their names.
-        varied: The parameters of ``--vary``.
-        sample: Which sample.
-        coords: All of that as it is called in a table.
-    """
-
-    model: str | None = None
-    items: Mapping[str, Any] = {}
-    varied: Mapping[str, Any] = {}
-    sample: int = 0
-    coords: Mapping[str, Any] = {}
-
-
-def combinations_of(
+def sides_of(
     axes: Sequence[tuple[str, Any]], namespace: Variables, parameters: Mapping[str, Any]
-) -> list[Combination]:
-    """Return every combination of what the flags say, in the order typed, the last one fastest.
+) -> dict[tuple[str, str], list[Item]]:
+    """Return the items of what varies, by the kind of flag and the name, in the order typed.
 
     Args:
         axes: The flags ``-m``, ``--samples``, ``--each`` and ``--vary`` with their values.
@@ -141,7 +137,7 @@ def combinations_of(
     sides: dict[tuple[str, str], list[Item]] = {}
     for kind, given in axes:
         if kind == "model":
-            sides.setdefault((kind, kind), []).append(Item(given, given))
+            sides.setdefault((kind, kind), []).append((given, given))
             continue
         name, items = _side(kind, given, namespace, parameters)
         if any(name == other for _, other in sides):
@@ -153,7 +149,7 @@ def combinations_of(
                 f"{twice} is given twice as {name}", "For more answers of each give --samples"
             )
     _check_count(math.prod(map(len, sides.values())))
-    return [_combined(dict(zip(sides, chosen, strict=True))) for chosen in product(*sides.values())]
+    return sides
 
 
 def _side(
@@ -161,7 +157,7 @@ def _side(
 ) -> tuple[str, list[Item]]:
     if kind == "sample":
         _check_count(given)
-        return kind, [Item(number, number) for number in range(given)]
+        return kind, [(number, number) for number in range(given)]
     name, values = given
     if kind == "each":
         if not name.isidentifier() or not values:
@@ -173,20 +169,20 @@ def _side(
                 f"--each {name}: to_pandas() has a column of this name", "Choose another name"
             )
         with _reading(f"--each {values}"):
-            return name, items_of(values, _variable("--each", values, namespace))
-    if name in _NOT_VARIED:
-        raise LLMCacheError(f"--vary {name}: not a parameter", f"Give it by {_NOT_VARIED[name]}")
+            return name, _items_of(values, _variable("--each", values, namespace))
+    if name in NOT_VARIED:
+        raise LLMCacheError(f"--vary {name}: not a parameter", f"Give it by {NOT_VARIED[name]}")
     if name in parameters:
         raise LLMCacheError(f"{name} is given by --vary and by -t or -p", "Give it once")
     if "" in values:
         raise LLMCacheError(f"--vary {name}: a value is missing", f"Write --vary {name}=1,2")
-    return name, [Item(_name(value, str(value)), value) for value in values]
+    return name, [(_name(value, str(value)), value) for value in values]
 
 
 def _twice(items: Sequence[Item]) -> str | None:
     """Return what stands twice among ``items``, if anything does."""
-    counts = Counter(repr(item.value) for item in items)
-    return next((str(item.label) for item in items if counts[repr(item.value)] > 1), None)
+    counts = Counter(repr(value) for _, value in items)
+    return next((str(label) for label, value in items if counts[repr(value)] > 1), None)
 
 
 def _check_count(count: int) -> None:
@@ -197,58 +193,24 @@ def _check_count(count: int) -> None:
         )
 
 
-def _combined(chosen: Mapping[tuple[str, str], Item]) -> Combination:
-    def of(kind: str) -> dict[str, Any]:
-        return {name: item.value for (k, name), item in chosen.items() if k == kind}
-
-    return Combination(
-        of("model").get("model"),
-        of("each"),
-        of("vary"),
-        of("sample").get("sample", 0),
-        {name: item.label for (_, name), item in chosen.items()},
-    )
-
-
-def check_asked(text: str, items: Iterable[str]) -> None:
+def check_asked(text: str, sides: Iterable[tuple[str, str]]) -> None:
     """See to it that each name of ``--each`` stands in the prompt or the system text.
 
     Raises:
         LLMCacheError: One does not, so that all its items would ask the same.
     """
     asked = {root(match["path"] or "") for match in PLACEHOLDER.finditer(text)}
-    for name in items:
-        if name not in asked:
+    for kind, name in sides:
+        if kind == "each" and name not in asked:
             raise LLMCacheError(
                 f"--each {name}: the prompt does not ask for it", f"Write {{{{{name}}}}} into it"
-            )
-
-
-def check_varied(chosen: Chosen, varied: Mapping[str, Any]) -> None:
-    """See to it that the model's class has the parameters that vary.
-
-    Raises:
-        LLMCacheError: It has not.
-    """
-    model = innermost(chosen.model)
-    if not isinstance(model, BaseLanguageModel):
-        return
-    known = fields_of(model)
-    for name in varied:
-        for other, flag in _NOT_VARIED.items():
-            if name != other and name in known and known[name] == known.get(other):
-                raise LLMCacheError(f"--vary {name}: this is {other}", f"Give it by {flag}")
-        if name not in known:
-            raise LLMCacheError(
-                f"--vary {name}: {chosen.label} has no such parameter",
-                did_you_mean(name, known) or "Its class has no field of this name",
             )
 
 
 # --- what each of them carries ---
 
 
-def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any]:
+def carried(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any]:
     """Return what ``--after``, ``-c``, ``--schema`` and ``--attach`` say, as fields of Question.
 
     ``asked`` among them is the model of the answer that the question goes on from.
@@ -264,14 +226,10 @@ def more_of(args: Namespace, namespace: Variables, newest: Any) -> dict[str, Any
             found["before"] = tuple(_conversation(what, value))
             found["asked"] = getattr(value, "asked", None)
     if args.schema:
-        from ..seam.structured import schema_of
-
         found["schema"] = schema_of(args.schema, _variable("--schema", args.schema, namespace))
     if args.attach:
-        from .attach import block_of
-
         with _reading(f"--attach {' '.join(args.attach)}"):
-            found["attached"] = tuple(block_of(word, namespace) for word in args.attach)
+            found["attached"] = tuple(_block_of(word, namespace) for word in args.attach)
     return found
 
 
@@ -319,3 +277,111 @@ def _variable(flag: str, name: str, namespace: Variables) -> Any:
             or ("Check the name" if name.isidentifier() else "Put it into a variable first"),
         )
     return look_up(name, namespace, flag)
+
+
+# --- --attach: pictures, PDF, sound and text, as LangChain's content blocks ---
+
+
+def _block_of(word: str, namespace: Variables) -> dict[str, Any]:
+    """Return the content block of a variable, a file or a URL."""
+    data = _data(word, namespace)
+    flag = f"--attach {one_line(word)}"
+    if isinstance(data, str):
+        return _linked(data, flag)
+    if not data:
+        raise LLMCacheError(f"{flag}: there is nothing in it", "Give something that is not empty")
+    if len(data) > _MAX_BYTES:
+        raise LLMCacheError(
+            f"{flag}: {format_count(len(data), 'byte')} are more than {_MAX_BYTES:,}",
+            "Make it smaller, or give its URL",
+        )
+    kinds = (mime for begin, at, mime in _BEGINNINGS if data[at : at + len(begin)] == begin)
+    if (found := next(kinds, None)) is None:
+        if (text := _text(data)) is not None:
+            return {"type": "text", "text": text}
+        raise LLMCacheError(
+            f"{flag}: it is not a kind of file that can be sent",
+            "Give a PNG, JPEG, GIF or WebP picture, a PDF, sound, or text in UTF-8",
+        )
+    encoded = base64.b64encode(data).decode()
+    block = {"type": _kind(found), "base64": encoded, "mime_type": found}
+    return block if found != "application/pdf" else {**block, "filename": "attached.pdf"}
+
+
+def _linked(url: str, flag: str) -> dict[str, Any]:
+    """Return the block of what stands at a URL, which is not fetched here."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise LLMCacheError(f"{flag}: this URL names no server", "Give all of it")
+    mime = mimetypes.guess_type(parts.path)[0] or "image/*"
+    block = {"type": _kind(mime), "url": url}
+    return block if mime == "image/*" else {**block, "mime_type": mime}
+
+
+def _text(data: bytes) -> str | None:
+    """Return the text in ``data``; None where it is no text."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return None if _NO_TEXT.search(text) else text
+
+
+def check_takes(model: Any, label: str, blocks: tuple[dict[str, Any], ...]) -> None:
+    """See to it that the model takes these blocks, as far as LangChain knows.
+
+    Raises:
+        LLMCacheError: It does not.
+    """
+    profile = getattr(model, "profile", None)
+    if not isinstance(profile, Mapping):
+        return
+    for block in blocks:
+        said_by, what = _TAKES.get(block["type"], ("", ""))
+        if profile.get(said_by) is False:
+            raise LLMCacheError(f"{label} takes no {what}", "Ask a model that does")
+
+
+def _data(word: str, namespace: Variables) -> bytes | str:
+    """Return the bytes of a variable or of a file, or a URL."""
+    value = look_up(word, namespace) if (held := is_variable(word, namespace)) else word
+    for part in (value, getattr(value, "url", None)):  # IPython's Image has its URL there
+        if isinstance(part, str) and _URL.match(part):
+            return part
+    if isinstance(value, (str, Path)):
+        return _file(word, Path(value), held=held)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(data := getattr(value, "data", None), bytes):  # IPython's Image, Audio
+        return data
+    if not hasattr(value, "save"):
+        value = getattr(value, "figure", value)  # of matplotlib's axes, as pandas' plot gives them
+    elif getattr(value, "mode", "RGB") in _NO_PNG:
+        value = value.convert("RGB")
+    for name in ("savefig", "save"):  # a matplotlib figure, a PIL image
+        if hasattr(value, name):
+            written = io.BytesIO()
+            getattr(value, name)(written, format="png")
+            return written.getvalue()
+    raise LLMCacheError(
+        f"--attach {word}: {a_type(value)} cannot be attached",
+        "Give bytes, a picture, a figure, a file's path or a URL",
+    )
+
+
+def _file(word: str, path: Path, *, held: bool) -> bytes:
+    """Return the bytes of a file; ``held``: a variable holds its path."""
+    try:
+        return path.expanduser().read_bytes()
+    except (OSError, RuntimeError, ValueError) as error:
+        what = "its value is not" if held else "there is no such variable, and it is not"
+        why = getattr(error, "strerror", None) or error
+        raise LLMCacheError(
+            f"--attach {one_line(word)}: {what} a file that can be read ({why})",
+            "A text goes into the prompt, as {{name}}" if held else "Check the name",
+        ) from error
+
+
+def _kind(mime: str) -> str:
+    kind = mime.partition("/")[0]
+    return kind if kind in ("image", "audio") else "file"

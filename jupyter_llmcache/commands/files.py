@@ -318,7 +318,7 @@ def verify(store: Store, _: Ledger, args: Namespace) -> Report:
 
 def _unread(records: Iterable[Entry]) -> Iterable[bytes]:
     """Yield the keys of entries that are as they were put, but hold no answer of ours."""
-    from ..course.import_ import decode
+    from ..course import decode
 
     for record in records:
         try:

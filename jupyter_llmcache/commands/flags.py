@@ -268,16 +268,19 @@ def questions_of(
     _check_flags(args, settings, several=several)
     mode = next((mode for flag, mode in _MODE_FLAGS.items() if getattr(args, flag)), None)
     parameters = parameters_of(args)
-    sides = sides_of(args.axes, namespace, parameters) if several else {}
-    check_asked("" if args.raw else f"{prompt}{args.system or ''}", sides)
+    sides = {}
+    if several:
+        sides = sides_of(args.axes, namespace, parameters)
+        check_asked("" if args.raw else f"{prompt}{args.system or ''}", sides)
     shared = {
         "mode": mode,
         "keep": args.keep,
         "stream": (streams if args.stream is None else args.stream) and not several,
         "format": _format(args.format or settings.format),
         "stable": args.stable or settings.stable,
-        **carried(args, namespace, newest),
     }
+    if args.schema or args.attach or args.after or getattr(args, "continue"):
+        shared |= carried(args, namespace, newest)
     asked, questions = shared.pop("asked", None), []
     for items in product(*sides.values()):
         picked: dict[str, dict[str, Any]] = defaultdict(dict)

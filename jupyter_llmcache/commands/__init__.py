@@ -204,8 +204,7 @@ class Session:
         """
         from langchain_core.caches import BaseCache
 
-        from ..seam.cache import ObservedCache
-        from ..seam.foreign import ForeignCache
+        from ..seam.cache import ForeignCache, ObservedCache
 
         if not isinstance(cache, BaseCache):
             raise LLMCacheError(

@@ -25,7 +25,9 @@ For each class, every public field, every call argument and every leaf of the me
 invoked and streamed; a local server noted what was sent, and all variants of one thing were
 compared in *pairs*. *Collisions* are pairs with another wire under the same key (but for names that
 the provider's row drops, each with its reason there). *Needless* counts things whose wire was the
-same under two keys, with the letter of the reason below. Every class here is cached.
+same under two keys, with the letter of the reason below. Every class here is cached. What a row
+drops, it drops in `extra_body` too; what only a gateway knows counts there, for it may route by
+it: a trace, a session, a tag.
 `.venv/bin/python tools/wire.py PACKAGE...` makes an environment for each package, judges its
 classes and writes their rows.
 
@@ -119,4 +121,6 @@ def main(packages: list[str]) -> bool:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
+    if {"-h", "--help"} & {*sys.argv}:
+        sys.exit(__doc__)
     sys.exit(0 if main(sys.argv[1:]) else 1)

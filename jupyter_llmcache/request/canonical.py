@@ -89,12 +89,8 @@ class IndescribableError(Exception):
 def dump(value: Any) -> str:
     """Return canonical JSON of a value made by ``Canon``; always encodable as UTF-8."""
     text = encode_basestring(value) if type(value) is str else _encode(value)
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # half surrogate pairs, as JSON escapes them
-            return text.encode("utf-8", "backslashreplace").decode()
-    return text
+    # Half surrogate pairs have no UTF-8, and are written as JSON escapes them.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def digest(data: bytes) -> str:

@@ -144,13 +144,14 @@ class _Known:
         free = (each for each in held if not each.keys() <= declared)
         self._told = [*_once([*free, *(each for one in state.clients for each in one.told)])]
         self._was_told = [each.copy() for each in self._told]
-        self._absent = state.absent
         self._descriptions: dict[bytes | int, Description] = {}
-        still = all(isinstance(value, _STILL) for value in state.values.values())
-        still = still and not state.plan.provider.parts
-        still = still and all(each.equals_itself_alone for each in state.clients)
-        # What code of the user's own does stands on more than can be watched.
-        self.is_lasting = still and self._raw is not None and not state.more
+        self.is_lasting = (
+            all(isinstance(value, _STILL) for value in state.values.values())
+            and all(each.equals_itself_alone for each in state.clients)
+            and not state.plan.provider.parts
+            and self._raw is not None
+            and not state.more  # what code of the user's own does stands on more than is watched
+        )
 
     def holds(self, model: Any) -> bool:
         """Whether the model, its classes and its clients still are what they were."""
@@ -160,7 +161,7 @@ class _Known:
             and gc.get_referents(*self._places) == self._was_there
             and self._told == self._was_told
             and _marshalled([counted(held) for counted, held in self._exactly]) == self._raw
-            and sys.modules.keys().isdisjoint(self._absent)
+            and sys.modules.keys().isdisjoint(self.state.absent)
         )
 
     def describe(
@@ -170,10 +171,8 @@ class _Known:
         raw: bytes | int | None = schema if self.is_lasting else None
         given: dict[str, Any] = {}
         if kwargs or stop is not None:
-            never = self.state.plan.never
-            given = {name: value for name, value in kwargs.items() if name not in never}
-            if stop is not None:
-                given["stop"] = stop
+            given = {n: value for n, value in kwargs.items() if n not in self.state.plan.never}
+            given |= {} if stop is None else {"stop": stop}
             raw = _marshalled([schema, given]) if self.is_lasting else None
         if raw is not None and (found := self._descriptions.get(raw)) is not None:
             return found
@@ -307,15 +306,20 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
     name = take_name(plan, values)
     is_home = state.endpoint is not None and state.endpoint == plan.provider.usual_endpoint
     dropped = {*plan.provider.at_home} if is_home else set()
-    if plan.provider.chat_only.keys() & values.keys() and not asks_responses(model, values):
+    beside = values.get("extra_body")
+    asked = {*values, *(beside if isinstance(beside, Mapping) else ())}
+    if plan.provider.chat_only.keys() & asked and not asks_responses(model, values):
         dropped.update(plan.provider.chat_only)
+    if isinstance(beside, Mapping):  # it is sent beside the other parameters, and counts like one
+        left_out = dropped | plan.provider.never.keys()
+        values["extra_body"] = {n: v for n, v in beside.items() if n not in left_out} or None
     parameters = {}
     for field in sorted(values.keys() - dropped):
         value = values[field]
-        if not _is_switched_off(plan, field, value) and not is_secret(value):
-            text = _parameter(plan, field, value)
-            if text is not None:
-                parameters[field] = text
+        if value is None or _is_switched_off(plan, field, value) or is_secret(value):
+            continue
+        if (text := _parameter(plan, field, value)) is not None:
+            parameters[field] = text
     top = f'"schema":{schema},{plan.top}{_quoted(name)},"endpoint":{_quoted(state.endpoint)}'
     return assemble(_label(plan, name), top + state.more, parameters)
 

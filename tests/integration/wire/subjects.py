@@ -13,6 +13,7 @@ from tests.integration.wire.harness import Subject
 _HEADERS = [{"x-a": "1"}, {"x-a": "2"}, {"x-max-tokens": "1"}, {"x-max-tokens": "2"}]
 _QUERY = [{"a": "1"}, {"a": "2"}, {"key": "1"}, {"key": "2"}, {"code": "1"}]
 _BODY = [
+    {},
     {"foo": 1},
     {"foo": 2},
     *({name: text} for name in ("secret", "token", "password") for text in "ab"),
@@ -85,7 +86,7 @@ _FIELDS: Mapping[str, list[Any]] = {
     "default_headers": _HEADERS,
     "default_query": _QUERY,
     "extra_body": _BODY,
-    "model_kwargs": [*_BODY[:6], {"user": "a"}, {"user": "b"}],
+    "model_kwargs": [*_BODY[1:7], {"user": "a"}, {"user": "b"}],
     "max_retries": [0, 1],
     "thinking": CALLS["thinking"],
     "stop_sequences": [["a"], ["b"]],

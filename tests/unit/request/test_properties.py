@@ -61,7 +61,8 @@ def normal_message(message):
 
 
 def normal_request(messages, kwargs):
-    set_ones = {name: value for name, value in kwargs.items() if value is not None}
+    nothing = {"extra_body": {}}  # no part of a request's body
+    set_ones = {n: v for n, v in kwargs.items() if v not in (None, nothing.get(n))}
     return (tuple(map(normal_message, messages)), normal(set_ones))
 
 

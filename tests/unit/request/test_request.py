@@ -371,12 +371,32 @@ def test_a_request_to_another_address_has_the_key_of_a_model_there(openai, kwarg
 @pytest.mark.parametrize("name", ["user", "safety_identifier"])
 def test_who_asks_counts_at_a_gateway_alone(name, address, shares):
     """The provider itself answers everybody alike; a gateway may route by the name."""
-    plain, by_field, by_call = (
+    given, beside = {name: "ann"}, {"extra_body": {name: "ann"}}
+    ways = ({}, {}), ({"model_kwargs": given}, {}), ({}, given), (beside, {}), ({}, beside)
+    plain, by_field, by_call, beside_fields, beside_call = (
         describe(sides.openai_model(ROOT, base_url=address, **fields), HI, None, call)
-        for fields, call in (({}, {}), ({"model_kwargs": {name: "ann"}}, {}), ({}, {name: "ann"}))
+        for fields, call in ways
     )
     assert by_field.key == by_call.key
-    assert (plain.key == by_call.key) is shares
+    assert beside_fields.key == beside_call.key
+    assert {plain.key == by_call.key, plain.key == beside_call.key} == {shares}
+
+
+@pytest.mark.parametrize(
+    ("body", "shares"),
+    [
+        ({}, True),
+        ({"service_tier": "flex", "store": True}, True),
+        ({"prompt_cache_key": "a"}, True),
+        ({"timeout": 3}, False),
+        ({"foo": None}, False),
+        ([], False),
+    ],
+)
+def test_what_is_sent_beside_the_parameters_counts_like_one(openai, body, shares):
+    """What changes no answer does not do so in ``extra_body``; what only a gateway knows may."""
+    plain, beside = (describe(openai, HI, None, kw) for kw in ({}, {"extra_body": body}))
+    assert (plain.key == beside.key) is shares
 
 
 def test_the_endpoints_of_the_same_model_are_found(openai):

@@ -37,9 +37,9 @@ Prompt = str | Sequence[BaseMessage]
 _OUTPUTS = (("langchain", "schema", "output"), ("langchain_core", "outputs"))
 _MESSAGES = (("langchain", "schema", "messages"), ("langchain_core", "messages"))
 
-_CHAT_CLASSES = frozenset({"ChatGeneration", "ChatGenerationChunk"})
-_TEXT_CLASSES = frozenset({"Generation", "GenerationChunk"})
-_MESSAGE_CLASSES = frozenset({"AIMessage", "AIMessageChunk"})
+_TEXT_CLASSES = ("Generation", "GenerationChunk")
+_CLASSES = (*_TEXT_CLASSES, "ChatGeneration", "ChatGenerationChunk")
+_MESSAGE_CLASSES = ("AIMessage", "AIMessageChunk")
 
 _MESSAGE_FIELDS = (
     "content",
@@ -205,41 +205,26 @@ def decode_langchain_row(text: str | None) -> Generation:
     Raises:
         DamagedEntryError: The row holds anything but one generation of plain data.
     """
-    if not text:
-        raise entry.damaged("LangChain's row is empty")
-    data = entry.load(text.encode())
-    name, arguments = _constructor(data, _OUTPUTS)
-    packed = {"info": _data(arguments.get("generation_info"))}
-    if name in _CHAT_CLASSES:
-        packed["message"] = _message(arguments.get("message"))
-    elif name in _TEXT_CLASSES:
-        packed["text"] = arguments.get("text")
-    else:
-        raise entry.damaged("LangChain's row holds no generation")
-    return entry.unpack(packed)
+    name, fields = _constructor(entry.load((text or "").encode()), _OUTPUTS, _CLASSES)
+    packed = {"info": _data(fields.get("generation_info"))}
+    if name in _TEXT_CLASSES:
+        return entry.unpack({**packed, "text": fields.get("text")})
+    _, told = _constructor(fields.get("message"), _MESSAGES, _MESSAGE_CLASSES)
+    kept = [field for field in _MESSAGE_FIELDS if told.get(field) is not None]
+    return entry.unpack({**packed, "message": {field: _data(told[field]) for field in kept}})
 
 
-def _message(data: Any) -> dict[str, Any]:
-    name, arguments = _constructor(data, _MESSAGES)
-    if name not in _MESSAGE_CLASSES:
-        raise entry.damaged("LangChain's row holds no answer of a model")
-    return {
-        field: _data(arguments[field])
-        for field in _MESSAGE_FIELDS
-        if arguments.get(field) is not None
-    }
-
-
-def _constructor(data: Any, places: tuple[tuple[str, ...], ...]) -> tuple[str, dict[str, Any]]:
-    """Return the class's name and the arguments of a serialised object of one of ``places``."""
-    if not isinstance(data, dict) or data.get("lc") != 1 or data.get("type") != "constructor":
-        raise entry.damaged("LangChain's row holds no object of LangChain")
-    where, arguments = data.get("id"), data.get("kwargs")
-    if isinstance(where, list) and isinstance(arguments, dict):
-        for place in places:
-            if tuple(where[: len(place)]) == place and isinstance(where[-1], str):
-                return where[-1], arguments
-    raise entry.damaged("LangChain's row holds an object of another kind")
+def _constructor(
+    data: Any, places: tuple[tuple[str, ...], ...], classes: tuple[str, ...]
+) -> tuple[str, dict[str, Any]]:
+    """Return the class's name and the arguments of a serialised object of one of ``classes``."""
+    if isinstance(data, dict) and data.get("lc") == 1 and data.get("type") == "constructor":
+        where, arguments = data.get("id"), data.get("kwargs")
+        if isinstance(where, list) and isinstance(arguments, dict):
+            for place in places:
+                if tuple(where[: len(place)]) == place and where[-1] in classes:
+                    return where[-1], arguments
+    raise entry.damaged("LangChain's row holds something else than an answer of a model")
 
 
 def _data(value: Any) -> Any:

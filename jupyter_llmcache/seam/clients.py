@@ -121,21 +121,6 @@ class _Silence(asyncio.Transport):
     abort = pause_reading = resume_reading = close
 
 
-async def _tee_aiohttp(content: Any, visit: web.Visit) -> None:
-    """Note what is in aiohttp's reader already, and what will be fed to it."""
-    if not hasattr(content, "_buffer"):  # no body at all
-        await off_the_loop(visit.end)
-        return
-    for piece in content._buffer:  # noqa: SLF001  # what came before anybody could listen
-        visit.feed(piece)
-    if content.is_eof():
-        await off_the_loop(visit.end)
-    else:
-        _fed[id(content)] = visit, copy_context()
-        cls: Any = type(content)
-        content.__class__ = _teed(cls)
-
-
 #: What is still being fed to a reader, and where it was asked for, by the reader's number.
 _fed: dict[int, tuple[web.Visit, Context]] = {}
 #: What was fed whole and is being kept.

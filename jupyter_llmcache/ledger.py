@@ -17,6 +17,8 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from .modes import setting
+
 T = TypeVar("T")
 
 #: What may be an id with its number behind it.
@@ -271,11 +273,8 @@ def collecting() -> Iterator[list[Call]]:
     Calls of tasks and pools that inherit its context come in; those of other threads stay out.
     """
     calls: list[Call] = []
-    token = _collectors.set((*_collectors.get(), calls))
-    try:
+    with setting(_collectors, (*_collectors.get(), calls)):
         yield calls
-    finally:
-        _collectors.reset(token)
 
 
 def calls() -> list[Call]:
@@ -297,11 +296,9 @@ def usage_of(generations: Sequence[Any]) -> dict[str, Any] | None:
 
     Providers that give several generations tell the usage of all of them in each.
     """
-    for generation in generations:
-        usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
-        if usage:
-            return dict(usage)
-    return None
+    messages = (getattr(generation, "message", None) for generation in generations)
+    told = (getattr(message, "usage_metadata", None) for message in messages)
+    return next((dict(usage) for usage in told if usage), None)
 
 
 # --- what calls cost, where the ``prices`` extra (genai-prices) is installed ---

@@ -29,10 +29,8 @@ WEB_VARIABLE = "LLMCACHE_ALLOW_WEB"
 Embedded = Literal["remote", "all", "off"]
 
 _block_mode: ContextVar[Mode | None] = ContextVar("llmcache_block_mode", default=None)
-_lock = threading.Lock()
-_replay_blocks = 0
 #: The blocks that run now, the newest last: their mode, and the threads that were there before.
-_blocks: list[tuple[Mode, weakref.WeakSet[threading.Thread]]] = []
+_blocks: dict[object, tuple[Mode, weakref.WeakSet[threading.Thread]]] = {}
 _session_mode: Mode | None = None
 _session_allows_web = False
 _records = False
@@ -110,16 +108,22 @@ def current_mode() -> Mode:
     if _records:
         return "auto"
     environment = _environment_mode()
-    if _replay_blocks or "replay" in (_session_mode, environment):
+    if _is_in_replay_block() or "replay" in (_session_mode, environment):
         return "replay"
     block = _block_mode.get() or (_mode_of_newcomer() if _blocks else None)
     return block or _session_mode or environment or "auto"
 
 
+def _is_in_replay_block() -> bool:
+    # Of a copy, as other threads begin and end blocks meanwhile.
+    return any(mode == "replay" for mode, _ in list(_blocks.values()))
+
+
 def _mode_of_newcomer() -> Mode | None:
     """Return the mode of the newest block inside which this thread was started."""
     here = threading.current_thread()
-    return next((mode for mode, before in reversed(_blocks) if here not in before), None)
+    newest_first = reversed(list(_blocks.values()))
+    return next((mode for mode, before in newest_first if here not in before), None)
 
 
 def record() -> None:
@@ -139,7 +143,9 @@ def set_session_mode(mode: Mode | None, *, allow_web: bool = False) -> None:
 
 def allows_web() -> bool:
     """Whether what asks no model may leave this machine: not while any replay forbids it."""
-    if _replay_blocks or (_environment_mode() == "replay" and WEB_VARIABLE not in os.environ):
+    if _is_in_replay_block() or (
+        _environment_mode() == "replay" and WEB_VARIABLE not in os.environ
+    ):
         return False
     return _session_mode != "replay" or _session_allows_web
 
@@ -171,22 +177,13 @@ def mode(name: str) -> Iterator[None]:
         LLMCacheError: ``name`` is none of auto, replay, refresh, bypass.
     """
     wanted = parse_mode(name)
-    token = _block_mode.set(wanted)
-    block = wanted, weakref.WeakSet(threading.enumerate())
-    _count_replay_block(+1 if wanted == "replay" else 0)
-    _blocks.append(block)
+    block = object()
+    _blocks[block] = wanted, weakref.WeakSet(threading.enumerate())
     try:
-        yield
+        with setting(_block_mode, wanted):
+            yield
     finally:
-        _blocks.remove(block)
-        _count_replay_block(-1 if wanted == "replay" else 0)
-        _block_mode.reset(token)
-
-
-def _count_replay_block(step: int) -> None:
-    global _replay_blocks  # noqa: PLW0603  # counts the open blocks of all threads
-    with _lock:
-        _replay_blocks += step
+        del _blocks[block]
 
 
 def _environment_mode() -> Mode | None:

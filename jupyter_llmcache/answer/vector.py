@@ -26,8 +26,8 @@ def encode(vector: Any) -> bytes | None:
         return _JSON + json.dumps(vector, separators=(",", ":")).encode()
     single = array("f", vector)
     if single.tolist() == vector:
-        return _FLOAT32 + _little(single)
-    return _FLOAT64 + _little(array("d", vector))
+        return _FLOAT32 + _swapped(single).tobytes()
+    return _FLOAT64 + _swapped(array("d", vector)).tobytes()
 
 
 def decode(packed: bytes) -> list[float]:
@@ -46,10 +46,6 @@ def decode(packed: bytes) -> list[float]:
         return _swapped(numbers).tolist()
     except (ValueError, KeyError, RecursionError) as error:
         raise DamagedEntryError("an embedding is not a vector") from error
-
-
-def _little(numbers: array[float]) -> bytes:
-    return _swapped(numbers).tobytes()
 
 
 def _swapped(numbers: array[float]) -> array[float]:

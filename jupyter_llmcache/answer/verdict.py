@@ -71,9 +71,7 @@ def _fault(generation: Generation, finish: str | None, max_tokens_given: bool) -
         return f"filtered answer ({finish})"
     if _is_refusal(generation):
         return "refused answer"
-    if end == "broken":
-        return f"unfinished answer ({finish})"
-    if end == "cut" and not max_tokens_given:
+    if end == "broken" or (end == "cut" and not max_tokens_given):
         return f"unfinished answer ({finish})"
     if finish is None and _should_tell(generation):
         return "unfinished answer (its end is missing)"

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import StoreError
@@ -110,7 +110,7 @@ class SQLiteFile:
         self.is_closed = False
         self.lock = threading.Lock()
         self._busy_timeout_s = self._patience_s = busy_timeout_s
-        self._on_fork = on_fork
+        self.on_fork = on_fork
         self._reading = _Use(self, self._find)
         self._opening: LiveOpening | ApartOpening | None = None
         self._has_tables = False
@@ -198,7 +198,7 @@ class SQLiteFile:
             if self._wants_read_only or not can_write(self.path):
                 raise StoreError(f"{self.location} cannot be replaced", _CHOOSE_WRITABLE)
             with suppress(sqlite3.Error):  # what is broken may not close well
-                self._disconnect()
+                self.disconnect()
             fresh = free_name(self.path, "new")
             try:
                 make_private_file(fresh)
@@ -217,22 +217,7 @@ class SQLiteFile:
         with _Use(self, lambda: None):
             self.is_closed = True
             _open_files.discard(self)
-            self._disconnect()
-
-    # --- fork: a child that only closes an inherited SQLite connection can damage the file ---
-
-    def before_fork(self) -> None:
-        """Close the connection and let no other thread open one."""
-        self.lock.acquire()
-        with suppress(*FAULTS):
-            self._disconnect()
-
-    def after_fork(self, *, in_child: bool) -> None:
-        """Let threads go on; what was pending in the parent is the parent's to write."""
-        self.lock.release()
-        if in_child:
-            self.wrote = False
-            self._on_fork()
+            self.disconnect()
 
     # --- inside the lock ---
 
@@ -255,7 +240,7 @@ class SQLiteFile:
             raise StoreError(f"{self.location} is closed", "Open it again")
         opening = self._opening
         if opening and (now or time.monotonic() >= opening.good_until) and opening.is_stale():
-            self._disconnect()
+            self.disconnect()
         if self._opening is None:
             self._open()
             if self._opening is None:
@@ -279,22 +264,19 @@ class SQLiteFile:
 
     def _open_apart(self, *, is_wal: bool) -> ApartOpening | None:
         """Look whose file it is without a trace in it; go on so where it must not be touched."""
-        opening = None
-        try:
-            opening = ApartOpening(self.path, self._patience_s, is_wal=is_wal)
-            sqlite_schema.version_of(opening.connection, self.location)
-            if self.read_only or (self.network and is_wal):
-                return opening
-        except sqlite3.DatabaseError:
-            if self.read_only:
-                raise
-            # A writer is at work, or was killed at it: only a live opening sees right.
-        except BaseException:
-            if opening:
-                opening.close()
-            raise
-        if opening:
-            opening.close()
+        with ExitStack() as opened:
+            try:
+                opening = ApartOpening(self.path, self._patience_s, is_wal=is_wal)
+                opened.callback(opening.close)
+                sqlite_schema.version_of(opening.connection, self.location)
+            except sqlite3.DatabaseError:
+                if self.read_only:
+                    raise
+                # A writer is at work, or was killed at it: only a live opening sees right.
+            else:
+                if self.read_only or (self.network and is_wal):
+                    opened.pop_all()
+                    return opening
         return None
 
     def _open_live(self, *, is_wal: bool) -> LiveOpening | ApartOpening:
@@ -311,7 +293,7 @@ class SQLiteFile:
         try:
             self._look(opening.connection)
         except BaseException:
-            self._disconnect()
+            self.disconnect()
             raise
 
     def _look(self, connection: sqlite3.Connection) -> None:
@@ -322,7 +304,8 @@ class SQLiteFile:
             self.has_langchain_table = sqlite_schema.has_langchain_table(connection)
             self._schema_version = schema_version
 
-    def _disconnect(self) -> None:
+    def disconnect(self) -> None:
+        """Close the connection until somebody asks for it again; the lock is held."""
         opening, self._opening = self._opening, None
         self._has_tables = self._is_prepared = False
         self._schema_version = None
@@ -348,36 +331,45 @@ class SQLiteFile:
             self._open()
         if self.read_only:
             raise StoreError(f"{self.location} is read-only", _CHOOSE_WRITABLE)
-        if not isinstance(self._opening, LiveOpening):
-            self._disconnect()
-            self._adopt(LiveOpening(self.path, self._patience_s))
-        assert isinstance(self._opening, LiveOpening)  # noqa: S101  # as was just adopted
-        connection = self._opening.connection
+        opening = self._opening
+        if not isinstance(opening, LiveOpening):
+            self.disconnect()
+            opening = LiveOpening(self.path, self._patience_s)
+            self._adopt(opening)
+        connection = opening.connection
         if not self._is_prepared:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes in an empty file
             sqlite_schema.migrate(connection, self.location)
             choose_journal(connection, "delete" if self.network else "wal", self._patience_s)
             self._look(connection)
-            self._opening.notice_content()
+            opening.notice_content()
             self._is_prepared = True
         return connection
 
 
-# --- forks ---
+# --- forks: a child that only closes an inherited SQLite connection can damage the file ---
 
 _open_files: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
 _in_fork: list[SQLiteFile] = []
 
 
 def _before_fork() -> None:
+    """Close all connections and let no other thread open one."""
     _in_fork[:] = list(_open_files)
     for file in _in_fork:
-        file.before_fork()
+        file.lock.acquire()
+        with suppress(*FAULTS):
+            file.disconnect()
 
 
 def _after_fork(*, in_child: bool) -> None:
+    """Let threads go on; what was pending in the parent is the parent's to write."""
     while _in_fork:
-        _in_fork.pop().after_fork(in_child=in_child)
+        file = _in_fork.pop()
+        file.lock.release()
+        if in_child:
+            file.wrote = False
+            file.on_fork()
 
 
 if hasattr(os, "register_at_fork"):

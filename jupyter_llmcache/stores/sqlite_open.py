@@ -10,11 +10,11 @@ import shutil
 import sqlite3
 import stat
 import sys
-import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 from urllib.parse import quote
 
@@ -90,9 +90,8 @@ def store_error(location: str, error: BaseException) -> StoreError:
 
 
 def primary_code(error: BaseException) -> int:
-    """Return SQLite's result code of ``error``; -1 when it has none."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return -1 if code is None else code & 0xFF
+    """Return SQLite's result code of ``error``; 0 when it has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def is_busy(error: BaseException) -> bool:
@@ -240,22 +239,17 @@ def choose_journal(connection: sqlite3.Connection, wanted: str, patience_s: floa
     stays busy is written with its old journal, more slowly, and switched next time.
     """
     deadline = time.monotonic() + patience_s
-    while (mode := _switch_journal(connection, wanted)) != wanted:
-        if time.monotonic() > deadline:
+    while True:
+        try:
+            (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode == wanted or time.monotonic() > deadline:
             break
         time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads processes
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
-
-
-def _switch_journal(connection: sqlite3.Connection, wanted: str) -> str:
-    """Ask for a journal mode, and return the one that there is then."""
-    try:
-        (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
-    except sqlite3.OperationalError as error:
-        if not is_busy(error):
-            raise
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    return str(mode)
 
 
 class LiveOpening:
@@ -333,18 +327,18 @@ class ApartOpening:
         self, path: Path, busy_timeout_s: float, *, is_wal: bool, broken: bool = False
     ) -> None:
         self._path = path
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._signature = _signature(path)
         wal = self._signature[-1]
-        try:
+        with ExitStack() as opened:
             if broken or (is_wal and wal == "alone"):
-                self.connection = connect(self._copied(), "rw", busy_timeout_s, broken=broken)
+                folder = TemporaryDirectory(prefix="llmcache-", ignore_cleanup_errors=True)
+                copy = _copied(path, Path(opened.enter_context(folder), "copy.db"))
+                self.connection = connect(copy, "rw", busy_timeout_s, broken=broken)
             else:
                 immutable = is_wal and wal == "empty"
                 self.connection = connect(path, "ro", busy_timeout_s, immutable=immutable)
-        except BaseException:
-            self._remove_copy()
-            raise
+            opened.callback(self.connection.close)
+            self._opened = opened.pop_all()
 
     def is_stale(self) -> bool:
         """Tell whether the file changed in a way that this connection cannot see."""
@@ -352,20 +346,14 @@ class ApartOpening:
 
     def close(self) -> None:
         """Give the connection back, and remove the copy if there is one."""
-        self.connection.close()
-        self._remove_copy()
+        self._opened.close()
 
-    def _remove_copy(self) -> None:
-        if self._copy:
-            self._copy.cleanup()
 
-    def _copied(self) -> Path:
-        self._copy = tempfile.TemporaryDirectory(prefix="llmcache-", ignore_cleanup_errors=True)
-        copy = Path(self._copy.name, "copy.db")
-        shutil.copyfile(self._path, copy)
-        with suppress(FileNotFoundError):
-            shutil.copyfile(side_file(self._path, "-wal"), side_file(copy, "-wal"))
-        return copy
+def _copied(path: Path, copy: Path) -> Path:
+    shutil.copyfile(path, copy)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(side_file(path, "-wal"), side_file(copy, "-wal"))
+    return copy
 
 
 def size_of(path: Path) -> int:

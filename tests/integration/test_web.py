@@ -507,11 +507,13 @@ def test_an_answer_without_a_file_is_recorded(whole, recording):
     assert [call.kind for call in calls()] == ["miss", "hit" if whole else "miss"]
 
 
-@pytest.mark.parametrize("packing", ["br", "zstd"])
-def test_packings_are_undone(packing, pages, recording):
-    """What one machine unpacks another may not: the file holds plain bodies."""
+@pytest.mark.parametrize(
+    ("client", "packing"), [(httpx, "br"), (httpx, "zstd"), (requests, "members")]
+)
+def test_packings_are_undone(client, packing, pages, recording):
+    """What one machine unpacks another may not: the file holds plain bodies, whole."""
     cache = recording()
-    first = httpx.get(pages.url(f"/{packing}")).text
+    first = client.get(pages.url(f"/{packing}"), timeout=5).text
     (entry,) = cache.store.entries()
     assert web.decode(entry.answer)[0].body.decode() == first
 

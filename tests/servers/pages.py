@@ -22,10 +22,10 @@ PATIENCE_S = 5.0
 class PagesServer(LocalServer):
     """Serves ``/anything`` as a page with the number of the request in it.
 
-    ``/json``, ``/redirect``, ``/gzip``, ``/deflate``, ``/br``, ``/zstd``, ``/sse``, ``/done``,
-    ``/chunked``, ``/close``, ``/cookie``, ``/token``, ``/big``, ``/status/N``, ``/echo`` are what
-    their names say; ``/commits`` is a hub of prompts, ``/img`` draws graphs. What is asked of it
-    as of a proxy is answered as a page too.
+    ``/json``, ``/redirect``, ``/gzip``, ``/members``, ``/deflate``, ``/br``, ``/zstd``, ``/sse``,
+    ``/done``, ``/chunked``, ``/close``, ``/cookie``, ``/token``, ``/big``, ``/status/N``, ``/echo``
+    are what their names say; ``/commits`` is a hub of prompts, ``/img`` draws graphs. What is asked
+    of it as of a proxy is answered as a page too.
 
     Attributes:
         seen: Method, path and body of each request, in order.
@@ -111,6 +111,10 @@ class _Handler(Handler):
 
     def _get_gzip(self, number: int, page: bytes, body: bytes) -> None:
         self._send(gzip.compress(page), content_encoding="gzip")
+
+    def _get_members(self, number: int, page: bytes, body: bytes) -> None:
+        """Packed in two parts, as a server does that joins files."""
+        self._send(gzip.compress(page[:5]) + gzip.compress(page[5:]), content_encoding="gzip")
 
     def _get_deflate(self, number: int, page: bytes, body: bytes) -> None:
         self._send(zlib.compress(page), content_encoding="deflate")

@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
 from .. import modes
 from . import client_http, web
-from .doors import HTTP_WORDS, Door, Doors, Method, pairs, whole
+from .doors import Door, Doors, Method, pairs, whole
 from .web import Given, door, off_the_loop
 from .web_answer import WebAnswer
 from .web_request import WebRequest
@@ -78,7 +78,7 @@ class _AiohttpCall:
 
         request, loop = given["request"], asyncio.get_running_loop()
         protocol = ResponseHandler(loop)
-        protocol.connection_made(_Silence())
+        protocol.connection_made(_SILENCE)  # type: ignore[arg-type]  # it has what is asked of one
         protocol.set_response_params(skip_payload=request.method == "HEAD", read_until_eof=True)
         protocol.data_received(answer.wire)
         protocol.force_close()
@@ -102,24 +102,12 @@ class _AiohttpCall:
             content.__class__ = _teed(cls)
 
 
-class _Silence(asyncio.Transport):
-    """A connection to nowhere: what is written is dropped."""
-
-    def write(self, data: Any) -> None:
-        """Drop ``data``."""
-
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
-        """Drop the data."""
-
-    def is_closing(self) -> bool:
-        """It stays open for its one answer."""
-        return False
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    abort = pause_reading = resume_reading = close
-
+_IDLE = ("abort", "close", "get_extra_info", "pause_reading", "resume_reading")
+_WRITES = ("write", "writelines")
+#: A connection to nowhere: what is written is dropped, and it stays open for its one answer.
+_SILENCE = SimpleNamespace(
+    is_closing=lambda: False, **dict.fromkeys(_IDLE + _WRITES, lambda *_: None)
+)
 
 #: What is still being fed to a reader, and where it was asked for, by the reader's number.
 _fed: dict[int, tuple[web.Visit, Context]] = {}
@@ -194,23 +182,34 @@ def _teed(cls: type) -> type:
 #: What the browser that is played sends beside; another one each time where somebody wishes.
 _A_BROWSERS = frozenset({"accept", "accept-language", "upgrade-insecure-requests"})
 
+#: The methods by which primp asks.
+_WORDS = ("request", "get", "post", "put", "patch", "delete", "head", "options")
+
 #: The first HTTP status that is an error.
 _FIRST_ERROR = 400
 
 
 def _browser_asked(given: Given) -> WebRequest | None:
+    if not (given.get("stream") or given.get("content_callback")):
+        return _browser_request(given)
+    _not_recorded(given)
+    return None
+
+
+def _not_recorded(given: Given) -> None:
+    """Refuse in replay what a client sends whose answer is not recorded."""
+    if modes.current_mode() == "replay":
+        web.refuse(_browser_request(given))
+
+
+def _browser_request(given: Given) -> WebRequest:
     client = given.get("self")
     headers = pairs(getattr(client, "headers", None))
     if getattr(client, "impersonate", None):
         headers = [each for each in headers if each[0].lower() not in _A_BROWSERS]
     kind, body = _browser_body(given)
     headers += [*pairs(given.get("headers")), *([("content-type", kind)] if kind else [])]
-    asked = WebRequest(given["method"], _browser_address(given), headers, body)
-    if not given.get("stream") and not given.get("content_callback"):
-        return asked
-    if modes.current_mode() == "replay":
-        web.refuse(asked)
-    return None
+    return WebRequest(given["method"], _browser_address(given), headers, body)
 
 
 def _browser_address(given: Given) -> str:
@@ -291,6 +290,7 @@ class _PrimpAnswer:
 
 _CURL = _browser_asked, _curl_replayed, _browser_came
 _PRIMP = door("", _browser_asked, _PrimpAnswer, _browser_came)
+_ASYNC_PRIMP = door("", _not_recorded, _PrimpAnswer, _browser_came)
 _SESSIONS = "curl_cffi.requests.session"
 
 _DOORS = Doors(
@@ -299,8 +299,9 @@ _DOORS = Doors(
         Door("aiohttp.client", "ClientSession", "_request", _aiohttp),
         Door(_SESSIONS, "Session", "request", door("", *_CURL)),
         Door(_SESSIONS, "AsyncSession", "request", door("", *_CURL, is_async=True)),
-        *(Door("primp.primp", "Client", word, _PRIMP) for word in HTTP_WORDS),
-        *(Door("primp", "", word, _PRIMP) for word in HTTP_WORDS),
+        *(Door("primp.primp", "Client", word, _PRIMP) for word in _WORDS),
+        *(Door("primp.primp", "AsyncClient", word, _ASYNC_PRIMP) for word in _WORDS),
+        *(Door("primp", "", word, _PRIMP) for word in _WORDS),
     ]
 )
 

@@ -20,8 +20,6 @@ Method = Callable[..., Any]
 #: What makes a door's method: gets the original and the module.
 Wrap = Callable[[Method, ModuleType], Method]
 _HOOK = "__init_subclass__"
-#: The methods by which clients ask.
-HTTP_WORDS = ("request", "get", "post", "put", "patch", "delete", "head", "options")
 
 
 class Owner:

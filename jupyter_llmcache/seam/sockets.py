@@ -26,7 +26,7 @@ from .. import modes
 from ..errors import ReplayMissError
 from ..ledger import LEDGER, Call
 from . import serving, web
-from .doors import HTTP_WORDS, Door, Doors, Method, Wrap, text
+from .doors import Door, Doors, Method, Wrap, text
 from .web_request import WebRequest, is_here, is_model_host
 
 #: Names and addresses of our own stores, which stay free.
@@ -197,14 +197,6 @@ def _is_datagram(connection: socket.socket) -> bool:
     return connection.type & 0xF == socket.SOCK_DGRAM
 
 
-def _by_url(_: Any, *args: Any, **kwargs: Any) -> None:
-    """Check the address of a client's call ``request(method, url)`` or ``get(url)``."""
-    words = [each for each in args if isinstance(each, str)]
-    address = str(kwargs.get("url") or words[-1])
-    method = str(kwargs.get("method") or (words[0] if len(words) > 1 else "GET"))
-    web.refuse(WebRequest(method, address, (kwargs.get("headers") or {}).items(), None))
-
-
 def _by_option(_: Any, option: Any, value: Any, *__: Any, **___: Any) -> None:
     """Check the address that libcurl is given, by whatever client."""
     if int(option) == _CURLOPT_URL:
@@ -254,7 +246,6 @@ _DOORS = Doors(
         Door("uvloop", "Loop", "create_datagram_endpoint", _by_host(3, "remote_addr")),
         Door("uvloop", "Loop", "getaddrinfo", _by_host(1, "host")),
         Door("uvloop", "Loop", "sock_connect", _by_host(2, "address")),
-        *(Door("primp.primp", "AsyncClient", word, _first(_by_url)) for word in HTTP_WORDS),
         Door("curl_cffi.curl", "Curl", "setopt", _first(_by_option)),
         Door("pycurl", "", "Curl", _curl),
         Door("grpc._channel", "Channel", "subscribe", _first(_by_channel)),

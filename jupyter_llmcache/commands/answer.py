@@ -14,10 +14,8 @@ from ..draw import Format, answer_bundles, draws_html, publish
 from ..draw.line import (
     NOTHING_BEHIND,
     Behind,
+    Line,
     answer_line,
-    answer_line_bundle,
-    cell_line,
-    cell_line_html,
     note_html,
 )
 from ..draw.sanitize import IGNORE_MATH
@@ -103,7 +101,7 @@ class Answer:
     @property
     def line(self) -> str:
         """The line under the answer."""
-        return answer_line(self.calls, **self._line_facts())
+        return str(self._line())
 
     def show_text(self) -> None:
         """Draw the text, in a notebook or a terminal."""
@@ -118,7 +116,8 @@ class Answer:
         for block in _pictures(self.message):
             image = f'<img src="{_address(block)}" alt="from the model" style="max-width:100%">'
             publish({"text/html": f"<div>{image}</div>", "text/plain": f"[{_name(block)}]"})
-        publish(answer_line_bundle(self.calls, behind=self.behind(), **self._line_facts()))
+        line = self._line(self.behind())
+        publish({"text/html": line._repr_html_(), "text/plain": str(line)})
         LEDGER.tell(self.calls)
 
     def behind(self) -> Behind:
@@ -128,8 +127,14 @@ class Answer:
             return NOTHING_BEHIND
         return _behind(self.messages, self.calls, self.text if self.error else "")
 
-    def _line_facts(self) -> dict[str, Any]:
-        return {"model": self.model, "wall_s": self.wall_s, "stable": self.stable}
+    def _line(self, behind: Behind = NOTHING_BEHIND) -> Line:
+        return answer_line(
+            self.calls,
+            model=self.model,
+            wall_s=self.wall_s,
+            stable=self.stable,
+            behind=behind,
+        )
 
     def __repr__(self) -> str:
         return f"<Answer {one_line(self.text, 60)!r}: {self.line}>"
@@ -302,25 +307,6 @@ class CacheStatus(Printed):
 
     def _repr_html_(self) -> str:
         return rows_html(self.lines())
-
-
-@dataclass(frozen=True, repr=False)
-class CellSummary(Printed):
-    """One line for the calls of an ordinary cell.
-
-    Attributes:
-        calls: The calls that no drawn answer told of.
-        stable: Whether the line leaves out what differs from run to run.
-    """
-
-    calls: Sequence[Call]
-    stable: bool = False
-
-    def __str__(self) -> str:
-        return cell_line(self.calls, stable=self.stable)
-
-    def _repr_html_(self) -> str:
-        return cell_line_html(self.calls, stable=self.stable)
 
 
 @dataclass(frozen=True, repr=False)

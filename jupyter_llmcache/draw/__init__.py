@@ -7,10 +7,9 @@ page, and an answer that grows need not be drawn again from its beginning.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from html import escape
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ..text import cut, format_count, one_line, settled, visible
@@ -35,24 +34,21 @@ EMPTY = "The answer is empty."
 NOTHING: Bundle = {}
 
 
-def answer_bundles(text: str, drawn_as: Format) -> list[Bundle]:
-    """Return an answer's outputs: the same bytes fresh and cached, streamed and not."""
+def answer_bundles(text: str, drawn_as: Format, *, formulas: bool = True) -> list[Bundle]:
+    """Return an answer's outputs: the same bytes fresh and cached, streamed and not.
+
+    ``formulas``: whether they are set, or stand as they were typed.
+    """
     if not text.strip():
         return [{"text/html": f"<div><em>{EMPTY}</em></div>", "text/plain": EMPTY}]
     if drawn_as == "markdown":
-        return GrowingAnswer().bundles(text, ended=True)
+        return GrowingAnswer(formulas=formulas).bundles(text, ended=True)
     return [{"text/html": FORMATS[drawn_as](text), "text/plain": cut(visible(text))}]
 
 
 def answer_html(text: str, drawn_as: Format, *, formulas: bool = True) -> str:
-    """Return an answer as one piece of safe HTML, for a place inside a larger drawing.
-
-    ``formulas``: whether they are set, or stand as they were typed.
-    """
-    if formulas or drawn_as != "markdown" or not text.strip():
-        drawn = answer_bundles(text, drawn_as)
-    else:
-        drawn = GrowingAnswer(formulas=False).bundles(text, ended=True)
+    """Return an answer as one piece of safe HTML, for a place inside a larger drawing."""
+    drawn = answer_bundles(text, drawn_as, formulas=formulas)
     return "".join(bundle["text/html"] for bundle in drawn)
 
 
@@ -86,9 +82,6 @@ class GrowingAnswer:
 
     def __init__(self, *, formulas: bool = True) -> None:
         self._sets_formulas = formulas
-        self._forget()
-
-    def _forget(self) -> None:
         self._done: list[Bundle] = []
         self._done_source = ""
         self._env: dict[str, Any] = {}
@@ -103,7 +96,7 @@ class GrowingAnswer:
 
         source = visible(text if ended else settled(text))
         if not source.startswith(self._done_source):
-            self._forget()
+            self._done, self._done_source, self._env = [], "", {}
         rest = source[len(self._done_source) :]
         tokens = parse(rest, self._env) if is_short(text) else []
         if not is_short(text) or is_deep(tokens):
@@ -133,66 +126,43 @@ def _told(tokens: Sequence[Token], plain: str) -> str:
     return escape(f"{words} … {format_count(len(plain), 'more character')}")
 
 
-@dataclass
-class _Block:
-    """A block of the text itself, or an item of a list that is too long for one output."""
-
-    tokens: list[Token]
-    first_line: int
-    last_line: int
-    within: tuple[Token, Token] | None = None
-
-    def formulas(self) -> int:
-        """Return how many formulas it holds."""
-        return sum(
-            token.type == "formula_block"
-            or sum(child.type == "formula" for child in token.children or ())
-            for token in self.tokens
-        )
-
-
 def _parts(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[tuple[list[Token], str]]:
-    """Yield the blocks of every output, and their text."""
-    part: list[_Block] = []
-    first_line = formulas = chars = 0
-    for block in _blocks(tokens):
-        more = block.formulas()
-        if part and (chars >= PART_CHARS or formulas + more > PART_FORMULAS):
-            yield _joined(part), "".join(lines[first_line : block.first_line])
-            part, first_line, formulas = [], block.first_line, 0
-        part.append(block)
+    """Yield the tokens of every output, and their text."""
+    starts = list(_starts(tokens))
+    ends = [*(start for start, *_ in starts[1:]), len(tokens)]
+    begin = first_line = formulas = chars = 0
+    head: list[Token] = []
+    for (start, block, within), end in zip(starts, ends, strict=False):
+        first, last = block.map or (0, 0)
+        more = _formulas(tokens[start:end])
+        if start > begin and (chars >= PART_CHARS or formulas + more > PART_FORMULAS):
+            yield [*head, *tokens[begin:start], *within[1:]], "".join(lines[first_line:first])
+            begin, first_line, formulas = start, first, 0
+            goes_on = {"start": block.info} if block.info else {}
+            head = [each.copy(attrs={**each.attrs, **goes_on}) for each in within[:1]]
         formulas += more
-        chars = sum(map(len, lines[first_line : block.last_line]))
-    yield _joined(part), "".join(lines[first_line:])
+        chars = sum(map(len, lines[first_line:last]))
+    yield [*head, *tokens[begin:]], "".join(lines[first_line:])
 
 
-def _blocks(tokens: Sequence[Token], level: int = 0) -> Iterator[_Block]:
-    begins = [i for i, t in enumerate(tokens) if t.level == level and t.nesting >= 0 and t.map]
+def _starts(tokens: Sequence[Token]) -> Iterator[tuple[int, Token, Sequence[Token]]]:
+    """Yield where an output may begin, which block that is, and the ends of the list around it.
+
+    It is a block of the text itself, or an item of a list that is too long for one output.
+    """
+    begins = [i for i, t in enumerate(tokens) if not t.level and t.nesting >= 0 and t.map]
     for begin, end in zip(begins, [*begins[1:], len(tokens)], strict=False):
-        first, last = tokens[begin].map or (0, 0)
-        block = _Block(list(tokens[begin:end]), first, last)
-        is_list = level == 0 and tokens[begin].type in ("bullet_list_open", "ordered_list_open")
-        if is_list and block.formulas() > PART_FORMULAS:
-            for item in _blocks(block.tokens[1:-1], 1):
-                item.within = (block.tokens[0], block.tokens[-1])
-                yield item
-        else:
-            yield block
+        blocks = tokens[begin:end]
+        is_long = blocks[0].type.endswith("_list_open") and _formulas(blocks) > PART_FORMULAS
+        inside = enumerate(blocks if is_long else (), begin)
+        items = [(i, t) for i, t in inside if t.type == "list_item_open" and t.level == 1]
+        yield begin, items[0][1] if items else blocks[0], ()
+        yield from ((start, item, (blocks[0], blocks[-1])) for start, item in items[1:])
 
 
-def _joined(blocks: Sequence[_Block]) -> list[Token]:
-    """Return the tokens of an output; of a list that is in several each has a part."""
-    joined: list[Token] = []
-    for within, group in groupby(blocks, key=lambda block: block.within):
-        inner = [token for block in group for token in block.tokens]
-        if within:
-            opening, closing = within
-            attrs: dict[str, str | int | float] = dict(opening.attrs)
-            if opening.tag == "ol":
-                attrs["start"] = inner[0].info
-            inner = [opening.copy(attrs=attrs), *inner, closing]
-        joined += inner
-    return joined
+def _formulas(tokens: Sequence[Token]) -> int:
+    inner = (child for token in tokens for child in (token, *(token.children or ())))
+    return sum(token.type in ("formula", "formula_block") for token in inner)
 
 
 def draws_html() -> bool:

@@ -18,12 +18,13 @@ from bisect import bisect_left
 from functools import cache
 from typing import TYPE_CHECKING
 
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+
 from .sanitize import draws_mathml
 
 if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_block import StateBlock
-    from markdown_it.rules_inline import StateInline
     from math_core import LatexToMathML
 
 #: Longer or deeper formulas stand as they were typed: characters, nested groups, rows in all.

@@ -12,6 +12,7 @@ from html import escape
 
 from ..ledger import Call, price_usd, total_usd
 from ..text import (
+    Printed,
     cut,
     format_count,
     format_moment,
@@ -22,7 +23,7 @@ from ..text import (
     token_counts,
     visible,
 )
-from . import Bundle, draws_html
+from . import draws_html
 from .sanitize import IGNORE_MATH, WRAPS, in_one_line
 from .table import LINE_STYLE, SEPARATOR
 
@@ -39,8 +40,6 @@ _PILLS = {
     "failed": f"{_PILL};background-color:#4d4d4d;color:#ffffff",
 }
 _DETAILS = f"font-size:12px;margin:4px 0 4px 18px;{WRAPS}"
-
-
 _SMALL = "max-height:80px;max-width:160px;margin:4px 0 4px 18px"
 
 
@@ -83,6 +82,36 @@ class _Part:
     state: str = ""
 
 
+@dataclass(frozen=True, repr=False)
+class Line(Printed):
+    """A line that draws itself; under its triangle stands more.
+
+    No answer can draw this: Markdown makes neither the pill nor a part that unfolds.
+
+    Attributes:
+        parts: What it tells.
+        label: What a screen reader calls it.
+        calls: The calls of which it is told what each took.
+        behind: What stands before that.
+    """
+
+    parts: Sequence[_Part]
+    label: str
+    calls: Sequence[Call] = ()
+    behind: Behind = NOTHING_BEHIND
+
+    def __str__(self) -> str:
+        # A terminal may be narrow.
+        return _text(_fitted(self.parts, MAX_CELL_CHARS if draws_html() else terminal_columns()))
+
+    def _repr_html_(self) -> str:
+        line = escape(SEPARATOR).join(
+            pill_html(part.text, part.state) if part.state else escape(part.text)
+            for part in self.parts
+        )
+        return note_html(unfolding(line, self.behind, self.calls), self.label)
+
+
 def state_of(call: Call) -> str:
     """Return what a person is told of ``call`` in a word."""
     if call.kind == "error":
@@ -100,10 +129,17 @@ def pill_html(text: str, state: str) -> str:
     return f'<strong style="{_PILLS[state]}">{escape(text)}</strong>'
 
 
-# --- under an answer ---
+# --- the lines ---
 
 
-def answer_line(calls: Sequence[Call], *, model: str, wall_s: float, stable: bool = False) -> str:
+def answer_line(
+    calls: Sequence[Call],
+    *,
+    model: str,
+    wall_s: float,
+    stable: bool = False,
+    behind: Behind = NOTHING_BEHIND,
+) -> Line:
     """Return the line of an answer that ``calls`` gave; it begins with ``cached`` or ``fresh``.
 
     Args:
@@ -111,80 +147,97 @@ def answer_line(calls: Sequence[Call], *, model: str, wall_s: float, stable: boo
         model: What a person calls the model or chain.
         wall_s: How long the person waited, in seconds.
         stable: Whether to tell only model and tokens, which do not differ from run to run.
+        behind: What stands under its triangle, beside what each call took.
     """
-    return _text(_fitted(_answer_parts(calls, model, wall_s, stable=stable), _room()))
-
-
-def answer_line_bundle(
-    calls: Sequence[Call],
-    *,
-    model: str,
-    wall_s: float,
-    stable: bool = False,
-    behind: Behind = NOTHING_BEHIND,
-) -> Bundle:
-    """Return the line's drawing; ``behind`` it stands more, and what each call took.
-
-    No answer can draw this: Markdown makes neither the pill nor a part that unfolds.
-    """
-    parts = _answer_parts(calls, model, wall_s, stable=stable)
-    html = _unfolding(parts, () if stable else calls, NOTHING_BEHIND if stable else behind)
-    return {"text/html": note_html(html, "LLM answer"), "text/plain": _text(parts)}
-
-
-def _answer_parts(
-    calls: Sequence[Call], model: str, wall_s: float, *, stable: bool
-) -> Sequence[_Part]:
+    named = _Part(one_line(model, 40), 5)
     if stable:
-        return [*_named(model), *_tokens(calls, split=True), *_canned(calls)]
+        return Line(_told(named, _tokens(calls, split=True), _canned(calls)), "LLM answer")
     state = state_of_all(calls)
-    parts = [_Part(state, state=state), *_steps(calls, state), _Part(format_seconds(wall_s), 1)]
-    spent = [call for call in calls if call.kind != "hit"]
-    parts += [*_saved(calls), *_tokens(spent or calls, split=bool(spent))]
-    parts += [*_money(spent), *_named(model), *_canned(calls), *_remarks(calls)]
-    return _fitted(parts, MAX_CHARS)
+    spent = _spent(calls)
+    parts = _told(
+        _Part(state, state=state),
+        _Part(_steps(calls), 2),
+        _Part(format_seconds(wall_s), 1),
+        _saved(calls),
+        _tokens(spent or calls, split=bool(spent)),
+        _money(spent),
+        named,
+        _canned(calls),
+        _remarks(calls),
+    )
+    return Line(_fitted(parts, MAX_CHARS), "LLM answer", calls, behind)
 
 
-def _steps(calls: Sequence[Call], state: str) -> Iterator[_Part]:
-    if not calls:
-        yield _Part("no model call", 2)
-    elif len(calls) > 1:
-        hits = sum(call.kind == "hit" for call in calls)
-        cached = f", {hits:,} cached" if hits and state == "fresh" else ""
-        yield _Part(format_count(len(calls), "call") + cached, 2)
+def cell_line(calls: Sequence[Call], *, stable: bool = False) -> Line:
+    """Return the line under an ordinary cell that made ``calls``, of which no answer told.
 
-
-# --- under an ordinary cell ---
-
-
-def cell_line(calls: Sequence[Call], *, stable: bool) -> str:
-    """Return the line under an ordinary cell that made ``calls``."""
-    return _text(_fitted(_cell_parts(calls, stable=stable), _room()))
-
-
-def cell_line_html(calls: Sequence[Call], *, stable: bool) -> str:
-    """Return that line as HTML; behind it stands what each call took and where from."""
-    html = _unfolding(_cell_parts(calls, stable=stable), () if stable else calls, NOTHING_BEHIND)
-    return note_html(html, "LLM calls of this cell")
-
-
-def _cell_parts(calls: Sequence[Call], *, stable: bool) -> Sequence[_Part]:
-    models = _models(calls)
+    ``stable``: whether it leaves out what differs from run to run.
+    """
+    label = "LLM calls of this cell"
+    names = list(dict.fromkeys(call.model for call in calls if call.asked != "web"))
+    models = _Part(_first_of(names, 40), 5)
     if stable:
-        counts = [replace(part, state="") for part in _counts(calls) if not part.state]
-        return [*counts, *models, *_tokens(calls, split=True)]
-    spent = [call for call in calls if call.kind != "hit"]
-    wall_s = sum(call.wall_s for call in calls)
-    parts = [*_counts(calls), _Part(format_seconds(wall_s), 3), *_saved(calls)]
-    parts += [*_tokens(calls, split=False), *_money(spent), *models]
-    return _fitted([*parts, *_canned(calls), *_remarks(calls)], MAX_CELL_CHARS)
+        counts = [part for part in _counts(calls) if not part.state]
+        return Line(_told(*counts, models, _tokens(calls, split=True)), label)
+    parts = _told(
+        *_counts(calls),
+        _Part(format_seconds(sum(call.wall_s for call in calls)), 3),
+        _saved(calls),
+        _tokens(calls, split=False),
+        _money(_spent(calls)),
+        models,
+        _canned(calls),
+        _remarks(calls),
+    )
+    return Line(_fitted(parts, MAX_CELL_CHARS), label, calls)
+
+
+def totals_line(calls: Sequence[Call], answers: int, wall_s: float, *, stable: bool = False) -> str:
+    """Return the line under a table of ``answers`` that ``calls`` gave in ``wall_s`` seconds."""
+    count = _Part(format_count(answers, "answer"))
+    if stable:
+        return _text(_told(count, _tokens(calls, split=True)))
+    told = _told(
+        count,
+        *_states(calls),
+        _Part(format_seconds(wall_s)),
+        _saved(calls),
+        _tokens(calls, split=False),
+        _money(_spent(calls)),
+        _canned(calls),
+    )
+    return _text(told)
+
+
+# --- their parts, which are empty where there is nothing to tell ---
+
+
+def _told(*parts: _Part) -> list[_Part]:
+    return [part for part in parts if part.text]
+
+
+def _text(parts: Iterable[_Part]) -> str:
+    return SEPARATOR.join(part.text for part in parts)
+
+
+def _spent(calls: Iterable[Call]) -> list[Call]:
+    return [call for call in calls if call.kind != "hit"]
+
+
+def _steps(calls: Sequence[Call]) -> str:
+    if len(calls) < 2:
+        return "" if calls else "no model call"
+    hits = len(calls) - len(_spent(calls))
+    return format_count(len(calls), "call") + (
+        f", {hits:,} cached" if 0 < hits < len(calls) else ""
+    )
 
 
 def _counts(calls: Sequence[Call]) -> Iterator[_Part]:
     """Yield what was asked, and how much of it was cached, fresh, not recorded and failed."""
-    embedded = [call for call in calls if call.asked == "embedding"]
-    counted = [call for call in calls if call.asked == "model"]
-    fetched = [call for call in calls if call.asked == "web"]
+    counted, embedded, fetched = (
+        [call for call in calls if call.asked == asked] for asked in ("model", "embedding", "web")
+    )
     if counted:
         # The states beside it count the same calls once more.
         yield _Part(format_count(len(counted), "LLM call"), 0 if embedded or fetched else 2)
@@ -213,74 +266,41 @@ def _embedded(calls: Sequence[Call]) -> Iterator[_Part]:
 
 def _states(calls: Sequence[Call]) -> Iterator[_Part]:
     states = [state_of(call) for call in calls]
+    why = next((f": {one_line(call.unrecorded, 200)}" for call in calls if call.unrecorded), "")
     for state in _PILLS:
         if count := states.count(state):
-            why = _unrecorded(calls) if state == "not recorded" else ""
-            yield _Part(f"{count:,} {state}{why}", state=state)
+            told = f"{count:,} {state}{why if state == 'not recorded' else ''}"
+            yield _Part(told, state=state)
 
 
-def _unrecorded(calls: Sequence[Call]) -> str:
-    """Why something is not recorded, which is told beside the count."""
-    return next((f": {one_line(call.unrecorded, 200)}" for call in calls if call.unrecorded), "")
-
-
-def totals_line(calls: Sequence[Call], answers: int, wall_s: float, *, stable: bool = False) -> str:
-    """Return the line under a table of ``answers`` that ``calls`` gave in ``wall_s`` seconds."""
-    count = _Part(format_count(answers, "answer"))
-    if stable:
-        return _text([count, *_tokens(calls, split=True)])
-    parts = [count, *_states(calls), _Part(format_seconds(wall_s))]
-    spent = [call for call in calls if call.kind != "hit"]
-    parts += [*_saved(calls), *_tokens(calls, split=False), *_money(spent)]
-    return _text([*parts, *_canned(calls)])
-
-
-# --- parts of both ---
-
-
-def _saved(calls: Sequence[Call]) -> Iterator[_Part]:
+def _saved(calls: Sequence[Call]) -> _Part:
     saved_s = sum(call.saved_s or 0.0 for call in calls if call.kind == "hit")
-    if saved_s:
-        yield _Part(f"saved {format_seconds(saved_s)}", 4)
+    return _Part(f"saved {format_seconds(saved_s)}" if saved_s else "", 4)
 
 
-def _tokens(calls: Sequence[Call], *, split: bool) -> Iterator[_Part]:
+def _tokens(calls: Sequence[Call], *, split: bool) -> _Part:
     counts = [counts for call in calls if (counts := token_counts(call.usage)) is not None]
-    if not counts:
-        return
-    given, made, total = (sum(column) for column in zip(*counts, strict=True))
-    halves = split and (given or made)
-    yield _Part(f"{given:,} + {made:,} tokens" if halves else format_count(total, "token"), 6)
+    given, made, total = map(sum, zip(*counts, strict=True)) if counts else (0, 0, 0)
+    told = f"{given:,} + {made:,} tokens" if split and (given or made) else ""
+    return _Part(told or (format_count(total, "token") if counts else ""), 6)
 
 
-def _money(calls: Sequence[Call]) -> Iterator[_Part]:
-    amount = total_usd(calls)
-    if amount:
-        yield _Part(format_usd(amount), 7)
+def _money(calls: Sequence[Call]) -> _Part:
+    return _Part(format_usd(total_usd(calls) or None), 7)
 
 
-def _named(model: str) -> Iterator[_Part]:
-    yield _Part(one_line(model, 40), 5)
+def _canned(calls: Sequence[Call]) -> _Part:
+    return _Part("canned" if any(call.canned for call in calls) else "", 4)
 
 
-def _models(calls: Sequence[Call]) -> Iterator[_Part]:
-    names = list(dict.fromkeys(call.model for call in calls if call.asked != "web"))
-    if names:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        yield _Part(one_line(names[0], 40) + more, 5)
+def _remarks(calls: Sequence[Call]) -> _Part:
+    return _Part(_first_of(list(dict.fromkeys(t for call in calls for t in _unusual(call))), 200))
 
 
-def _canned(calls: Sequence[Call]) -> Iterator[_Part]:
-    if any(call.canned for call in calls):
-        yield _Part("canned", 4)
-
-
-def _remarks(calls: Sequence[Call]) -> Iterator[_Part]:
-    """Yield what is not usual: the first of its kind, and how many more there are."""
-    remarks = list(dict.fromkeys(text for call in calls for text in _unusual(call)))
-    if remarks:
-        more = f" and {len(remarks) - 1} more" if len(remarks) > 1 else ""
-        yield _Part(one_line(remarks[0], 200) + more, 0)
+def _first_of(texts: Sequence[str], limit: int) -> str:
+    """Return the first of ``texts``, and how many more there are."""
+    more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
+    return f"{one_line(texts[0], limit)}{more}" if texts else ""
 
 
 def _unusual(call: Call) -> Iterator[str]:
@@ -302,48 +322,29 @@ def _unusual(call: Call) -> Iterator[str]:
 
 def _fitted(parts: Sequence[_Part], limit: int) -> Sequence[_Part]:
     """Return ``parts`` without what is least needed, so that the line has ``limit`` characters."""
-    chosen = {place for place, part in enumerate(parts) if part.rank <= 1}
-    for place in sorted({*range(len(parts))} - chosen, key=lambda place: parts[place].rank):
-        if len(_text(parts[each] for each in sorted({*chosen, place}))) <= limit:
-            chosen.add(place)
-    kept = [parts[place] for place in sorted(chosen)]
+    kept = [part for part in parts if part.rank <= 1]
+    for more in sorted(parts, key=lambda part: part.rank):
+        wider = [part for part in parts if part in kept or part is more]
+        if len(_text(wider)) <= limit:
+            kept = wider
     over = len(_text(kept)) - limit
+    if over <= 0:
+        return kept
     least = [part for part in kept if not part.rank]
-    if over > 0 and len(_text(least)) <= limit:
+    if len(_text(least)) <= limit:
         return least
-    if over > 0:
-        longest = max(kept, key=lambda part: len(part.text))
-        cut = f"{longest.text[: max(1, len(longest.text) - over - 1)]}…"
-        kept[kept.index(longest)] = replace(longest, text=cut)
-    return kept
+    longest = max(kept, key=lambda part: len(part.text))
+    cut = f"{longest.text[: max(1, len(longest.text) - over - 1)]}…"
+    return [replace(part, text=cut) if part is longest else part for part in kept]
 
 
-def _room() -> int:
-    """Return how many characters a line may have where it is text: a terminal may be narrow."""
-    return MAX_CELL_CHARS if draws_html() else terminal_columns()
-
-
-def _text(parts: Iterable[_Part]) -> str:
-    return SEPARATOR.join(part.text for part in parts)
-
-
-# --- the drawing ---
-
-
-def _unfolding(parts: Sequence[_Part], calls: Sequence[Call], behind: Behind) -> str:
-    line = escape(SEPARATOR).join(
-        pill_html(part.text, part.state) if part.state else escape(part.text) for part in parts
-    )
-    return unfolding(line, behind, calls)
+# --- what unfolds ---
 
 
 def unfolding(line: str, behind: Behind, calls: Sequence[Call] = ()) -> str:
     """Return ``line``, which is HTML, with what stands behind it under a triangle."""
-    told = [_block("\n".join(_rows(_call_rows(call)))) for call in calls]
-    blocks = "".join([*behind.blocks(), *told])
-    if not blocks:
-        return line
-    return f"<details><summary>{line}</summary>{in_one_line(blocks)}</details>"
+    blocks = "".join([*behind.blocks(), *(_block("\n".join(_rows(_about(c)))) for c in calls)])
+    return f"<details><summary>{line}</summary>{in_one_line(blocks)}</details>" if blocks else line
 
 
 def _block(text: str) -> str:
@@ -354,33 +355,28 @@ def _rows(rows: Iterable[tuple[str, str | None]]) -> Iterator[str]:
     return (f"{name:<9} {one_line(value, 300)}" for name, value in rows if value)
 
 
-def _call_rows(call: Call) -> Iterator[tuple[str, str | None]]:
-    yield "call", f"{state_of(call)}{SEPARATOR}{call.model}"
-    yield "store", call.location
-    yield "recorded", format_moment(call.recorded_at)
-    waited = f"{format_seconds(call.wall_s)}, of it {format_seconds(call.lookup_s)} in the cache"
-    yield "waited", waited
-    yield "provider", _provider_time(call)
-    yield "tokens", _usage_text(call)
-    yield "price", format_usd(price_usd(call))
-    yield "remarks", SEPARATOR.join([*_unusual(call), *filter(None, [call.unrecorded])])
-    yield "key", call.key
-    if call.key and (call.kind == "hit" or call.stored):
-        yield "request", f"%llm_cache show {call.key[:8]}"
-
-
-def _provider_time(call: Call) -> str:
-    if call.provider_s is not None:
-        return format_seconds(call.provider_s)
-    return f"{format_seconds(call.saved_s)} when recorded" if call.saved_s is not None else ""
-
-
-def _usage_text(call: Call) -> str:
+def _about(call: Call) -> list[tuple[str, str | None]]:
     counts = token_counts(call.usage)
-    if counts is None:
-        return ""
-    given, made, total = counts
-    return f"{given:,} in, {made:,} out, {total:,} in all"
+    is_stored = call.kind == "hit" or call.stored
+    remarks = [*_unusual(call), *filter(None, [call.unrecorded])]
+    provider = f"{format_seconds(call.saved_s)} when recorded" if call.saved_s is not None else ""
+    if call.provider_s is not None:
+        provider = format_seconds(call.provider_s)
+    return [
+        ("call", f"{state_of(call)}{SEPARATOR}{call.model}"),
+        ("store", call.location),
+        ("recorded", format_moment(call.recorded_at)),
+        (
+            "waited",
+            f"{format_seconds(call.wall_s)}, of it {format_seconds(call.lookup_s)} in the cache",
+        ),
+        ("provider", provider),
+        ("tokens", "{:,} in, {:,} out, {:,} in all".format(*counts) if counts else ""),
+        ("price", format_usd(price_usd(call))),
+        ("remarks", SEPARATOR.join(remarks)),
+        ("key", call.key),
+        ("request", f"%llm_cache show {call.key[:8]}" if call.key and is_stored else ""),
+    ]
 
 
 def note_html(inner: str, label: str) -> str:

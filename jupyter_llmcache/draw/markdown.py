@@ -6,20 +6,20 @@ import re
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from functools import cache
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unicodedata import bidirectional
 
-from ..text import visible
-from . import formulas as tex
-from .code import MAX_PARSED_CHARS, code_html
-from .formulas import add_rules
-from .sanitize import LINK_SCHEMES, READ_MATH, SCROLLS, drawing, text_html
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, paragraph, table
+from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_block import StateBlock
-    from markdown_it.rules_inline import StateInline
-    from markdown_it.token import Token
+from ..text import visible
+from .code import MAX_PARSED_CHARS, code_html
+from .formulas import add_rules, harmless, mathml
+from .sanitize import LINK_SCHEMES, READ_MATH, SCROLLS, drawing, text_html
 
 #: Beyond these an answer, or the part that is too much, is drawn as plain text; the parser looks
 #: from every bracket for the one that closes it.
@@ -94,9 +94,9 @@ def parse(source: str, env: _Env) -> list[Token]:
 
 @cache
 def _parser(*, formulas: bool = True) -> MarkdownIt:
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_DEPTH + 20})
+    parser = MarkdownIt(
+        "commonmark", {"html": False, "maxNesting": MAX_DEPTH + 20}, renderer_cls=_Renderer
+    )
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     # Whether a link's target is fit to be one is decided here and again by the sanitizer.
     parser.validateLink = _may_be_target  # type: ignore[method-assign]
@@ -105,22 +105,9 @@ def _parser(*, formulas: bool = True) -> MarkdownIt:
     parser.inline.ruler.before("autolink", "line_break", _line_break)
     parser.block.ruler.before("reference", "footnote", _footnote, {"alt": ["paragraph"]})
     parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
-    parser.core.ruler.push("tasks", lambda state: _tick(state.tokens))
-    parser.core.ruler.push("links", lambda state: _link(state.tokens))
-    parser.core.ruler.push("directions", lambda state: _direct(state.tokens))
-    rules = {
-        "fence": _draw_fence,
-        "code_block": _draw_fence,
-        "code_inline": _draw_code,
-        "formula": _draw_formula,
-        "formula_block": _draw_formula,
-        "table_open": _draw_table_open,
-        "table_close": lambda *_: "</table></div>\n",
-        "th_open": _draw_cell_open,
-        "td_open": _draw_cell_open,
-    }
-    for name, rule in rules.items():
-        parser.add_render_rule(name, lambda _, *args, rule=rule: rule(*args))
+    parser.core.ruler.push("tasks", _tick)
+    parser.core.ruler.push("links", _link)
+    parser.core.ruler.push("directions", _direct)
     return parser
 
 
@@ -142,8 +129,6 @@ def _line_break(state: StateInline, silent: bool) -> bool:
 
 def _footnote(state: StateBlock, first: int, _last: int, silent: bool) -> bool:
     """``[^1]: ...`` is a text, not the target of a link."""
-    from markdown_it.rules_block import paragraph
-
     start = state.bMarks[first] + state.tShift[first]
     if state.is_code_block(first) or not _FOOTNOTE.match(state.src, start):
         return False
@@ -156,8 +141,6 @@ def _footnote(state: StateBlock, first: int, _last: int, silent: bool) -> bool:
 
 def _table(state: StateBlock, first: int, last: int, silent: bool) -> bool:
     """A table, or the text it was where it has too many columns."""
-    from markdown_it.rules_block import table
-
     start = len(state.tokens)
     if not table(state, first, last, silent):
         return False
@@ -169,10 +152,11 @@ def _table(state: StateBlock, first: int, last: int, silent: bool) -> bool:
     return True
 
 
-def _tick(tokens: Sequence[Token]) -> None:
+def _tick(state: StateCore) -> None:
     """Draw ``[ ]`` and ``[x]`` at the beginning of a list's item as a box."""
-    for item, paragraph, inline in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if (item.type, paragraph.type) != ("list_item_open", "paragraph_open"):
+    tokens = state.tokens
+    for item, block, inline in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if (item.type, block.type) != ("list_item_open", "paragraph_open"):
             continue
         first = inline.children[0] if inline.children else None
         found = _TASK.match(first.content) if first and first.type == "text" else None
@@ -181,9 +165,9 @@ def _tick(tokens: Sequence[Token]) -> None:
             first.content = f"{box} {first.content[found.end() :]}"
 
 
-def _link(tokens: Iterable[Token]) -> None:
+def _link(state: StateCore) -> None:
     """Make links of bare addresses, and of images: one that loads tells its server who reads."""
-    for block in tokens:
+    for block in state.tokens:
         if block.type == "inline" and any(
             sign in block.content for sign in ("://", "![", "](#", "]: #", "][")
         ):
@@ -217,22 +201,18 @@ def _with_bare_urls(text: str) -> Iterator[Token]:
     yield from _anchor("", text[end:])
 
 
-def _anchor(url: str, text: str) -> Iterator[Token]:
-    """Yield ``text`` as a link to ``url``, or as it is where there is no address."""
-    from markdown_it.token import Token
-
-    linked = bool(url) and not url.startswith("#")
-    if linked:
-        yield Token("link_open", "a", 1, attrs={"href": url})
-    yield Token("text", "", 0, content=text)
-    if linked:
-        yield Token("link_close", "a", -1)
+def _anchor(url: str, text: str) -> list[Token]:
+    """Return ``text`` as a link to ``url``, or as it is where there is no address."""
+    inside = Token("text", "", 0, content=text)
+    if not url or url.startswith("#"):
+        return [inside]
+    return [Token("link_open", "a", 1, attrs={"href": url}), inside, Token("link_close", "a", -1)]
 
 
-def _direct(tokens: Sequence[Token]) -> None:
+def _direct(state: StateCore) -> None:
     """Let every block follow the direction of its own script, against the theme's alignment."""
     right_to_left = False  # of the first text inside
-    for token in reversed(tokens):
+    for token in reversed(state.tokens):
         if token.type == "inline":
             right_to_left = _is_right_to_left(token.content)
         elif right_to_left and token.type in _RIGHT_TO_LEFT_STYLES:
@@ -255,43 +235,47 @@ def _close_up(tokens: Sequence[Token]) -> None:
         last[-1].attrSet("style", f"{style};{_CLOSED_UP}" if style else _CLOSED_UP)
 
 
-def _draw_fence(tokens: Sequence[Token], index: int, *_: object) -> str:
-    info = tokens[index].info.split()
-    return code_html(tokens[index].content, info[0] if info else "")
+class _Renderer(RendererHTML):
+    def fence(self, tokens: Sequence[Token], idx: int, *_: object) -> str:
+        info = tokens[idx].info.split()
+        return code_html(tokens[idx].content, info[0] if info else "")
 
+    def code_block(self, tokens: Sequence[Token], idx: int, *_: object) -> str:
+        return self.fence(tokens, idx)
 
-def _draw_code(tokens: Sequence[Token], index: int, *_: object) -> str:
-    return f'<code dir="ltr">{escape(tokens[index].content)}</code>'
+    def code_inline(self, tokens: Sequence[Token], idx: int, *_: object) -> str:
+        return f'<code dir="ltr">{escape(tokens[idx].content)}</code>'
 
+    def formula(self, tokens: Sequence[Token], idx: int, _: object, env: _Env) -> str:
+        display = tokens[idx].type == "formula_block"
+        tag, typed = ("div" if display else "span"), tokens[idx].content
+        if not env["formulas"]:
+            return f'<{tag} dir="ltr">{escape(typed)}</{tag}>'
+        env["formulas_left"] = env.get("formulas_left", MAX_FORMULAS) - 1
+        formula = harmless(typed) if env["formulas_left"] >= 0 else None
+        if formula is None:
+            return code_html(typed) if display else f'<code dir="ltr">{escape(typed)}</code>'
+        if drawn := mathml(formula):
+            return f'<{tag} dir="ltr">{drawn}</{tag}>'
+        return f'<{tag} class="{READ_MATH}" dir="ltr">{escape(formula)}</{tag}>'
 
-def _draw_formula(tokens: Sequence[Token], index: int, _: object, env: _Env) -> str:
-    token = tokens[index]
-    display = token.type == "formula_block"
-    tag, typed = ("div" if display else "span"), token.content
-    if not env["formulas"]:
-        return f'<{tag} dir="ltr">{escape(typed)}</{tag}>'
-    left = env.setdefault("formulas_left", MAX_FORMULAS)
-    env["formulas_left"] = left - 1
-    formula = tex.harmless(typed) if left > 0 else None
-    if formula is None:
-        return code_html(typed) if display else f'<code dir="ltr">{escape(typed)}</code>'
-    if mathml := tex.mathml(formula):
-        return f'<{tag} dir="ltr">{mathml}</{tag}>'
-    return f'<{tag} class="{READ_MATH}" dir="ltr">{escape(formula)}</{tag}>'
+    formula_block = formula
 
+    def table_open(self, tokens: Sequence[Token], idx: int, *_: object) -> str:
+        first, last = tokens[idx].map or (0, 0)
+        style = f"overflow-x:auto;{SCROLLS}" if last - first > MAX_OPEN_ROWS else "overflow-x:auto"
+        return (
+            f'<div style="{style}" tabindex="0" role="group" aria-label="table">'
+            '<table dir="auto" style="margin:0 0 1em;overflow-wrap:break-word">\n'
+        )
 
-def _draw_table_open(tokens: Sequence[Token], index: int, *_: object) -> str:
-    lines = tokens[index].map
-    many = lines is not None and lines[1] - lines[0] > MAX_OPEN_ROWS
-    style = f"overflow-x:auto;{SCROLLS}" if many else "overflow-x:auto"
-    return (
-        f'<div style="{style}" tabindex="0" role="group" aria-label="table">'
-        '<table dir="auto" style="margin:0 0 1em;overflow-wrap:break-word">\n'
-    )
+    def table_close(self, *_: object) -> str:
+        return "</table></div>\n"
 
+    def th_open(self, tokens: Sequence[Token], idx: int, *_: object) -> str:
+        token = tokens[idx]
+        style = token.attrs.get("style", "text-align:start")
+        scope = ' scope="col"' if token.tag == "th" else ""
+        return f'<{token.tag}{scope} dir="auto" style="{escape(str(style))}">'
 
-def _draw_cell_open(tokens: Sequence[Token], index: int, *_: object) -> str:
-    token = tokens[index]
-    style = token.attrs.get("style", "text-align:start")
-    scope = ' scope="col"' if token.tag == "th" else ""
-    return f'<{token.tag}{scope} dir="auto" style="{escape(str(style))}">'
+    td_open = th_open

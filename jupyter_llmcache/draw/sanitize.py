@@ -58,7 +58,10 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "details": {"open", "style"},
     **dict.fromkeys(_MATHML_TAGS, _MATHML_ATTRIBUTES),
 }
-_DIRECTIONS = {"auto", "ltr", "rtl"}
+_VALUES: dict[str, dict[str, set[str]]] = {
+    "div": {"tabindex": {"0"}, "role": {"group"}, "aria-label": {"table"}},
+    "th": {"scope": {"col", "row"}},
+}
 _STYLE_NAMES = (
     "border border-radius color margin margin-bottom max-height overflow-wrap overflow-x "
     "overflow-y padding padding-left padding-right text-align white-space word-break"
@@ -112,17 +115,13 @@ def _cleaner(mathml: bool) -> nh3.Cleaner:
     from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped,unused-ignore]
 
     code_classes = {name for name in STANDARD_TYPES.values() if name}
-    attribute_values: dict[str, dict[str, set[str]]] = {
-        tag: {"dir": _DIRECTIONS} for tag in _TAGS - {"br", "hr"}
-    }
-    attribute_values["div"]["tabindex"] = {"0"}
-    attribute_values["div"]["role"] = {"group"}
-    attribute_values["div"]["aria-label"] = {"table"}
-    attribute_values["th"]["scope"] = {"col", "row"}
     return nh3.Cleaner(
         tags=set(_TAGS | _MATHML_TAGS if mathml else _TAGS),
         attributes=_ATTRIBUTES,
-        tag_attribute_values=attribute_values,
+        tag_attribute_values={
+            tag: {**_VALUES.get(tag, {}), "dir": {"auto", "ltr", "rtl"}}
+            for tag in _TAGS - {"br", "hr"}
+        },
         set_tag_attribute_values={"a": {"target": "_blank"}},
         allowed_classes={
             "div": {"highlight", *_MATH_CLASSES},

@@ -95,74 +95,102 @@ class Table(Printed, Sequence[tuple[Any, ...]]):
 
         return pd.DataFrame(list(self.rows), columns=list(self.columns))
 
-    def headings(self) -> list[str]:
-        """Return the columns' names as they are drawn: without unit."""
-        return [_drawn_by(column)[0] for column in self.columns]
-
-    def drawn_rows(self) -> list[list[str]]:
-        """Return the cells as they are drawn, of the first rows."""
-        formats = [_drawn_by(column)[1] for column in self.columns]
+    def _columns(self) -> list[_Column]:
         return [
-            [_drawn(value, draw, MAX_CELL_CHARS) for draw, value in zip(formats, row, strict=True)]
-            for row in self.rows[:MAX_DRAWN_ROWS]
+            _column(name, [row[number] for row in self.rows])
+            for number, name in enumerate(self.columns)
         ]
 
-    def numeric(self) -> list[bool]:
-        """Return for every column whether its values are numbers, which stand on the right."""
-        return [
-            all(isinstance(row[i], int | float) for row in self.rows if row[i] is not None)
-            and not column.endswith("_at")
-            for i, column in enumerate(self.columns)
-        ]
-
-    def footnote(self) -> str:
-        """Return how many rows are not drawn; empty when all are."""
+    def _rest(self) -> str:
+        """How many rows are not drawn; empty when all are."""
         rest = len(self.rows) - MAX_DRAWN_ROWS
         return f"… {format_count(rest, 'more row')}" if rest > 0 else ""
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
-        if self.title:
-            yield wrapped(one_line(self.title, _VALUE_CHARS))
-        cells = zip(self.headings(), *self.drawn_rows(), strict=True)
-        columns = [
-            _Column(list(drawn), right, name.endswith("_at"), any(row[i] for row in self.rows))
-            for i, (name, right, drawn) in enumerate(
-                zip(self.columns, self.numeric(), cells, strict=True)
-            )
-        ]
         limit = terminal_columns()
-        columns = _fitted(columns, limit)
-        for number in range(len(columns[0].cells) if columns else 0):
-            line = _GAP.join(column.drawn(number) for column in columns)
-            yield narrowed(line.rstrip(), limit)
-        if self.footnote():
-            yield self.footnote()
+        title = wrapped(one_line(self.title, _VALUE_CHARS)) if self.title else ""
+        rows = zip(*(column.padded() for column in _fitted(self._columns(), limit)), strict=True)
+        lines = [narrowed(_GAP.join(row).rstrip(), limit) for row in rows]
+        return "\n".join([*([title] if title else []), *lines, *filter(None, [self._rest()])])
 
     def _repr_html_(self) -> str:
-        sides = ["right" if numeric else "left" for numeric in self.numeric()]
-        head = "".join(
-            f'<th scope="col" style="{_CELL};text-align:{side}">{escape(name)}</th>'
-            for name, side in zip(self.headings(), sides, strict=True)
-        )
-        body = "".join(
-            f"<tr>{''.join(_cell_html(*cell) for cell in zip(row, sides, strict=True))}</tr>"
-            for row in self.drawn_rows()
-        )
+        drawn = zip(*(column.html() for column in self._columns()), strict=True)
+        rows = [f"<tr>{''.join(cells)}</tr>" for cells in drawn]
         title = escape(one_line(self.title, _VALUE_CHARS))
         # Outside the frame, so that a narrow page breaks it and does not cut it.
         above = f'<div style="{LINE_STYLE}"><strong>{title}</strong></div>' if title else ""
         many = f";{SCROLLS}" if len(self.rows) > MAX_OPEN_ROWS else ""
-        rest = f'<div style="{LINE_STYLE}">{escape(self.footnote())}</div>'
+        rest = f'<div style="{LINE_STYLE}">{escape(self._rest())}</div>' if self._rest() else ""
         return (
             f'<div class="{IGNORE_MATH}">{above}<div style="overflow-x:auto{many}" tabindex="0" '
             f'role="group" aria-label="{title or "table"}">'
             f'<table style="{LINE_STYLE};margin:2px 0">'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-            f"{rest if self.footnote() else ''}</div>"
+            f"<thead>{''.join(rows[:1])}</thead><tbody>{''.join(rows[1:])}</tbody></table></div>"
+            f"{rest}</div>"
         )
+
+
+@dataclass
+class _Column:
+    """A column as it is drawn, its heading first."""
+
+    cells: list[str]
+    right: bool
+    is_moment: bool
+    says_something: bool
+    width: int = 0
+
+    def html(self) -> Iterator[str]:
+        side = "right" if self.right else "left"
+        heading, *texts = self.cells
+        yield f'<th scope="col" style="{_CELL};text-align:{side}">{escape(heading)}</th>'
+        for text in texts:
+            wrap = ";white-space:nowrap" if len(text) <= _UNBROKEN_CHARS else ";min-width:12em"
+            yield f'<td dir="auto" style="{_CELL};text-align:{side}{wrap}">{escape(text)}</td>'
+
+    def padded(self) -> Iterator[str]:
+        """Yield the cells as wide as the column is in a terminal."""
+        for cell in self.cells:
+            text = narrowed(cell, self.width)
+            blanks = " " * (self.width - columns_of(text))
+            yield blanks + text if self.right else text + blanks
+
+
+def _column(name: str, values: Sequence[Any]) -> _Column:
+    heading, draw = _drawn_by(name)
+    is_moment = name.endswith("_at")
+    # Numbers stand on the right.
+    right = all(isinstance(each, int | float) for each in values if each is not None)
+    cells = [_drawn(value, draw, MAX_CELL_CHARS) for value in values[:MAX_DRAWN_ROWS]]
+    return _Column([heading, *cells], right and not is_moment, is_moment, any(values))
+
+
+def _fitted(columns: list[_Column], limit: int) -> list[_Column]:
+    """Return ``columns`` so narrow that a line fits.
+
+    Where there is no room, columns of nothing and zeros go, moments are dates, texts are cut, and
+    at last what is told of the fewest rows goes.
+    """
+
+    def excess() -> int:
+        return sum(column.width + len(_GAP) for column in columns) - len(_GAP) - limit
+
+    for column in columns:
+        column.width = max(map(columns_of, column.cells))
+    texts = [column for column in columns if not (column.right or column.is_moment)]
+    if excess() > 0:
+        columns = [column for column in columns if column.says_something] or columns
+    if excess() > sum(max(0, column.width - _EASY_COLUMNS) for column in texts):
+        for column in columns:
+            if column.is_moment:
+                column.width = min(column.width, _DATE_CHARS)
+                column.cells = [cell[:_DATE_CHARS] for cell in column.cells]
+    while excess() > sum(max(0, text.width - _LEAST_COLUMNS) for text in texts) and columns[1:]:
+        least = max(columns[:0:-1], key=lambda column: column.cells.count(""))
+        columns, texts = ([each for each in some if each is not least] for some in (columns, texts))
+    while excess() > 0 and any(column.width > _LEAST_COLUMNS for column in texts):
+        max(texts, key=lambda column: column.width).width -= 1
+    return columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -240,11 +268,6 @@ def sections_html(sections: Iterable[Section]) -> str:
     )
 
 
-def _cell_html(text: str, side: str) -> str:
-    wrap = ";white-space:nowrap" if len(text) <= _UNBROKEN_CHARS else ";min-width:12em"
-    return f'<td dir="auto" style="{_CELL};text-align:{side}{wrap}">{escape(text)}</td>'
-
-
 def _drawn_by(column: str) -> tuple[str, Callable[[Any], str] | None]:
     for ending, draw in _UNITS.items():
         if column.endswith(ending):
@@ -260,48 +283,3 @@ def _drawn(value: Any, draw: Callable[[Any], str] | None, limit: int) -> str:
     if isinstance(value, str) or draw is None:
         return format_count(value) if isinstance(value, int) else one_line(value, limit)
     return draw(value)
-
-
-@dataclass
-class _Column:
-    """A column in a terminal, its heading first."""
-
-    cells: list[str]
-    right: bool
-    is_moment: bool
-    says_something: bool
-
-    def __post_init__(self) -> None:
-        self.width = max(map(columns_of, self.cells))
-
-    def drawn(self, number: int) -> str:
-        """Return a cell as wide as the column is."""
-        text = narrowed(self.cells[number], self.width)
-        blanks = " " * (self.width - columns_of(text))
-        return blanks + text if self.right else text + blanks
-
-
-def _fitted(columns: list[_Column], limit: int) -> list[_Column]:
-    """Return ``columns`` so narrow that a line fits.
-
-    Where there is no room, columns of nothing and zeros go, moments are dates, texts are cut, and
-    at last what is told of the fewest rows goes.
-    """
-
-    def excess() -> int:
-        return sum(column.width + len(_GAP) for column in columns) - len(_GAP) - limit
-
-    texts = [column for column in columns if not (column.right or column.is_moment)]
-    if excess() > 0:
-        columns = [column for column in columns if column.says_something] or columns
-    if excess() > sum(max(0, column.width - _EASY_COLUMNS) for column in texts):
-        for column in columns:
-            if column.is_moment:
-                column.width = min(column.width, _DATE_CHARS)
-                column.cells = [cell[:_DATE_CHARS] for cell in column.cells]
-    while excess() > sum(max(0, text.width - _LEAST_COLUMNS) for text in texts) and columns[1:]:
-        least = max(columns[:0:-1], key=lambda column: column.cells.count(""))
-        columns, texts = ([each for each in some if each is not least] for some in (columns, texts))
-    while excess() > 0 and any(column.width > _LEAST_COLUMNS for column in texts):
-        max(texts, key=lambda column: column.width).width -= 1
-    return columns

@@ -152,9 +152,9 @@ class Extension:
         if calls and self.settings.annotate:
             from IPython.display import display
 
-            from ..commands.answer import CellSummary
+            from ..draw.line import cell_line
 
-            display(CellSummary(calls, stable=self.settings.stable))  # type: ignore[no-untyped-call,unused-ignore]
+            display(cell_line(calls, stable=self.settings.stable))  # type: ignore[no-untyped-call,unused-ignore]
 
     def _put_completion(self) -> None:
         try:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_llmcache.commands.answer import Answer, CacheStatus, CellSummary, PromptPreview
+from jupyter_llmcache.commands.answer import Answer, CacheStatus, PromptPreview
+from jupyter_llmcache.draw.line import cell_line
 from jupyter_llmcache.draw.table import Table
 from jupyter_llmcache.ledger import LEDGER
 from tests.shells import RecordingShell
@@ -74,7 +75,7 @@ def test_an_answer_in_a_list_is_one_line(drawn) -> None:
     assert output.text.count("\n") < 3
 
 
-@pytest.mark.parametrize("value", [_STATUS, _PREVIEW, CellSummary([hit()]), Table(("a",), [(1,)])])
+@pytest.mark.parametrize("value", [_STATUS, _PREVIEW, cell_line([hit()]), Table(("a",), [(1,)])])
 def test_other_values_draw_themselves(value: object, drawn) -> None:
     """Status, preview, summary and table are HTML and the same as text."""
     (output,) = drawn(value)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 from jupyter_llmcache.commands.answer import Answer
 from jupyter_llmcache.draw import answer_html
-from jupyter_llmcache.draw.line import answer_line_bundle
+from jupyter_llmcache.draw.line import answer_line
 from jupyter_llmcache.ledger import Call
 
 _TAG_NAMES = (
@@ -147,6 +147,5 @@ def answer(*calls: Call, text: str = "Four.", **changes: object) -> Answer:
 
 def drawn_line(value: Answer) -> dict[str, str]:
     """Return the drawing of the line under ``value``."""
-    return answer_line_bundle(
-        value.calls, model=value.model, wall_s=value.wall_s, stable=value.stable
-    )
+    line = answer_line(value.calls, model=value.model, wall_s=value.wall_s, stable=value.stable)
+    return {"text/html": line._repr_html_(), "text/plain": str(line)}

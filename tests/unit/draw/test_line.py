@@ -6,8 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from jupyter_llmcache.commands.answer import CellSummary
-from jupyter_llmcache.draw.line import MAX_CELL_CHARS, MAX_CHARS
+from jupyter_llmcache.draw.line import MAX_CELL_CHARS, MAX_CHARS, cell_line
 from jupyter_llmcache.ledger import Call
 from jupyter_llmcache.text import format_usd
 from tests.unit.draw.reading import answer, drawn_line, hit, miss, read
@@ -178,16 +177,16 @@ def test_a_cell_is_summed_up_in_one_line(
 ) -> None:
     """Models, texts and web requests are counted in the words of the line under an answer."""
     monkeypatch.setenv("COLUMNS", "100")
-    told = str(CellSummary(calls))
+    told = str(cell_line(calls))
     assert told.startswith(line)
     assert len(told) <= MAX_CELL_CHARS
     monkeypatch.setenv("COLUMNS", "60")
-    assert len(str(CellSummary(calls))) <= 60
+    assert len(str(cell_line(calls))) <= 60
 
 
 def test_the_line_under_a_cell_unfolds() -> None:
     """Behind it stands every call."""
-    html = CellSummary([hit(), miss()])._repr_html_()
+    html = cell_line([hit(), miss()])._repr_html_()
     assert html.count("<pre") == 2
     assert html.startswith("<div")
     assert "\n" not in html
@@ -195,5 +194,5 @@ def test_the_line_under_a_cell_unfolds() -> None:
 
 def test_a_stable_summary_is_the_same_fresh_and_cached() -> None:
     """With --stable the line under a cell tells how many calls, models and tokens only."""
-    lines = {str(CellSummary([call], stable=True)) for call in (miss(), hit())}
+    lines = {str(cell_line([call], stable=True)) for call in (miss(), hit())}
     assert lines == {"1 LLM call · openai:gpt-x · 11 + 13 tokens"}

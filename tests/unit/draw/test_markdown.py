@@ -156,7 +156,7 @@ def test_a_long_list_of_formulas_is_several_outputs() -> None:
     text = "\n".join(f"{number}. Item with $x_{{{number}}}$" for number in range(1, 31))
     bundles = answer_bundles(text, "markdown")
     starts = re.findall(r'<ol start="(\d+)"', "".join(bundle["text/html"] for bundle in bundles))
-    assert starts == ["1", "9", "17", "25"]
+    assert starts == ["9", "17", "25"]
     assert sum(len(read(bundle["text/html"]).formulas) for bundle in bundles) == 30
     growing = GrowingAnswer()
     for end in range(0, len(text), 40):

@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in ``list FILE | head``
         sys.stderr.close()
         return WRONG
+    except OSError as error:  # as for a name that is too long
+        _say(f"jupyter_llmcache: {error}", sys.stderr)
+        return WRONG
 
 
 def _run(words: list[str]) -> int:

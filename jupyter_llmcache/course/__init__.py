@@ -32,7 +32,7 @@ from ..seam import web_answer
 from ..stores.base import KEY_BYTES, Store
 from ..stores.sqlite import SQLiteStore
 from ..stores.sqlite_copy import write_clean
-from ..stores.sqlite_open import resolve, side_file
+from ..stores.sqlite_open import resolve, side_file, store_error
 from ..text import json_or_text
 
 _FORMAT = 1
@@ -193,12 +193,12 @@ def import_file(
 def _entries(location: str) -> Iterator[tuple[str, Entry]]:
     path = resolve(location)
     try:
+        if path.exists() and not path.is_file():
+            raise StoreError(f"{location} is no ordinary file", "Give the path of a file")
         with path.open("rb") as file:
             start = file.read(len(_SQLITE_MAGIC))
     except OSError as error:
-        raise StoreError(
-            f"{location} cannot be read: {error.strerror}", "Check the path"
-        ) from error
+        raise store_error(location, error) from error
     if start == _SQLITE_MAGIC:
         return _database_entries(location)
     if start.removeprefix(b"\xef\xbb\xbf").startswith(b"{"):

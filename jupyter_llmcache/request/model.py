@@ -306,7 +306,7 @@ def _describe(model: Any, state: _State, given: Mapping[str, Any], schema: int) 
     name = take_name(plan, values)
     is_home = state.endpoint is not None and state.endpoint == plan.provider.usual_endpoint
     dropped = {*plan.provider.at_home} if is_home else set()
-    beside = values.get("extra_body")
+    beside = values.get("extra_body") if "extra_body" in plan.fields else None
     asked = {*values, *(beside if isinstance(beside, Mapping) else ())}
     if plan.provider.chat_only.keys() & asked and not asks_responses(model, values):
         dropped.update(plan.provider.chat_only)

@@ -105,7 +105,8 @@ def is_damaged(row: sqlite_rows.Row, request: object) -> bool:
         entry = sqlite_rows.entry_of(row, request)
     except DamagedEntryError:
         return True
-    return entry.request == "" and row[8] != sqlite_rows.NO_REQUEST
+    is_lost = entry.request == "" and row[8] != sqlite_rows.NO_REQUEST
+    return is_lost or not sqlite_rows.has_fit_figures(row)
 
 
 def mend(connection: sqlite3.Connection, damaged: Collection[Payload]) -> None:

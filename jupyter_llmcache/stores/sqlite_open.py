@@ -118,7 +118,7 @@ def resolve(location: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(location)))  # noqa: PTH100, PTH111  # Path raises for ~nobody
 
 
-def side_file(path: Path, suffix: Literal["-wal", "-shm"]) -> Path:
+def side_file(path: Path, suffix: Literal["-wal", "-shm", "-journal"]) -> Path:
     """Return the path of SQLite's file beside ``path``; SQLite follows links first."""
     return Path(os.path.realpath(path) + suffix)
 
@@ -136,10 +136,15 @@ def is_wal_file(path: Path, location: str) -> bool:
     """Return whether ``path`` is written through a ``-wal``; an empty file is not.
 
     Raises:
-        StoreError: It is a folder, a device, or another kind of file.
+        StoreError: It, or what SQLite would read with it, is a folder, a device, or a pipe, for
+            which SQLite would wait.
         OSError: It is missing or may not be read.
     """
     mode = path.stat().st_mode
+    for suffix in ("-wal", "-shm", "-journal"):
+        beside = side_file(path, suffix)
+        if stat.S_ISREG(mode) and beside.exists() and not beside.is_file():
+            mode, location = beside.stat().st_mode, f"{location}{suffix}"
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no ordinary file"
         raise StoreError(f"{location} is {kind}", "Give the path of a file, as in course.db")
@@ -159,7 +164,7 @@ def network_type(path: Path) -> str | None:
         table = _MOUNTS.read_text("utf-8", "surrogateescape")
     except OSError:
         return None
-    kind = mounted_type(table, path.resolve())
+    kind = mounted_type(table, Path(os.path.realpath(path)))
     return kind if kind in _NETWORK_TYPES else None
 
 

@@ -167,6 +167,14 @@ def entry_of(row: Row, request: object, *, mend: bool = False) -> Entry:
     )
 
 
+def has_fit_figures(row: Row) -> bool:
+    """Whether a whole row tells its own size, and hits and a time of use that can be."""
+    answer, prompt, size_bytes, hits, used_at = row[5], row[7], *row[9:]
+    said = prompt.encode() if isinstance(prompt, str) else prompt
+    is_size = type(size_bytes) is int and size_bytes == len(answer) + len(said)
+    return is_size and type(hits) is int and None not in (number(hits), time_of(used_at))
+
+
 def packed_request(
     connection: sqlite3.Connection, row_id: object, texts: dict[object, object]
 ) -> object:

@@ -192,6 +192,65 @@ def test_figures_are_bounded(path, figure):
             assert 0 <= each.used_at < 3e11
 
 
+@pytest.mark.parametrize("figure", ["1e300", "-7", "7", "'many'", "x'00'", "9223372036854775807"])
+@pytest.mark.parametrize("column", ["size_bytes", "hits", "used_at"])
+def test_figures_are_mended(path, column, figure):
+    """A size that is not the entry's, and hits and times that cannot be, are damage; repair is not
+    at the cost of the answer.
+    """
+    change = f"UPDATE llmcache_entries SET {column} = {figure} WHERE title = 'question 1'"
+    query(path, change)
+    with closing(SQLiteStore(path)) as store:
+        can_be = figure == "7" and column != "size_bytes"
+        assert store.verify().damaged == (() if can_be else (key_of(1),))
+        store.verify(repair=True)
+        assert store.verify().is_sound
+        assert as_put(store.read(key_of(1))) == entry(1)
+
+
+# --- what is no file ---
+
+
+def _put_beside(path, suffix, kind):
+    place = path.with_name(path.name + suffix)
+    if suffix == "":
+        place.unlink()
+    kind(place)
+    return place
+
+
+NO_FILES = {
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a loop": lambda place: place.symlink_to(place),
+    "a device": lambda place: place.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_not_waited_for(path, suffix, kind, capsys):
+    """A pipe, a folder, a device and a link to itself are refused in a line, also beside a file."""
+    place = _put_beside(path, suffix, NO_FILES[kind])
+    refused = (1, 2) if suffix == "" or kind != "a loop" else (0, 1)  # a link to nothing is nothing
+    for words in (["list"], ["verify"], ["export", "out.jsonl"]):
+        assert main([words[0], str(path), *words[1:]]) in refused
+        assert len(capsys.readouterr().err.splitlines()) <= 1
+    if suffix == "":
+        assert main(["import", "fresh.db", str(path)]) in (1, 2)
+        with pytest.raises(StoreError) as error:
+            SQLiteStore(path)
+        assert "\n" not in str(error.value)
+    assert place.is_symlink() or place.exists()
+
+
+def test_a_name_that_is_too_long(path, capsys):
+    """It is refused in one line."""
+    for words in (["list"], ["verify"], ["import", "course.db"]):
+        assert main([*words, f"{'x' * 300}.db"]) == 1
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("change", ["title = 'another'", "prompt = 'another'", "prompt = 7"])
 def test_texts_are_under_the_checksum(path, change):
     """A changed prompt or title is damage; repair keeps the answer without them."""

@@ -1,6 +1,6 @@
-"""What seeing and managing costs at 100,000 entries, over a bare scan of keys and titles.
+"""What seeing and managing costs, over a bare scan of keys and titles of the same file.
 
-Run: python benchmarks/manage.py [ENTRIES]
+Run: python benchmarks/manage.py [ENTRIES], 100,000 where none are given
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import json
 import random
 import resource
 import sqlite3
-import statistics
 import sys
 import tempfile
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import compare
 from jupyter_llmcache.commands import subcommands
 from jupyter_llmcache.ledger import LEDGER, Entry
 from jupyter_llmcache.stores.sqlite import SQLiteStore
@@ -30,6 +31,7 @@ _WORDS = [
     *("translate", "following", "sentence", "german", "summarise", "article", "cells", "write"),
     *("function", "sorts", "names", "given", "dictionary", "difference", "between", "mean"),
 ]
+_ROUNDS = 5
 #: Of the processor time that a bare scan of keys and titles takes, where there is a goal.
 _GOALS = {"list --grep prime": 2.0, "explain": 1.5}
 
@@ -68,18 +70,6 @@ def records(count: int) -> Iterator[Entry]:
         created_at = 1.7e9 + index
         texts = {"request": request, "prompt": prompt, "title": question[:120]}
         yield Entry(key, answer.encode(), created_at, 0.8, **texts)
-
-
-def median_ms(action: Callable[[], Any], rounds: int = 5) -> tuple[float, float]:
-    """Return the median wall and processor time of ``action`` in ms, after a first, cold run."""
-    action()
-    walls, cpus = [], []
-    for _ in range(rounds):
-        wall, cpu = time.perf_counter(), time.process_time()
-        action()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return statistics.median(walls) * 1000, statistics.median(cpus) * 1000
 
 
 def actions(store: SQLiteStore) -> dict[str, Callable[[], Any]]:
@@ -127,15 +117,13 @@ def main() -> None:
 
 
 def measure(store: SQLiteStore, path: Path) -> None:
-    """Print one line for each action."""
-    scan_ms, scan_cpu_ms = median_ms(lambda: scan(path))
-    print(f"{'':<20} {'wall ms':>8} {'cpu ms':>8} {'x scan':>7}  goal, x scan")
-    print(f"{'bare scan':<20} {scan_ms:8.1f} {scan_cpu_ms:8.1f}")
+    """Print one line for each action; they and the bare scan take turns."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for name, action in actions(store).items():
-        wall_ms, cpu_ms = median_ms(action)
-        ratio, goal = cpu_ms / scan_cpu_ms, _GOALS.get(name)
-        line = f"{name:<20} {wall_ms:8.1f} {cpu_ms:8.1f} {ratio:7.2f}  {goal or ''}"
+    took = compare({"bare scan": lambda: scan(path), **actions(store)}, _ROUNDS)
+    print(f"{'':<20} {'wall ms':>8} {'cpu ms':>8} {'x scan':>7}  goal at a million")
+    for name, (wall_s, cpu_s) in took.items():
+        ratio, goal = cpu_s / took["bare scan"].cpu_s, _GOALS.get(name)
+        line = f"{name:<20} {wall_s * 1e3:8.1f} {cpu_s * 1e3:8.1f} {ratio:7.2f}  {goal or ''}"
         print(line + ("  OVER" if goal and ratio > goal else ""), flush=True)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(f"peak memory grew by {grown_kib / 1024:.0f} MiB")

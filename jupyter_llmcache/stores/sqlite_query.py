@@ -80,14 +80,14 @@ def titled_like(
     """Return the entries whose titles hold the most pieces; see ``Store.titled_like``."""
     different = list(dict.fromkeys(pieces))
     held = " + ".join(["(instr(title, ?) > 0)"] * len(different)) or "0"
-    found = connection.execute(
-        f"SELECT {held} AS held, id FROM llmcache_entries ORDER BY held DESC LIMIT ?",  # noqa: S608  # of constants
-        (*different, ties),
-    ).fetchall()
-    equal = sum(number == found[0][0] for number, _ in found)
+    # Only numbers are sorted, so that no row is read whole but those that are chosen.
+    asked = f"SELECT {held} AS held, id FROM llmcache_entries ORDER BY held DESC LIMIT ?"  # noqa: S608  # of constants
+    found = connection.execute(asked, (*different, limit)).fetchall()
+    if len(found) == limit and found[0][0] == found[-1][0]:
+        every = connection.execute(asked, (*different, ties)).fetchall()
+        found = [each for each in every if each[0] == found[0][0]]
     statement = f"SELECT {_LINE}, hits, used_at FROM llmcache_entries WHERE id = ?"  # noqa: S608  # as above
-    chosen = found[: max(limit, equal)]
-    rows = (connection.execute(statement, (row_id,)).fetchone() for _, row_id in chosen)
+    rows = (connection.execute(statement, (row_id,)).fetchone() for _, row_id in found)
     return _lines(connection, [row for row in rows if row])
 
 

@@ -25,12 +25,12 @@ from tests.integration.matrix.models import AsyncDeskChat, DeskChat, DeskText
 
 #: Longer than anything here takes when it does not hang, in seconds, however busy the machine.
 SOON_S = 120
-#: Shorter than whoever waits for another waits in vain, in seconds.
-AT_ONCE_S = opencall.MAX_WAIT_S / 3
 
 
 @pytest.fixture(autouse=True)
-def cache() -> Iterator[MemoryCache]:
+def cache(monkeypatch) -> Iterator[MemoryCache]:
+    """A cache under which who waits for another in vain waits longer than a test may take."""
+    monkeypatch.setattr(opencall, "MAX_WAIT_S", 10 * SOON_S)
     cache = MemoryCache()
     set_llm_cache(cache)
     yield cache
@@ -127,10 +127,9 @@ def test_a_saved_second_is_not_counted_twice(cache):
 
     desks.new("slow", slow)
     DeskChat(model="slow").batch(["hello", "hello"])
-    hit = next(call for call in ledger.calls() if call.kind == "hit")
-    assert hit.saved_s < 0.15
-    assert hit.lookup_s < 0.15
-    assert hit.wall_s > 0.15
+    hit, miss = sorted(ledger.calls(), key=lambda call: call.kind)
+    assert hit.saved_s <= miss.provider_s - 0.3
+    assert hit.lookup_s <= hit.wall_s - 0.3
 
 
 async def left_behind(cache, llm, begun) -> list:
@@ -176,21 +175,17 @@ def test_a_reader_may_ask_the_same_while_reading():
     """A call from the loop over a stream never waits for that stream."""
     desks.new("reader")
     llm = DeskChat(model="reader")
-    began = time.monotonic()
     answers = [llm.invoke("hello").content for _ in llm.stream("hello")]
     assert answers[0] == "answer 1"
-    assert time.monotonic() - began < AT_ONCE_S
 
 
 async def test_an_async_reader_may_ask_the_same_while_reading():
     """The same for an async stream, and for tasks that its reader starts."""
     desks.new("async reader")
     llm = AsyncDeskChat(model="async reader")
-    began = time.monotonic()
     async for _ in llm.astream("hello"):
         first, second = await asyncio.gather(llm.ainvoke("hello"), llm.ainvoke("hello"))
         assert first.content == second.content
-    assert time.monotonic() - began < AT_ONCE_S
 
 
 def test_a_request_inside_an_equal_request_is_paid():
@@ -198,11 +193,9 @@ def test_a_request_inside_an_equal_request_is_paid():
     llm = DeskChat(model="nested")
     inner = []
     desk = desks.new("nested", lambda n: inner.append(llm.invoke("hello")) if n == 1 else None)
-    began = time.monotonic()
     assert llm.invoke("hello").content == "answer 1"
     assert inner[0].content == "answer 2"
     assert len(desk.asked) == 2
-    assert time.monotonic() - began < AT_ONCE_S
 
 
 def test_a_request_inside_an_equal_request_in_other_threads_is_paid():
@@ -211,10 +204,8 @@ def test_a_request_inside_an_equal_request_in_other_threads_is_paid():
     inner = []
     deed = lambda n: inner.extend(llm.batch(["hello"] * 3)) if n == 1 else None  # noqa: E731
     desks.new("nested pool", deed)
-    began = time.monotonic()
     llm.invoke("hello")
     assert {answer.content for answer in inner} == {"answer 2"}
-    assert time.monotonic() - began < AT_ONCE_S
 
 
 async def test_a_sync_call_does_not_wait_for_its_own_loop():
@@ -224,9 +215,7 @@ async def test_a_sync_call_does_not_wait_for_its_own_loop():
     task = asyncio.create_task(llm.ainvoke("hello"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    began = time.monotonic()
     assert llm.invoke("hello").content == "answer 1"
-    assert time.monotonic() - began < AT_ONCE_S
     assert (await task).content in ("answer 1", "answer 2")
 
 
@@ -237,10 +226,8 @@ async def test_a_blocked_loop_holds_nobody():
     task = asyncio.create_task(llm.ainvoke("hello"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    began = time.monotonic()
     answers = llm.batch(["hello"] * 4)
     assert {answer.content[:6] for answer in answers} == {"answer"}
-    assert time.monotonic() - began < AT_ONCE_S
     await task
     assert len(desk.asked) <= 5
 
@@ -264,9 +251,7 @@ def test_a_stream_is_waited_for_by_nobody():
     llm = DeskChat(model="reader")
     stream = llm.stream("hello")
     next(stream)
-    began = time.monotonic()
     assert in_thread(llm.invoke, "hello").result(SOON_S).content == "answer 1"
-    assert time.monotonic() - began < AT_ONCE_S
     assert "".join(chunk.content for chunk in stream) == "2"
     assert len(desk.asked) == 2
 
@@ -296,7 +281,6 @@ def test_a_forked_process_waits_for_nobody(cache):
     llm = DeskChat(model="forked")
     leader = in_thread(llm.invoke, "hello")
     wait_until(lambda: desk.asked)
-    began = time.monotonic()
     child = os.fork()
     if child == 0:
         code = 1
@@ -305,7 +289,6 @@ def test_a_forked_process_waits_for_nobody(cache):
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert time.monotonic() - began < AT_ONCE_S
     gate.set()
     leader.result(SOON_S)
 

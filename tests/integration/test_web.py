@@ -32,6 +32,7 @@ from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
 from tests.environments import run
 from tests.integration.fetching import CLIENTS
+from tests.servers.pages import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -211,11 +212,12 @@ def test_a_live_stream_stays_live(client, pages, recording):
                 note(line)
 
     if client in ("httpx", "httpx2"):
-        with {"httpx": httpx, "httpx2": httpx2}[client].stream("GET", url) as answer:
+        library = {"httpx": httpx, "httpx2": httpx2}[client]
+        with library.stream("GET", url, timeout=PATIENCE_S) as answer:
             for line in answer.iter_lines():
                 note(line)
     elif client == "requests":
-        for line in requests.get(url, stream=True, timeout=5).iter_lines(chunk_size=1):
+        for line in requests.get(url, stream=True, timeout=PATIENCE_S).iter_lines(chunk_size=1):
             note(line)
     elif client == "urllib":
         with urllib.request.urlopen(url) as answer:

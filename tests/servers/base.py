@@ -53,6 +53,7 @@ class RecordingServer(LocalServer):
         cut_cleanly: A cut stream ends as HTTP ends a body, not by closing the connection.
         hang_up: Close the connection instead of answering.
         pass_on: Cleared, it holds every request (at most 120 s) until it is set again.
+        ends: Cleared, it holds every stream before its last five events, likewise.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -66,6 +67,8 @@ class RecordingServer(LocalServer):
         self.hang_up = False
         self.pass_on = threading.Event()
         self.pass_on.set()
+        self.ends = threading.Event()
+        self.ends.set()
         self._failures: list[Failure] = []
         self._failing: Failure | None = None
         self._at_once = 0
@@ -74,6 +77,7 @@ class RecordingServer(LocalServer):
     def stop(self) -> None:
         """Let go of what is held, and close the port."""
         self.pass_on.set()
+        self.ends.set()
         super().stop()
 
     @property
@@ -123,6 +127,7 @@ class RecordingServer(LocalServer):
             self._at_once -= 1
 
     def paced(self, events: Iterable[bytes]) -> Iterable[bytes]:
+        events = list(events)
         for number, event in enumerate(events):
             if number == self.cut_after:
                 if self.cut_cleanly:
@@ -130,6 +135,8 @@ class RecordingServer(LocalServer):
                 raise HangUpError
             if self.tokens_per_s and number:
                 time.sleep(1 / self.tokens_per_s)
+            if number == len(events) - 5:
+                self.ends.wait(HOLD_LIMIT_S)
             yield event
 
 

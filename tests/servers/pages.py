@@ -16,7 +16,7 @@ from tests.servers.local import Handler, LocalServer
 #: A body that is longer than what is kept, in bytes.
 BIG_BYTES = 10_500_000
 #: How long a stream waits for what lets it go on, in seconds.
-PATIENCE_S = 5.0
+PATIENCE_S = 120.0
 
 
 class PagesServer(LocalServer):

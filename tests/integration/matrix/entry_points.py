@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,13 +67,6 @@ async def ainvoke(llm: Any, prompt: str) -> Any:
     return await llm.ainvoke(prompt)
 
 
-async def leave_ainvoke(llm: Any, prompt: str) -> None:
-    task = asyncio.create_task(llm.ainvoke(prompt))
-    await asyncio.sleep(0.1)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 async def astream(llm: Any, prompt: str) -> Any:
     return total([chunk async for chunk in llm.astream(prompt)])
 
@@ -104,12 +96,6 @@ async def leave_events_v2(llm: Any, prompt: str) -> None:
 
 async def aevents_v3(llm: Any, prompt: str) -> Any:
     return await (await llm.astream_events(prompt, version="v3")).output
-
-
-async def leave_aevents_v3(llm: Any, prompt: str) -> None:
-    async with await llm.astream_events(prompt, version="v3") as events:
-        async for _ in events.text:
-            break
 
 
 def in_thread(function: Callable[[Any, str], Any]) -> Ask:
@@ -144,15 +130,12 @@ ENTRY_POINTS = {
     "sync stream": EntryPoint(stream, leave_stream),
     "sync generate": EntryPoint(generate, of_models=True),
     **({"sync events v3": EntryPoint(events_v3, of_models=True)} if HAS_EVENTS_V3 else {}),
-    "async invoke": EntryPoint(ainvoke, leave_ainvoke, streams=False),
+    "async invoke": EntryPoint(ainvoke, streams=False),
     "async stream": EntryPoint(astream, leave_astream),
     "async generate": EntryPoint(agenerate, of_models=True),
     "async events v2": EntryPoint(events_v2, leave_events_v2),
-    **(
-        {"async events v3": EntryPoint(aevents_v3, leave_aevents_v3, of_models=True)}
-        if HAS_EVENTS_V3
-        else {}
-    ),
+    # Who leaves these is not always told to the provider's client, which then reads on to the end.
+    **({"async events v3": EntryPoint(aevents_v3, of_models=True)} if HAS_EVENTS_V3 else {}),
     "thread invoke": EntryPoint(in_thread(lambda llm, prompt: llm.invoke(prompt))),
     "thread stream": EntryPoint(
         in_thread(lambda llm, prompt: total(list(llm.stream(prompt)))),

@@ -5,6 +5,7 @@ Every cell counts the requests at a real server, and compares with LangChain alo
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -178,16 +179,32 @@ async def test_an_error_is_as_without_a_cache(cache, openai_server, entry, llm):
 
 @each_of(CELLS_TO_LEAVE)
 async def test_an_abandoned_call_leaves_nothing(cache, openai_server, entry, llm):
-    """A call that is left in the middle is not stored; the next one pays and is."""
+    """A stream that is left before its end is not stored; the next one pays and is."""
     set_llm_cache(cache)
-    openai_server.tokens_per_s = 30
-    openai_server.delay_s = 0.15
+    openai_server.ends.clear()
     await entry.leave(llm, "hello")
+    openai_server.ends.set()
+    await pays_and_is_stored(cache, openai_server, entry, llm)
+
+
+@each_of([(kind, ENTRY_POINTS["async invoke"]) for kind in KINDS])
+async def test_a_cancelled_call_leaves_nothing(cache, openai_server, entry, llm):
+    """A call that is cancelled while the provider works is not stored; the next one pays and is."""
+    set_llm_cache(cache)
+    openai_server.pass_on.clear()
+    task = asyncio.create_task(entry.ask(llm, "hello"))
+    while not openai_server.requests:  # noqa: ASYNC110  # the server is in another thread
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    openai_server.pass_on.set()
+    await pays_and_is_stored(cache, openai_server, entry, llm)
+
+
+async def pays_and_is_stored(cache, openai_server, entry, llm) -> None:
     assert cache.store.count() == 0
-    sent = len(openai_server.requests)  # a call may be left before it is sent
-    openai_server.tokens_per_s, openai_server.delay_s = None, 0.0
     await entry.ask(llm, "hello")
-    assert len(openai_server.requests) == sent + 1
+    assert len(openai_server.requests) == 2
     assert cache.store.count() == 1
 
 

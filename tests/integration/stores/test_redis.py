@@ -6,7 +6,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import redis
 
 from jupyter_llmcache.errors import DamagedEntryError, LLMCacheError, StoreError
-from jupyter_llmcache.stores import write_behind
+from jupyter_llmcache.stores import redis_link, write_behind
 from jupyter_llmcache.stores.base import Store
 from jupyter_llmcache.stores.redis import RedisStore
 from tests.servers.redis import RedisServer, wait_until
@@ -168,16 +169,37 @@ def test_away_later_and_back(own_server):
     store = RedisStore(own_server.url)
     store.put(entry(1))
     own_server.kill()
-    began = time.monotonic()
     with pytest.raises(StoreError, match="does not answer"):
         store.get(key_of(3))
-    assert store.put(entry(2)) is False
-    assert store.get(key_of(2)).answer == entry(2).answer
-    assert time.monotonic() - began < 0.25
+    with waits() as waited:
+        assert store.put(entry(2)) is False
+        assert store.get(key_of(2)).answer == entry(2).answer
+    assert waited == []
     assert store.notice.startswith("not yet stored: 1 answer: redis://")
     own_server.start()
     assert store.flush(10) == 0
     assert RedisStore(own_server.url).get(key_of(2)).answer == entry(2).answer
+
+
+@contextmanager
+def waits() -> Iterator[list[str]]:
+    """Note how often this thread waits for a server, for a connection or an answer."""
+    waited: list[str] = []
+
+    def noting(name: str) -> Callable[..., Any]:
+        method = getattr(redis.Connection, name)
+
+        def wait(*args: Any, **kwargs: Any) -> Any:
+            if threading.current_thread() is threading.main_thread():
+                waited.append(name)
+            return method(*args, **kwargs)
+
+        return wait
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("connect", "read_response"):
+            patched.setattr(redis.Connection, name, noting(name))
+        yield waited
 
 
 def test_a_look_that_was_broken_off_leaves_no_answer_for_the_next(server, prefix, monkeypatch):
@@ -246,7 +268,7 @@ def test_what_is_lost_at_the_end_is_told(own_server, monkeypatch, capsys):
 
 
 def test_a_server_that_hangs_costs_a_quarter_of_a_second(own_server):
-    """A server that takes questions and does not answer holds calls for 0.25 s in all."""
+    """Of a server that takes questions and does not answer one answer is waited for, 0.25 s."""
     import signal
 
     store = RedisStore(own_server.url)
@@ -254,12 +276,13 @@ def test_a_server_that_hangs_costs_a_quarter_of_a_second(own_server):
     store._hot.clear()
     os.kill(own_server._process.pid, signal.SIGSTOP)
     try:
-        began = time.monotonic()
-        for n in range(20):
-            with pytest.raises(StoreError):
-                store.get(key_of(n))
-        assert store.put(entry(2)) is False
-        assert time.monotonic() - began < 0.35
+        with waits() as waited:
+            for n in range(20):
+                with pytest.raises(StoreError):
+                    store.get(key_of(n))
+            assert store.put(entry(2)) is False
+        assert waited == ["read_response"]
+        assert redis_link._CALL_S <= 0.25
     finally:
         os.kill(own_server._process.pid, signal.SIGCONT)
     assert store.flush(10) == 0
@@ -370,9 +393,7 @@ def test_a_dead_owner_is_followed(server, prefix, monkeypatch):
     one, other = RedisStore(server.url, prefix=prefix), RedisStore(server.url, prefix=prefix)
     assert one.claim(key_of(1)).leads
     one._claims._closed.set()
-    began = time.monotonic()
-    assert other.claim(key_of(1)).wait(10) is True
-    assert time.monotonic() - began < 3
+    assert other.claim(key_of(1)).wait(60) is True
 
 
 def test_a_living_owner_keeps_its_claim(server, prefix, monkeypatch):

@@ -263,25 +263,37 @@ class OwnModel(ChatOpenAI):
 
 
 def uncached(options: dict[str, Any], rounds: int) -> None:
-    """Print what calls take that are not cached, over those of LangChain alone."""
-    llm, own = ChatOpenAI(**options), OwnModel(**options)
-    off = ChatOpenAI(**options, cache=False)
+    """Print what calls take that are not cached, over the same of LangChain alone."""
+    llm, off, own = (
+        ChatOpenAI(**options),
+        ChatOpenAI(**options, cache=False),
+        OwnModel(**options),
+    )
     cache = MemoryCache()
-    models = {"cache=False": off, "own code": own}
-    names = ("alone", "again", "none on", "cache=False", "bypass", "own code")
+    #: The model, what it is alone, and what is on.
+    asked: dict[str, tuple[Any, str, str]] = {
+        "alone": (llm, "", "nothing"),
+        "again": (llm, "alone", "nothing"),
+        "none on": (llm, "alone", "no cache"),
+        "cache=False": (off, "alone", "auto"),
+        "bypass": (llm, "alone", "bypass"),
+        "own code alone": (own, "", "nothing"),
+        "own code": (own, "own code alone", "auto"),
+    }
 
     def before(name: str) -> None:
-        is_alone = name in ("alone", "again")
-        (patch.uninstall if is_alone else patch.install)(cache)
-        set_llm_cache(None if is_alone or name == "none on" else cache)
-        modes.set_session_mode("bypass" if name == "bypass" else None)
+        on = asked[name][2]
+        (patch.uninstall if on == "nothing" else patch.install)(cache)
+        set_llm_cache(cache if on in ("auto", "bypass") else None)
+        modes.set_session_mode("bypass" if on == "bypass" else None)
 
-    ways = {name: functools.partial(models.get(name, llm).invoke, "hello") for name in names}
+    ways = {name: functools.partial(asked[name][0].invoke, "hello") for name in asked}
     took = compare(ways, rounds, 3, before)
     modes.set_session_mode(None)
     cache.close()
     print("\na call that is not cached, the provider in another process; twice alone is the noise")
-    ratios(took, {(name, "alone"): 1.05 for name in names[1:]})
+    goals = {(name, alone): 1.05 for name, (_, alone, _) in asked.items() if alone}
+    ratios(took, goals)
 
 
 def new_answers(llm: Any, all_caches: dict[str, BaseCache], rounds: int) -> None:

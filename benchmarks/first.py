@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 FIRST_HIT = """
 import gc, json, sys, time
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1], sys.argv[4]
 began = time.thread_time()
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
@@ -43,7 +43,18 @@ marks.append(time.thread_time())
 llm.invoke("the first")
 marks.append(time.thread_time())
 steps = [later - earlier for earlier, later in zip(marks, marks[1:])]
-print(json.dumps([langchain_s, marks[-1] - marks[0], *steps]))
+
+import importlib, marshal, pathlib
+ours = [m.__cached__ for n, m in [*sys.modules.items()] if n.startswith("jupyter_llmcache")]
+marks = [time.thread_time()]
+for path in ours:
+    marshal.loads(pathlib.Path(path).read_bytes()[16:])
+marks.append(time.thread_time())
+for number in range(len(ours)):
+    importlib.import_module(f"empty.m{number}")
+marks.append(time.thread_time())
+floor = [later - earlier for earlier, later in zip(marks, marks[1:])]
+print(json.dumps([langchain_s, sum(steps), *steps, len(ours), *floor]))
 """
 
 LOAD_EXT = """
@@ -88,11 +99,21 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         OpenAIServer(lambda _: text_of(1, 1000)) as server,
     ):
+        (empty := Path(folder, "empty")).mkdir()
+        for number in range(100):
+            (empty / f"m{number}.py").write_text("")
         if args.profile:
-            took(FIRST_HIT, f"{folder}/a.db", server.url, processes=1, options=("-X", "importtime"))
+            took(
+                FIRST_HIT,
+                f"{folder}/a.db",
+                server.url,
+                folder,
+                processes=1,
+                options=("-X", "importtime"),
+            )
             return
-        langchain_s, first_s, *steps = took(
-            FIRST_HIT, f"{folder}/a.db", server.url, processes=args.processes
+        langchain_s, first_s, *steps, modules, read_s, empty_s = took(
+            FIRST_HIT, f"{folder}/a.db", server.url, folder, processes=args.processes
         )
         ipython_s, load_s = took(LOAD_EXT, folder, processes=args.processes)
     parts = ", ".join(
@@ -101,6 +122,10 @@ def main() -> None:
     )
     print(f"the first hit of a new process: {first_s * 1e3:.1f} ms ({parts})")
     print(f"  first hit / LangChain's import  {first_s / langchain_s:.3f}")
+    print(
+        f"  {modules} modules: their bytecode takes {read_s * 1e3:.1f} ms to read, as many modules"
+    )
+    print(f"  with nothing in them {empty_s * 1e3:.1f} ms to import; none of it has run then")
     print(f"%load_ext: {load_s * 1e3:.1f} ms")
     print(f"  %load_ext / IPython's start  {load_s / ipython_s:.3f}")
 

@@ -9,11 +9,12 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-_SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?(?=[\w*\-]*[\d*])[\w*\-]{12,}|(?<=Bearer )\S+",
-    re.IGNORECASE,
+#: Texts, which are made into patterns when they are first needed.
+_LIKE_A_KEY = (
+    r"(?i)\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?(?=[\w*\-]*[\d*])[\w*\-]{12,}"
+    r"|(?<=Bearer )\S+"
 )
-_SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+_NAME_OF_A_KEY = "(?i)KEY|TOKEN|SECRET|PASSWORD"
 _SECRET_CHARS = 8
 
 #: The keys of models whose provider failed: a server may echo them.
@@ -22,10 +23,10 @@ _keys: set[str] = set()
 
 def without_secrets(text: str) -> str:
     """Return ``text`` without what looks like a key, the environment's secrets and models' keys."""
-    named = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    named = {value for name, value in os.environ.items() if re.search(_NAME_OF_A_KEY, name)}
     for secret in {value for value in named if len(value) >= _SECRET_CHARS} | _keys:
         text = text.replace(secret, "…")
-    return _SECRET.sub("…", text)
+    return re.sub(_LIKE_A_KEY, "…", text)
 
 
 def hide_secrets(error: BaseException, keys: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from .. import modes
 from .. import request as keys
 from ..errors import NotDescribableError, ReplayMissError, StoreError, hide_secrets
 from ..ledger import LEDGER, Call, Kind, usage_of
-from . import serving, structured
+from . import serving
 from .flight import MAX_WAIT_S, Flight
 from .place import (
     CHOOSE_FIRST,
@@ -227,6 +227,8 @@ class OpenCall:
             return None
         self._usage = usage_of(self.found.generations)
         if "response_format" in self.asked.kwargs:
+            from . import structured  # few calls ask for an object
+
             structured.read(self.found.generations, self.asked.kwargs)
         return self.found.generations
 
@@ -321,6 +323,8 @@ class OpenCall:
 
     def _see_refused(self, error: Exception, said: Callable[[], str]) -> None:
         """Note an answer that was paid for, though the caller's own class refused it."""
+        from . import structured
+
         try:
             if generations := structured.refused(error, self.asked.kwargs, said()):
                 self.refused = lambda: generations

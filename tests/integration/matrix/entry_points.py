@@ -86,14 +86,6 @@ async def events_v2(llm: Any, prompt: str) -> Any:
     return events[-1]["data"]["output"]
 
 
-async def leave_events_v2(llm: Any, prompt: str) -> None:
-    events = llm.astream_events(prompt, version="v2")
-    async for event in events:
-        if event["event"].endswith("_stream"):
-            break
-    await events.aclose()
-
-
 async def aevents_v3(llm: Any, prompt: str) -> Any:
     return await (await llm.astream_events(prompt, version="v3")).output
 
@@ -133,8 +125,8 @@ ENTRY_POINTS = {
     "async invoke": EntryPoint(ainvoke, streams=False),
     "async stream": EntryPoint(astream, leave_astream),
     "async generate": EntryPoint(agenerate, of_models=True),
-    "async events v2": EntryPoint(events_v2, leave_events_v2),
-    # Who leaves these is not always told to the provider's client, which then reads on to the end.
+    # That these are left is not always told to the provider's client, which then reads to the end.
+    "async events v2": EntryPoint(events_v2),
     **({"async events v3": EntryPoint(aevents_v3, of_models=True)} if HAS_EVENTS_V3 else {}),
     "thread invoke": EntryPoint(in_thread(lambda llm, prompt: llm.invoke(prompt))),
     "thread stream": EntryPoint(

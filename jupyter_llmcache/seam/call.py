@@ -84,9 +84,8 @@ class OpenCall:
             self._reason = None if place.elsewhere else self._refusal or "mode bypass"
         elif self._refusal is None:
             self._describe()
-        known = self.request
-        #: The model as ``provider:name``.
-        self.label = known.model if known else keys.model_label(asked.model, asked.kwargs)
+        label = self.request.model if self.request else keys.model_label(asked.model, asked.kwargs)
+        self.label = label  #: The model as ``provider:name``.
 
     def _describe(self) -> None:
         try:
@@ -339,8 +338,7 @@ class OpenCall:
         self._note = verdict.note
         if verdict.reason is not None and not modes.is_keeping.get():
             raise answers.NotStorableError(verdict.reason)
-        package = type(self.asked.model).__module__.partition(".")[0]
-        versions = answers.recording_versions(package)
+        versions = answers.recording_versions(type(self.asked.model).__module__.partition(".")[0])
         answer = answers.encode(generations, versions, pack(self.pieces(), generations[0]))
         entry = entry_of(request, answer, time.time(), self._provider_s)
         if self._flight is not None:

@@ -361,8 +361,6 @@ class OpenCall:
         if self.request is not None and self.found is None and not self._stored:
             recent.append(self.request)  # no entry will tell of it
 
-    # --- what it was ---
-
     def event(self, cell: int | None, wall_s: float) -> Call:
         """Return the event that tells of this call.
 

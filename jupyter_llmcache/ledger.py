@@ -212,6 +212,10 @@ class Ledger:
             _put_bounded(self._recorded_ids, handed, recorded_id)
         return handed
 
+    def recorded_id(self, message_id: str | None) -> str | None:
+        """Return the id as recorded of an answer that was handed out under another one."""
+        return self._recorded_ids.get(message_id or "", message_id)
+
     def with_recorded_ids(self, text: str) -> str:
         """Return ``text`` with the ids as recorded: a prompt may hold a printed message."""
         known = self._recorded_ids

@@ -21,6 +21,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from pydantic import BaseModel
 
+from ..ledger import LEDGER
 from ..modes import asks_usage
 from .call import OpenCall
 from .chunks import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
@@ -106,7 +107,7 @@ class _Door(ABC):
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             self._acquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
-                chunks = self._streaming()._stream(prompt, stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
+                chunks = self._streaming()._stream(_as_recorded(prompt), stop=stop, **options)  # noqa: SLF001  # LangChain's name for what a provider implements
                 with closing_if_it_can(chunks):
                     for chunk in chunks:
                         parts.add(chunk)
@@ -133,7 +134,7 @@ class _Door(ABC):
             options = kwargs if run_manager is None else {**kwargs, "run_manager": run_manager}
             await self._aacquire()
             with call.paying(said=lambda: parts.answer(self._whole)[0].text):
-                chunks = self._streaming()._astream(prompt, stop=stop, **options)  # noqa: SLF001  # as above
+                chunks = self._streaming()._astream(_as_recorded(prompt), stop=stop, **options)  # noqa: SLF001  # as above
                 async with aclosing_if_it_can(chunks):
                     async for chunk in chunks:
                         parts.add(chunk)
@@ -165,6 +166,17 @@ class _Door(ABC):
         limiter = getattr(self._model, "rate_limiter", None)
         if limiter is not None:
             await limiter.aacquire(blocking=True)
+
+
+def _as_recorded(prompt: Any) -> Any:
+    """Return what is asked with the ids that its provider gave, for some are sent them back."""
+    if isinstance(prompt, str):
+        return prompt
+    ids = [LEDGER.recorded_id(message.id) for message in prompt]
+    return [
+        message if message.id == id_ else message.model_copy(update={"id": id_})
+        for message, id_ in zip(prompt, ids, strict=True)
+    ]
 
 
 def _signed(method: Method) -> Method:
@@ -204,7 +216,7 @@ class ChatDoor(_Door):
             options = _options(method, run_manager, kwargs)
             self._acquire()
             with call.paying():
-                result: ChatResult = method(messages, stop=stop, **options)
+                result: ChatResult = method(_as_recorded(messages), stop=stop, **options)
             call.settle(lambda: _answers(call, result, run_manager))
             return result
 
@@ -225,7 +237,7 @@ class ChatDoor(_Door):
             options = _options(method, run_manager, kwargs)
             await self._aacquire()
             with call.paying():
-                result: ChatResult = await method(messages, stop=stop, **options)
+                result: ChatResult = await method(_as_recorded(messages), stop=stop, **options)
             await self._watch.settle(call, lambda: _answers(call, result, run_manager))
             return result
 

@@ -14,7 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import message_chunk_to_message
 
-from jupyter_llmcache import MemoryCache
+from jupyter_llmcache import MemoryCache, mode
 from tests.integration.matrix.entry_points import HAS_EVENTS_V3
 from tests.servers.openai import Reply
 
@@ -104,6 +104,27 @@ async def test_a_hit_is_the_message_as_it_was(fresh_cache, chat_openai, openai_s
             llm.invoke(turn)
         assert openai_server.answered == paid + 2, (first, then)
         assert len({fresh.id, hit.id, again.id}) == 3
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_provider_is_sent_the_ids_that_it_gave(
+    fresh_cache, chat_openai, openai_server, form, reply
+):
+    """What a hit is handed out under is known here alone: the next turn is sent as after the fresh
+    answer.
+    """
+    fresh_cache()
+    openai_server.reply = lambda _: REPLIES[reply]
+    llm = chat_openai(**FORMS[form]).bind_tools([add])
+    answers = [llm.invoke("Well?") for _ in range(3)]
+    for way in WAYS:
+        sent = []
+        for answer in answers:
+            with mode("refresh"):
+                await way(llm, ["Well?", answer, "And?"])
+            sent.append(openai_server.requests[-1].body)
+        assert sent[0] == sent[1] == sent[2]
 
 
 @pytest.mark.parametrize("reply", REPLIES)

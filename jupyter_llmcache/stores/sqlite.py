@@ -132,7 +132,8 @@ class SQLiteStore(Store):
     def _serves(self, entry: Entry) -> bool:
         """Count a hit, unless the entry is too old."""
         now = self._clock()
-        if entry.created_at <= self.bounds.oldest_good(now):
+        ttl_s = self.bounds.ttl_s
+        if ttl_s is not None and entry.created_at <= now - ttl_s:
             return False
         self._hits.add(entry.key, now, entry.provider_s)
         return True

@@ -15,10 +15,11 @@ from copy import copy
 from decimal import Decimal
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from .modes import setting
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 #: What may be an id with its number behind it.
@@ -27,6 +28,7 @@ _NUMBERED_ID = r"[\w.:-]+-\d+"
 Kind = Literal["hit", "miss", "bypass", "error"]
 #: "answer": of a model; "embedding": the vector of one text; "web": of an HTTP server.
 EntryKind = Literal["answer", "embedding", "web"]
+KINDS: tuple[EntryKind, ...] = get_args(EntryKind)
 
 
 #: Older events are dropped, so that a kernel that runs for weeks does not grow; totals stay right.
@@ -193,7 +195,7 @@ class Ledger:
             self._events.append(call)
             self.totals.add(call)
             for message_id in message_ids:
-                _put_bounded(self._by_id, message_id, call)
+                put_bounded(self._by_id, message_id, call)
         for collector in _collectors.get():
             collector.append(call)
 
@@ -205,11 +207,11 @@ class Ledger:
         """
         with self._lock:
             count = self._handed.get(recorded_id, 0) + 1
-            _put_bounded(self._handed, recorded_id, count)
+            put_bounded(self._handed, recorded_id, count)
             if count == 1 or self.is_stable:
                 return recorded_id
             handed = f"{recorded_id}-{count}"
-            _put_bounded(self._recorded_ids, handed, recorded_id)
+            put_bounded(self._recorded_ids, handed, recorded_id)
         return handed
 
     def recorded_id(self, message_id: str | None) -> str | None:
@@ -256,11 +258,11 @@ class Ledger:
             return list(self._events)[len(self._events) - new :]
 
 
-def _put_bounded(table: dict[str, T], name: str, value: T) -> None:
-    """Put in what is newest, and let the oldest go where there is too much."""
+def put_bounded(table: dict[K, T], name: K, value: T, most: int = MAX_EVENTS) -> None:
+    """Put in what is newest, and let the oldest go where there are more than ``most``."""
     table.pop(name, None)
     table[name] = value
-    if len(table) > MAX_EVENTS:
+    if len(table) > most:
         del table[next(iter(table))]
 
 

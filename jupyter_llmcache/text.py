@@ -153,17 +153,10 @@ def format_seconds(seconds: float) -> str:
     """Return a duration: ``1.1 ms``, ``829 ms``, ``3.2 s``, ``2 min 5 s``, ``3 h 10 min``."""
     if not math.isfinite(seconds) or seconds < 0:
         return _UNKNOWN
-    milliseconds = seconds * 1000
-    if milliseconds == 0:
-        return "0 ms"
-    if milliseconds < 9.95:
-        return f"{milliseconds:.1f} ms"
-    if milliseconds < 999.5:
-        return f"{milliseconds:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
+    if seconds * 1000 < 999.5:
+        return _short(seconds * 1000, "ms") if seconds else "0 ms"
     if seconds < 59.5:
-        return f"{seconds:.0f} s"
+        return _short(seconds, "s")
     minutes, rest_s = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest_s} s" if rest_s else f"{minutes} min"
@@ -182,7 +175,11 @@ def format_bytes(size_bytes: float) -> str:
         size /= 1000
         if size < 999.5 or unit == _BYTE_UNITS[-1]:
             break
-    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:,.0f} {unit}"
+    return _short(size, unit)
+
+
+def _short(amount: float, unit: str) -> str:
+    return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
 
 
 def format_count(count: int, noun: str = "") -> str:

@@ -31,8 +31,8 @@ from ..ledger import Entry
 from ..seam import web_answer
 from ..stores.base import KEY_BYTES, Store
 from ..stores.sqlite import SQLiteStore
-from ..stores.sqlite_copy import write_clean
 from ..stores.sqlite_open import resolve, side_file, store_error
+from ..stores.sqlite_whole import write_clean
 from ..text import json_or_text
 
 _FORMAT = 1

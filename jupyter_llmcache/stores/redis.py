@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar, Unpack
 
 from ..errors import DamagedEntryError, StoreError
-from ..ledger import Entry
+from ..ledger import Entry, put_bounded
 from .base import FOUND_KEYS, LifeTotals, Store, Which, select
 from .redis_link import SCHEMES, Claim, Claims, Link, ServerAwayError
 from .redis_values import Values
@@ -72,7 +71,7 @@ class RedisStore(Store):
         self._prefix = prefix
         self._values = Values(readable=readable, sign=sign)
         self._lock = threading.RLock()
-        self._hot: OrderedDict[bytes, tuple[float, Entry]] = OrderedDict()
+        self._hot: dict[bytes, tuple[float, Entry]] = {}
         self._pending = PendingHits()
         self._behind = WriteBehind(
             self._commit_pending,
@@ -137,13 +136,7 @@ class RedisStore(Store):
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were."""
-        with self._committing:
-            dropped = self._behind.drop(keys)
-        with self._lock:
-            self._values.forget(keys)
-            for key in keys:
-                self._pending.by_key.pop(key, None)
-                self._hot.pop(key, None)
+        dropped = self._let_go(keys)
         deleted = 0
         for some in _slices(dict.fromkeys(keys), _SLICE):
             unlinks = [("UNLINK", self._name("e", key)) for key in some]
@@ -221,12 +214,7 @@ class RedisStore(Store):
                 if name != self._name("t"):
                     server.unlink(name)
 
-        with self._committing:
-            self._behind.drop()
-        with self._lock:
-            self._pending.by_key.clear()
-            self._values.forget()
-            self._hot.clear()
+        self._let_go()
         self._link.ask(sweep, patient=True)
 
     def flush(self, timeout_s: float = 0.0) -> int:
@@ -256,6 +244,17 @@ class RedisStore(Store):
         """
         return None if self.read_only else self._claims.claim(self._name("l", key))
 
+    def _let_go(self, keys: Collection[bytes] | None = None) -> int:
+        """Forget what is held here of ``keys``, or all; return how many waited to be written."""
+        with self._committing:
+            dropped = self._behind.drop(keys)
+        with self._lock:
+            self._values.forget(keys)
+            for key in {*self._pending.by_key, *self._hot} if keys is None else keys:
+                self._pending.by_key.pop(key, None)
+                self._hot.pop(key, None)
+        return dropped
+
     def _at_hand(self, key: bytes) -> Entry | None:
         with self._lock:
             until, entry = self._hot.get(key, (0.0, None))
@@ -267,9 +266,7 @@ class RedisStore(Store):
         """Return the entry of ``value``, which is kept at hand for a moment."""
         entry = self._values.unpack(key, value, texts=False)
         with self._lock:
-            self._hot[key] = time.monotonic() + _HOT_S, entry
-            while len(self._hot) > _HOT_ENTRIES:
-                self._hot.popitem(last=False)
+            put_bounded(self._hot, key, (time.monotonic() + _HOT_S, entry), _HOT_ENTRIES)
         return entry
 
     def _serves(self, entry: Entry) -> bool:

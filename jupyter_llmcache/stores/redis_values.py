@@ -8,20 +8,17 @@ import math
 import os
 import struct
 import zlib
-from collections import OrderedDict
 from collections.abc import Collection
 from hashlib import blake2b
-from typing import get_args
 
 from ..errors import DamagedEntryError, LLMCacheError
-from ..ledger import Entry, EntryKind
+from ..ledger import KINDS, Entry, put_bounded
 
 #: Holds the secret that entries are signed with.
 SECRET_VARIABLE = "LLMCACHE_REDIS_SECRET"  # noqa: S105  # the name of a variable
 
 _MAGIC, _MAC_BYTES = b"LC1", 16
 _HEAD = struct.Struct("<ddBI")
-_KINDS: tuple[EntryKind, ...] = get_args(EntryKind)
 #: Own texts that are remembered where the server keeps none.
 _MAX_OWN = 2_000
 #: Texts that claim to unpack into more are hostile.
@@ -44,7 +41,7 @@ class Values:
     def __init__(self, *, readable: bool, sign: bool) -> None:
         self.readable = readable
         self._secret = _secret() if sign else b""
-        self._own: OrderedDict[bytes, tuple[str, str, str]] = OrderedDict()
+        self._own: dict[bytes, tuple[str, str, str]] = {}
 
     def pack(self, entry: Entry) -> bytes:
         """Return the value of ``entry``."""
@@ -53,7 +50,7 @@ class Values:
             said = [entry.request, entry.prompt, entry.title]
             texts = zlib.compress(json.dumps(said).encode())
         provider_s = math.nan if entry.provider_s is None else entry.provider_s
-        head = _HEAD.pack(entry.created_at, provider_s, _KINDS.index(entry.kind), len(texts))
+        head = _HEAD.pack(entry.created_at, provider_s, KINDS.index(entry.kind), len(texts))
         body = head + texts + entry.answer
         return _MAGIC + self._mac(entry.key, body) + body
 
@@ -74,7 +71,7 @@ class Values:
         try:
             said = _read_texts(body[_HEAD.size : answer]) if texts else _NO_TEXTS
             measured_s = None if math.isnan(provider_s) else provider_s
-            return Entry(key, body[answer:], created_at, measured_s, _KINDS[kind], *said)
+            return Entry(key, body[answer:], created_at, measured_s, KINDS[kind], *said)
         except (ValueError, IndexError, zlib.error, RecursionError) as error:
             raise DamagedEntryError(f"the entry {key.hex()[:8]} cannot be read") from error
 
@@ -83,9 +80,8 @@ class Values:
     def remember(self, entry: Entry) -> None:
         """Keep the texts of ``entry`` for a while."""
         if not self.readable:
-            self._own[entry.key] = entry.request, entry.prompt, entry.title
-            while len(self._own) > _MAX_OWN:
-                self._own.popitem(last=False)
+            texts = (entry.request, entry.prompt, entry.title)
+            put_bounded(self._own, entry.key, texts, _MAX_OWN)
 
     def forget(self, keys: Collection[bytes] | None = None) -> None:
         """Keep no texts of ``keys``; None: of no entry."""

@@ -11,7 +11,7 @@ from typing import TypeVar, Unpack
 
 from ..errors import StoreError
 from ..ledger import Entry
-from . import sqlite_query, sqlite_rows, sqlite_schema, sqlite_write
+from . import sqlite_rows, sqlite_schema, sqlite_whole, sqlite_write
 from .base import LifeTotals, Payload, Store, Verification, Which
 from .sqlite_file import SQLiteFile
 from .sqlite_open import DamagedFileError
@@ -152,35 +152,31 @@ class SQLiteStore(Store):
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were. Raises as ``put_many``."""
-        deleted = 0
-        if not self._file.is_empty():
-            with self._file.writing() as connection:
-                dropped = self._behind.drop(keys)
-                deleted = max(dropped, sqlite_write.delete(connection, keys))
-            self._give_back()
-        return deleted
+        return self._thin_out(
+            lambda connection: max(self._behind.drop(keys), sqlite_write.delete(connection, keys))
+        )
 
     def clear(self) -> None:
         """Delete every entry of ours, and give the space back. Raises as ``put_many``."""
-        if not self._file.is_empty():
-            with self._file.writing(self._hits.reset) as connection:
-                self._behind.drop()
-                sqlite_write.write_hits(connection, self._hits)
-                connection.execute("DELETE FROM llmcache_entries")
-                sqlite_write.delete_orphans(connection)
-            self._evictor.forget()
-            self._give_back()
+
+        def delete_all(connection: sqlite3.Connection) -> int:
+            self._behind.drop()
+            sqlite_write.write_hits(connection, self._hits)
+            connection.execute("DELETE FROM llmcache_entries")
+            sqlite_write.delete_orphans(connection)
+            return 0
+
+        self._thin_out(delete_all, self._hits.reset)
 
     def prune(self) -> int:
         """Delete what is too old or over the bounds now, give the space back; return how many."""
-        if self._file.is_empty():
-            return 0
-        with self._file.writing() as connection:
+
+        def evict(connection: sqlite3.Connection) -> int:
             pruned = sqlite_write.evict(connection, self.bounds, self._clock())
             sqlite_write.delete_orphans(connection)
-        self._evictor.forget()
-        self._give_back()
-        return pruned
+            return pruned
+
+        return self._thin_out(evict)
 
     # --- lists and figures ---
 
@@ -208,7 +204,7 @@ class SQLiteStore(Store):
 
     def titled_like(self, pieces: Collection[str], limit: int, ties: int) -> list[Entry]:
         """Return the entries whose titles hold the most of ``pieces``."""
-        return self._ask(lambda c: sqlite_query.titled_like(c, pieces, limit, ties), [])
+        return self._ask(lambda c: sqlite_whole.titled_like(c, pieces, limit, ties), [])
 
     def count(self) -> int:
         """Return the number of entries."""
@@ -221,16 +217,16 @@ class SQLiteStore(Store):
 
     def find(self, prefix: str) -> list[bytes]:
         """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
-        return self._ask(lambda c: sqlite_query.find(c, prefix), [])
+        return self._ask(lambda c: sqlite_whole.find(c, prefix), [])
 
     def requests(self) -> list[str]:
         """Return the distinct request texts of all entries."""
-        return self._ask(sqlite_query.requests, [])
+        return self._ask(sqlite_whole.requests, [])
 
     def life_totals(self) -> LifeTotals:
         """Return what the file has seen since it was made, and this session if it stored."""
         with self._file.reading() as connection:
-            totals = sqlite_query.life_totals(connection) if connection else LifeTotals(0, 0.0)
+            totals = sqlite_whole.life_totals(connection) if connection else LifeTotals(0, 0.0)
             if not self._file.wrote:
                 return totals
             return LifeTotals(totals.hits + self._hits.hits, totals.saved_s + self._hits.saved_s)
@@ -245,11 +241,9 @@ class SQLiteStore(Store):
                 texts that are not. Of a file whose structure is broken, save what can be read into
                 a new one in its place, and keep the broken one beside it.
         """
-        from . import sqlite_copy
-
         try:
             with self._file.opened() as connection:
-                faults = tuple(sqlite_copy.faults_of(connection)) if connection else ()
+                faults = tuple(sqlite_whole.faults_of(connection)) if connection else ()
         except DamagedFileError as error:
             faults = (error.what,)
         if faults:
@@ -257,10 +251,10 @@ class SQLiteStore(Store):
             entries = self.count() if repair else 0
             return Verification(entries, faults=faults, repaired=repair, kept_at=kept_at)
         orphans, entries = self._ask(sqlite_write.count_orphans, 0), self.count()
-        damaged = [each for each in self.payloads() if sqlite_copy.is_damaged(*each)]
+        damaged = [each for each in self.payloads() if sqlite_whole.is_damaged(*each)]
         if repair and (damaged or orphans):
             with self._file.writing() as connection:
-                sqlite_copy.mend(connection, damaged)
+                sqlite_whole.mend(connection, damaged)
         named = (row[0] for row, _ in damaged)  # a key that somebody wrote may be of any type
         keys = tuple(key if isinstance(key, bytes) else str(key).encode() for key in named)
         return Verification(entries, keys, orphans, repaired=repair)
@@ -306,7 +300,7 @@ class SQLiteStore(Store):
             return question(connection) if connection else nothing
 
     def _list(self, which: Which) -> list[Entry]:
-        return self._ask(lambda c: sqlite_query.select(c, self._hits, which), [])
+        return self._ask(lambda c: sqlite_whole.select(c, self._hits, which), [])
 
     def _rows(self, statement: str, values: tuple[object, ...]) -> list[Payload]:
         def found(connection: sqlite3.Connection) -> list[Payload]:
@@ -344,9 +338,19 @@ class SQLiteStore(Store):
         self._hits.reset()
         self._behind.reset()
 
-    def _give_back(self) -> None:
-        """Cut free pages off the file."""
+    def _thin_out(
+        self,
+        delete: Callable[[sqlite3.Connection], int],
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Return how many entries ``delete`` deletes, and cut free pages off the file."""
+        if self._file.is_empty():
+            return 0
+        with self._file.writing(on_commit) as connection:
+            deleted = delete(connection)
+        self._evictor.forget()
         with suppress(StoreError):  # what was asked for is done; free pages are used again
             with self._file.exclusive() as connection:
                 sqlite_write.give_back(connection)
             self._file.fold()
+        return deleted

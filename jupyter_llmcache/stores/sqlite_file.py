@@ -192,7 +192,7 @@ class SQLiteFile:
         Returns:
             Where the broken file is kept. It stays where nothing can be read.
         """
-        from . import sqlite_copy  # few files are broken
+        from . import sqlite_whole  # few files are broken
 
         with _Use(self, lambda: None):
             if self._wants_read_only or not can_write(self.path):
@@ -202,7 +202,7 @@ class SQLiteFile:
             fresh = free_name(self.path, "new")
             try:
                 make_private_file(fresh)
-                sqlite_copy.rescue(self.path, fresh, self.location)
+                sqlite_whole.rescue(self.path, fresh, self.location)
             except BaseException:
                 fresh.unlink(missing_ok=True)
                 raise

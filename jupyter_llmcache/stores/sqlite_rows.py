@@ -13,13 +13,12 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
-from typing import Any, get_args
+from typing import Any
 
 from ..errors import DamagedEntryError
-from ..ledger import Entry, EntryKind
+from ..ledger import KINDS, Entry, EntryKind
 from .base import KEY_BYTES
 
-KINDS: tuple[EntryKind, ...] = get_args(EntryKind)
 EMBEDDING = KINDS.index("embedding")
 #: Vectors in a row.
 BLOCK = 8
@@ -208,11 +207,6 @@ def time_of(value: object) -> float | None:
 def kind_of(code: object) -> EntryKind:
     """Return the kind that a row names."""
     return KINDS[code] if isinstance(code, int) and 0 <= code < len(KINDS) else "answer"
-
-
-def code_of(kind: EntryKind) -> int:
-    """Return how a row names a kind."""
-    return KINDS.index(kind)
 
 
 def _checked(

@@ -86,14 +86,10 @@ def version_of(connection: sqlite3.Connection, location: str) -> int:
             raise StoreError(
                 f"{location} holds a {kind}, {name!r}, as no cache does", _CHOOSE_ANOTHER
             )
-    if ours != _statements(version):
+    steps = MIGRATIONS[:version]
+    if ours != {text for step in steps for text in step if text.startswith("CREATE")}:
         raise StoreError(f"the tables of {location} are not as a cache has them", _CHOOSE_ANOTHER)
     return int(version)
-
-
-def _statements(version: int) -> set[str]:
-    steps = MIGRATIONS[:version]
-    return {text for step in steps for text in step if text.startswith("CREATE")}
 
 
 def has_langchain_table(connection: sqlite3.Connection) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from ..errors import StoreError
-from ..ledger import Entry
+from ..ledger import KINDS, Entry
 from .base import Bounds, low_mark
 from .sqlite_rows import (
     BLOCK,
@@ -20,7 +20,6 @@ from .sqlite_rows import (
     ZLIB_WITH_WORDS,
     Row,
     checksum,
-    code_of,
     count,
     request_number,
     texts_checksum,
@@ -71,7 +70,7 @@ def put(
         prompt, answer = pack_text(entry.prompt), answers[entry.key]
         stored = entry.answer if entry.kind == "embedding" else answer
         request_id, request = request_number(entry.request), pack_text(entry.request)
-        kind, times = code_of(entry.kind), (entry.created_at, entry.provider_s)
+        kind, times = KINDS.index(entry.kind), (entry.created_at, entry.provider_s)
         digest = checksum(entry.key, kind, *times, stored)
         digest += texts_checksum(entry.key, title, prompt, request_id)
         size_bytes = len(stored) + len(prompt if isinstance(prompt, bytes) else prompt.encode())

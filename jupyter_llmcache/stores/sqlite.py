@@ -72,7 +72,6 @@ class SQLiteStore(Store):
             clock=clock,
         )
         self._hits = PendingHits()
-        self._evictor = sqlite_write.Evictor(self.bounds)
         self._behind = WriteBehind(
             self._commit,
             busy=f"{self.location} is in use by another program",
@@ -318,17 +317,12 @@ class SQLiteStore(Store):
             self._hits.reset()
             self._behind.done(pending)
 
-        try:
-            with self._file.writing(committed, patience_s) as connection:
-                pending += self._behind.taken() if self._behind else ()
-                now = self._clock()
-                sqlite_write.write_hits(connection, self._hits)
-                every = [*pending, *entries] if pending else entries
-                sqlite_write.put(connection, every, now)
-                self._evictor.after_put(connection, len(every), now)
-        except BaseException:
-            self._evictor.forget()
-            raise
+        with self._file.writing(committed, patience_s) as connection:
+            pending += self._behind.taken() if self._behind else ()
+            now = self._clock()
+            sqlite_write.write_hits(connection, self._hits)
+            sqlite_write.put(connection, [*pending, *entries] if pending else entries, now)
+            sqlite_write.hold(connection, self.bounds, now)
 
     def _write_hits(self) -> None:
         if self._hits.hits and not self._file.is_empty():
@@ -348,7 +342,6 @@ class SQLiteStore(Store):
             return 0
         with self._file.writing(on_commit) as connection:
             deleted = delete(connection)
-        self._evictor.forget()
         with suppress(StoreError):  # what was asked for is done; free pages are used again
             with self._file.exclusive() as connection:
                 sqlite_write.give_back(connection)

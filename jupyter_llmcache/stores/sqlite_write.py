@@ -211,45 +211,14 @@ def _check_size(size_bytes: int) -> None:
 # --- bounds, and free space ---
 
 
-class Evictor:
-    """Deletes what is too old or least recently used, in batches and only when a bound is reached.
-
-    The number of entries is counted now and then and estimated in between; other processes that
-    write can pass the bound by the entries they add between two counts.
-
-    Args:
-        bounds: What to hold.
-    """
-
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
-        self.forget()
-
-    def forget(self) -> None:
-        """Count anew: a transaction failed, or the file is another one."""
-        self._entries: int | None = None
-        self._puts = 0
-
-    def after_put(self, connection: sqlite3.Connection, added: int, now: float) -> None:
-        """Hold the bounds after ``added`` new entries were written in this transaction."""
-        max_size_bytes = self._bounds.max_size_bytes
-        if self._is_over_entries(connection, added) or (
-            max_size_bytes is not None and _used_bytes(connection) > max_size_bytes
-        ):
-            evict(connection, self._bounds, now)
-            self.forget()
-            _vacuum(connection, _PAGES_A_PUT)
-
-    def _is_over_entries(self, connection: sqlite3.Connection, added: int) -> bool:
-        bound = self._bounds.max_entries
-        if bound is None:
-            return False
-        self._puts += 1
-        if self._entries is None or self._puts > bound - low_mark(bound):
-            self._entries, self._puts = count(connection), 0
-        else:
-            self._entries += added
-        return self._entries > bound
+def hold(connection: sqlite3.Connection, bounds: Bounds, now: float) -> None:
+    """See that a put left the file in its ``bounds``, inside the put's transaction."""
+    _, max_entries, max_size_bytes = bounds
+    if (max_entries is not None and count(connection) > max_entries) or (
+        max_size_bytes is not None and _used_bytes(connection) > max_size_bytes
+    ):
+        evict(connection, bounds, now)
+        _vacuum(connection, _PAGES_A_PUT)
 
 
 def evict(connection: sqlite3.Connection, bounds: Bounds, now: float) -> int:

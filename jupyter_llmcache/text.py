@@ -35,11 +35,10 @@ _UNSETTLED = "(?:\r|\U0001f3f4[\U000e0061-\U000e007a]{0,6})\\Z"
 #: Beyond this an answer is cut where it is drawn, in characters; ``answer.text`` has it all.
 MAX_DRAWN_CHARS = 1_000_000
 _WHITE_SPACE = r"\s+"
-#: Control pictures: U+2400 shows U+0000, and so on up to U+001F.
-_PICTURES = 0x2400
+#: What shows a control character: U+2400 shows U+0000, and so on up to U+001F.
+_PICTURES = {chr(code): chr(0x2400 + code) for code in range(32)} | {"\x7f": "\u2421"}
 #: White space for ``textwrap``, and in no text that is visible.
 _FILLER = "\x0b"
-_DELETE, _DELETE_PICTURE = "\x7f", "\u2421"
 
 
 class Printed:
@@ -133,13 +132,9 @@ def wrapped(line: str, hang: int = 0) -> str:
 
 def _show(match: re.Match[str]) -> str:
     character = match.group()
-    if len(character) > 1:
+    if len(character) > 1:  # a flag
         return character
-    if character < " ":
-        return chr(_PICTURES + ord(character))
-    if character == _DELETE:
-        return _DELETE_PICTURE
-    return f"⟨U+{ord(character):04X}⟩"
+    return _PICTURES.get(character, f"⟨U+{ord(character):04X}⟩")
 
 
 # --- numbers ---

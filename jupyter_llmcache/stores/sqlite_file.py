@@ -114,7 +114,6 @@ class SQLiteFile:
         self._reading = _Use(self, self._find)
         self._opening: LiveOpening | ApartOpening | None = None
         self._has_tables = False
-        self._schema_version: int | None = None
         self._is_prepared = False
         self.network = network_type(self.path)
         try:
@@ -297,18 +296,14 @@ class SQLiteFile:
             raise
 
     def _look(self, connection: sqlite3.Connection) -> None:
-        """See which tables there are, if there can be others than last time."""
-        (schema_version,) = connection.execute("PRAGMA schema_version").fetchone()
-        if schema_version != self._schema_version:
-            self._has_tables = sqlite_schema.version_of(connection, self.location) > 0
-            self.has_langchain_table = sqlite_schema.has_langchain_table(connection)
-            self._schema_version = schema_version
+        """See which tables there are."""
+        self._has_tables = sqlite_schema.version_of(connection, self.location) > 0
+        self.has_langchain_table = sqlite_schema.has_langchain_table(connection)
 
     def disconnect(self) -> None:
         """Close the connection until somebody asks for it again; the lock is held."""
         opening, self._opening = self._opening, None
         self._has_tables = self._is_prepared = False
-        self._schema_version = None
         if opening:
             opening.close()
 

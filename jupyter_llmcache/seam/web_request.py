@@ -36,9 +36,22 @@ _SOUNDS_SECRET = re.compile(
     r".*(?:pass(?:word|wd|phrase)|secret|token|signature|credential|session).*|.*auth|sig|pat|pin",
     re.IGNORECASE,
 )
+#: Tokens of well-known services. One that is not told as such counts; a word that was taken for one
+#: would share its answer with others.
 _TOKEN = re.compile(
+    r"(?:sk-|[spr]k_(?:live|test)_|gsk_|hf_|gh[opsur]_|github_pat_|glpat-|xai-|xox[a-z]-|tvly-|lsv2_"
+    r"|pplx-)(?:[\w-]*[_-])?(?=[a-zA-Z]*(?:\d|[a-z][A-Z]))[A-Za-z\d]{16,}[\w-]*"
+    r"|AKIA[A-Z\d]{16}|AIza[\w-]{35}|eyJ[\w-]{15,}(?:\.[\w-]+){1,2}"
+)
+#: What may be one in a text is not shown.
+_LIKE_TOKEN = re.compile(
     r"(?:sk|pk|rk|gsk|hf|gh[a-z]|xai|xox[a-z]|tvly|lsv2|glpat|pplx|AKIA|AIza|eyJ)"
     r"[-_]?[A-Za-z0-9][\w.-]{14,}"
+)
+#: Nor what may be one in a path, as where a bot is asked or a hook is called.
+_LIKE_TOKEN_IN_PATH = re.compile(
+    r"(?<=/)[^/?]*(?:\d{6,}:[\w-]{30,}"
+    r"|(?=[a-zA-Z]*\d)(?=[a-z\d]*[A-Z])(?=[A-Z\d]*[a-z])[A-Za-z\d]{20,})[^/?]*"
 )
 #: Parameters that sign an address for some minutes, where the first of a row stands in it.
 _SIGNING = (
@@ -117,9 +130,16 @@ class WebRequest:
             return ""
 
     @cached_property
-    def shown_url(self) -> str:
+    def address(self) -> str:
         """The address without credentials."""
         return clean_url(self.url)
+
+    @cached_property
+    def shown_url(self) -> str:
+        """The address as a person may read it."""
+        path, mark, query = self.address.partition("?")
+        path = _LIKE_TOKEN_IN_PATH.sub(lambda match: digest_of(match[0]), path)
+        return path + mark + re.sub("([^=&]+)=([^&]+)", _shown_part, query)
 
     @property
     def title(self) -> str:
@@ -164,7 +184,7 @@ class WebRequest:
         """What makes two requests the same one."""
         content = self.content
         text = content if isinstance(content, bytes) else _json(content).encode()
-        head = _json([_SCHEMA, "web", self.method, self.shown_url, self.kept_headers])
+        head = _json([_SCHEMA, "web", self.method, self.address, self.kept_headers])
         return hashlib.blake2b(head.encode() + b"\0" + text, digest_size=16).digest()
 
     def key(self, number: int) -> bytes:
@@ -189,7 +209,8 @@ class WebRequest:
         }
         shown = {"method": self.method, "url": self.shown_url, "headers": headers}
         if self.body:
-            shown["body"] = _shown(self.content)
+            in_parts = self.header("content-type").lower().startswith("multipart/")
+            shown["body"] = digest_of(self.content) if in_parts else _shown(self.content)
         return _json(shown)
 
     def key_variables(self) -> list[str]:
@@ -280,19 +301,29 @@ def _shown(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return {key: _shown(each, key) for key, each in value.items()}
     if isinstance(value, list):
-        return [_shown(each) for each in value]
+        # Of a pair of a form the first names the second.
+        named = value[0] if len(value) == 2 and isinstance(value[0], str) else ""
+        return [_shown(each, named if place else "") for place, each in enumerate(value)]
     if isinstance(value, bytes):
         try:
             value = value.decode()
         except UnicodeDecodeError:
             return digest_of(value)
+    if type(value) in (int, float) and name.lower().endswith("tokens"):
+        return value  # a count
+    if type(value) in (str, int, float) and _SOUNDS_SECRET.fullmatch(name):
+        return digest_of(str(value))
     if isinstance(value, str):
-        if name and _SOUNDS_SECRET.fullmatch(name):
-            return digest_of(value)
         if len(value) > _SHOWN_CHARS:
             return digest_of(value)
-        return _TOKEN.sub(lambda match: digest_of(match[0]), value)
+        return _LIKE_TOKEN.sub(lambda match: digest_of(match[0]), value)
     return value
+
+
+def _shown_part(match: re.Match[str]) -> str:
+    """A parameter of a query, its value as a digest where its name may be one of a secret."""
+    name, value = map(unquote_plus, match.groups())
+    return f"{match[1]}={digest_of(value)}" if _SOUNDS_SECRET.fullmatch(name) else match[0]
 
 
 def digest_of(value: str | bytes) -> str:

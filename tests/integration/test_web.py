@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -398,13 +399,82 @@ def test_no_secret_is_in_the_file(pages, recording, tmp_path, monkeypatch):
             assert secret not in text
 
 
-def test_what_is_not_shown_still_counts(pages, recording):
-    """Two passwords, two requests: what is hidden from readers makes the key all the same."""
+#: Where a password may stand in a request.
+PLACES = {
+    "json": lambda word: {"json": {"deep": [{"password": word}]}},
+    "number": lambda word: {"json": {"pin": len(word) + 471_100, "max_tokens": 5}},
+    "form": lambda word: {"data": {"user": "me", "new_password": word}},
+    "query": lambda word: {"params": {"q": "what is it", "Pass%20word": "x", "session": word}},
+    "parts": lambda word: {"files": {"password": (None, word)}},
+}
+
+#: Words that begin as tokens do.
+WORDS = [
+    ("skyscrapers_of_chicago", "skateboards_of_berlin"),
+    ("sk-learn-documentation-2024", "sk-learn-user-guide-2023-05"),
+    ("ghostbusters.soundtrack", "ghost-towns-of-california"),
+    ("pkg_resources_deprecated", "pkgutil-extend-path-deprecated"),
+    ("hf_transformers_integration", "hf_datasets_documentation"),
+    ("eyJafjallajokull_eruption", "eyJafjallajokull_ash_cloud"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), WORDS)
+def test_a_word_that_begins_like_a_token_counts(one, other, pages, recording):
+    """Two searches for a word each have an answer each, whatever the words begin with."""
     recording()
-    for word in ("one", "two"):
-        requests.post(pages.url("/echo"), json={"password": word}, timeout=5)
+    answers = set()
+    for word in (one, other):
+        answers.add(requests.get(pages.url("/page"), params={"q": word}, timeout=5).text)
+        answers.add(requests.post(pages.url("/echo"), json={"q": word}, timeout=5).text)
+    assert len(pages.seen) == len(answers) == 4
+
+
+#: As services make them.
+TOKENS = [
+    ("sk-proj-a1B2c3D4e5F6g7H8i9J0k1L2m3", "sk-proj-Z1B2c3D4e5F6g7H8i9J0k1L2m3"),
+    ("hf_aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH", "hf_zZcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH"),
+    ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "ghp_99C7e42F292c6912E7710c838347Ae178B4a"),
+    ("tvly-dev-a1B2c3D4e5F6g7H8i9J0k1L2m3n4", "tvly-dev-b1B2c3D4e5F6g7H8i9J0k1L2m3n4"),
+    ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIyIn0.bmF0"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), TOKENS)
+def test_a_token_counts_for_nothing(one, other, pages, recording):
+    """Who has another token of a service gets what was recorded with the first, and sees none."""
+    for word in (one, other):
+        cache = recording()
+        requests.post(pages.url(f"/page?k={word}"), json={"k": word}, timeout=5)
+    assert [call.kind for call in calls()] == ["miss", "hit"]
+    assert not any(one[-8:] in repr(entry) for entry in cache.store.entries())
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/getMe", "/T0/B0/a1B2c3D4e5F6g7H8i9J0k1L2"],
+)
+def test_a_token_in_a_path_is_not_shown(path, pages, recording):
+    """An address that is a secret itself, as a bot's or a hook's, can be read nowhere."""
+    cache = recording()
+    requests.post(pages.url(path), timeout=5)
+    (entry,) = cache.store.entries()
+    assert not any(word in entry.prompt + entry.title for word in ("AAHdq", "a1B2"))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_not_shown_still_counts(place, pages, recording):
+    """Two passwords, two requests: what is hidden from readers makes the key all the same."""
+    cache = recording()
+    for word in ("hunter-one", "hunter-second"):
+        requests.post(pages.url("/echo"), **PLACES[place](word), timeout=5)
     assert len(pages.seen) == 2
     assert sum(call.stored for call in calls()) == 2
+    for entry in cache.store.entries():
+        assert not re.search("hunter|4711", entry.request + entry.prompt + entry.title)
+    with mode("replay"), pytest.raises(ReplayMissError) as missed:
+        requests.post(pages.url("/echo", "far.test"), **PLACES[place]("hunter-three"), timeout=5)
+    assert "hunter" not in str(missed.value)
 
 
 def test_a_signature_in_a_redirect_is_not_kept(pages, recording):

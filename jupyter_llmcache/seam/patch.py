@@ -120,25 +120,30 @@ def _unheard(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, An
     return Asked(model, args[0][0], stop, options)
 
 
-def _unheard_stream(
-    model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
+def _streamed(
+    model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Asked | None:
-    """Like ``_unheard``, of a ``stream`` or an ``astream``."""
+    """Return the request of a ``stream`` or an ``astream`` that may be a hit, as ``_unheard``."""
     if len(args) not in (1, 2) or not _may_hit(plan, model):
         return None
     options = {name: kwargs[name] for name in kwargs if name not in ("config", *_FORMATS)}
     stop = options.pop("stop", None)
     if (options.get("n", getattr(model, "n", None)) or 1) != 1:
         return None
-    if not model._should_stream(async_api=is_async, **{**options, "stream": True}):  # noqa: SLF001  # as LangChain's stream asks
-        return None
+    messages = model._convert_input(args[0]).to_messages()  # noqa: SLF001  # as LangChain's stream asks
+    return Asked(model, messages, stop, options) if _are_texts(messages) else None
+
+
+def _comes_in_one(
+    call: OpenCall, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
+) -> bool:
+    """Whether a stream is a hit that comes in one piece, and nobody listens to it."""
+    if call.found is None or call.found.is_in_pieces:
+        return False
+    model: Any = call.asked.model
     config = ensure_config(args[1] if len(args) > 1 else kwargs.get("config"))
-    if _is_heard(model, config.get("callbacks")):
-        return None
-    messages = model._convert_input(args[0]).to_messages()  # noqa: SLF001  # as above
-    if not _are_texts(messages):
-        return None
-    return Asked(model, messages, stop, options)
+    streams = model._should_stream(async_api=is_async, **{**call.asked.kwargs, "stream": True})  # noqa: SLF001  # as above
+    return streams and not _is_heard(model, config.get("callbacks"))
 
 
 def _looked_for(plan: Plan, asked: Asked) -> OpenCall:
@@ -309,9 +314,9 @@ def _wrap_stream(original: Method, module: ModuleType) -> Method:
 
     def stream(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
         plan = _plan(self, streams=True)
-        asked = _unheard_stream(self, plan, args, kwargs) if plan and is_own else None
+        asked = _streamed(self, plan, args, kwargs) if plan and is_own else None
         call = _looked_for(plan, asked) if plan and asked else None
-        if call is not None and call.found is not None and not call.found.is_in_pieces:
+        if call is not None and _comes_in_one(call, args, kwargs):
             yield from _chunks_of(call)
             return
         watched = None if plan is None else _watch(self, plan, call)
@@ -334,9 +339,9 @@ def _wrap_astream(original: Method, module: ModuleType) -> Method:
         self: BaseLanguageModel[Any], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if plan and is_own and (asked := _unheard_stream(self, plan, args, kwargs, is_async=True)):
+        if plan and is_own and (asked := _streamed(self, plan, args, kwargs)):
             call = await plan.place.run(_looked_for, plan, asked, model=self)
-        if call is not None and call.found is not None and not call.found.is_in_pieces:
+        if call is not None and _comes_in_one(call, args, kwargs, is_async=True):
             for chunk in _chunks_of(call):
                 yield chunk
             return

@@ -25,7 +25,7 @@ from ..ledger import LEDGER
 from ..modes import asks_usage
 from .call import OpenCall
 from .chunks import Parts, chat_chunks, chunks_in_pieces, in_blocks, text_chunks, whole_message
-from .place import PROXY_MARK, aclosing_if_it_can, closing_if_it_can, run_message_id
+from .place import PROXY_MARK, aclosing_if_it_can, closing_if_it_can, hand_out, run_message_id
 from .watch import Watch
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -74,11 +74,10 @@ class _Door(ABC):
 
     def _replayed(self, call: OpenCall, generation: Generation) -> Iterator[Any]:
         """Yield a recalled answer as chunks: in the pieces in which it came, or in one."""
-        pieces = call.found and call.found.pieces
-        (handed,) = self._watch.handed(call, [generation])
-        if not pieces:
-            return self._in_one(handed)
-        return chunks_in_pieces(handed, self._watch.told_of(pieces))
+        if not (pieces := call.found and call.found.pieces):
+            return self._in_one(*self._watch.handed(call, [generation]))
+        call.ids = hand_out([generation])
+        return chunks_in_pieces(generation, self._watch.told_of(pieces))
 
     @staticmethod
     @abstractmethod

@@ -344,7 +344,7 @@ def test_a_read_only_file_still_shares(tmp_path):
     cache.close()
     cache = SQLiteCache(tmp_path / "x.db", read_only=True)
     set_llm_cache(cache)
-    desk = desks.new("read only", lambda _: time.sleep(0.1))
+    desk = desks.new("read only", lambda _: wait_until(lambda: followers(cache) == 3))
     answers = DeskChat(model="read only").batch(["hello"] * 4)
     assert {answer.content for answer in answers} == {"answer 1"}
     assert len(desk.asked) == 1

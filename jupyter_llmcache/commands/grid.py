@@ -15,7 +15,7 @@ from typing import Any, overload
 
 from .. import modes
 from ..draw import draws_html, publish
-from ..draw.grid import AnswerCell, answers_bundles, answers_text
+from ..draw.grid import AnswerCell, AnswersTable
 from ..draw.live import Progress, remark_on
 from ..draw.table import SEPARATOR
 from ..errors import LLMCacheError, chain_of, status_of
@@ -94,17 +94,15 @@ class Answers(Printed, Sequence[Answer]):
         return pd.DataFrame([_record(answer) for answer in self])
 
     def __str__(self) -> str:
-        cells, rows, columns = self._places()
-        return answers_text(cells, rows, columns, wall_s=self.wall_s)
+        return str(self._table())
 
     def _ipython_display_(self) -> None:
         if not draws_html():
             raise NotImplementedError  # IPython then asks for the text
         LEDGER.tell(call for answer in self for call in answer.calls)
-        cells, rows, columns = self._places()
         (place, cell), self._place_in = self._place_in, (None, None)
         place = place if cell == LEDGER.cell else None
-        for bundle in answers_bundles(cells, rows, columns, wall_s=self.wall_s, diff=self._diff):
+        for bundle in self._table().bundles():
             publish(bundle, display_id=place, update=place is not None)
             place = None
 
@@ -112,8 +110,7 @@ class Answers(Printed, Sequence[Answer]):
         LEDGER.tell(call for answer in self for call in answer.calls)
         super()._repr_pretty_(printer, cycle)
 
-    def _places(self) -> tuple[list[AnswerCell], list[str], list[str]]:
-        """Return the cells of the table, its rows and its columns."""
+    def _table(self) -> AnswersTable:
         cells = [
             AnswerCell(
                 *_place(answer),
@@ -127,8 +124,7 @@ class Answers(Printed, Sequence[Answer]):
             )
             for answer in self
         ]
-        rows, columns = ({getattr(c, side): None for c in cells} for side in ("row", "column"))
-        return cells, list(rows), list(columns)
+        return AnswersTable(cells, wall_s=self.wall_s, diff=self._diff)
 
 
 def _place(answer: Answer) -> tuple[str, str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from html import escape
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 from ..ledger import Call
@@ -71,9 +70,6 @@ class AnswerCell:
         return "not recorded" if any(call.unrecorded for call in self.calls) else "failed"
 
 
-_Cells = dict[tuple[str, str], list[AnswerCell]]
-
-
 class _Part(NamedTuple):
     """What one table shows of all rows, columns and samples."""
 
@@ -82,69 +78,88 @@ class _Part(NamedTuple):
     samples: range
 
 
-def answers_bundles(
-    cells: Sequence[AnswerCell],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    wall_s: float,
-    diff: bool = False,
-) -> list[Bundle]:
-    """Return the outputs of a table of answers, the first open, the others folded.
+class AnswersTable:
+    """A table of answers: a row for every item, a column for every model, in their order.
 
     Args:
         cells: The answers there are; a place without one stays empty.
-        rows: The items' labels, in order; ``("",)`` where there are none.
-        columns: The labels of what is compared, in order.
         wall_s: How long all of it took, in seconds.
         diff: Whether to mark where the second column differs from the first.
     """
-    held: _Cells = {}
-    for cell in cells:
-        held.setdefault((cell.row, cell.column), []).append(cell)
-    compared = (columns[0], columns[1]) if diff and len(columns) > 1 else None
-    whole = _Part(*map(range, (len(rows), len(columns), max(map(len, held.values()), default=0))))
-    bundles = []
-    for number, part in enumerate([*_parts(whole)] or [whole]):
-        some_rows, some_columns = (
-            [all_[i] for i in some] for all_, some in ((rows, part.rows), (columns, part.columns))
-        )
-        place = partial(_place_html, held, part.samples, compared, number > 0)
-        html = _table_html(some_rows, some_columns, place)
-        if number:
-            what = escape(_described(whole, part))
-            html = f"<details><summary>{what}</summary>{html}</details>"
-        else:
-            line = escape(_totals(cells, wall_s))
-            pictures = dict.fromkeys(p for cell in cells for p in cell.behind.pictures)
-            html += f'<div style="{LINE_STYLE}">{unfolding(line, Behind((), [*pictures]))}</div>'
-        text = answers_text(cells, rows, columns, wall_s=wall_s) if number == 0 else ""
-        html = f'<div class="{IGNORE_MATH}" style="overflow-x:auto">{html}</div>'
-        bundles.append({"text/html": html, "text/plain": text})
-    return bundles
 
+    def __init__(self, cells: Sequence[AnswerCell], *, wall_s: float, diff: bool = False) -> None:
+        self._held: dict[tuple[str, str], list[AnswerCell]] = {}
+        for cell in cells:
+            self._held.setdefault((cell.row, cell.column), []).append(cell)
+        self._rows = list(dict.fromkeys(cell.row for cell in cells))
+        self._columns = list(dict.fromkeys(cell.column for cell in cells))
+        self._compared = self._columns[:2] if diff and self._columns[1:] else ["", ""]
+        self._pictures = list(dict.fromkeys(p for cell in cells for p in cell.behind.pictures))
+        calls = [call for cell in cells for call in cell.calls]
+        stable = any(cell.stable for cell in cells)
+        self._totals = totals_line(calls, len(cells), wall_s, stable=stable)
 
-def answers_text(
-    cells: Sequence[AnswerCell], rows: Sequence[str], columns: Sequence[str], *, wall_s: float
-) -> str:
-    """Return a table of answers for a terminal: under every item what each column answers."""
-    places = {(row, column): number for number, (row, column) in enumerate(_places(rows, columns))}
-    last = len(places)
-    lines: list[str] = []
-    row = None
-    for cell in sorted(cells, key=lambda each: places.get((each.row, each.column), last)):
-        if cell.row != row:
-            row = cell.row
+    def __str__(self) -> str:
+        """Return it for a terminal: under every item what each column answers."""
+        lines: list[str] = []
+        for row in self._rows:
             lines += [f"--- {_label(row)} ---"] if row else []
-        lines.append(SEPARATOR.join(filter(None, (_label(cell.column), *_head(cell)))))
-        lines += [f"  {line}" for line in _clipped(cell.error or cell.text)]
-    return "\n".join(wrapped(line, 2) for line in [*lines, _totals(cells, wall_s)])
+            for column in self._columns:
+                for cell in self._held.get((row, column), ()):
+                    word = "" if cell.stable else _word(cell, cell.state)
+                    lines.append(SEPARATOR.join(filter(None, (_label(column), word))))
+                    lines += [f"  {line}" for line in _clipped(cell.error or cell.text)]
+        return "\n".join(wrapped(line, 2) for line in [*lines, self._totals])
 
+    def bundles(self) -> list[Bundle]:
+        """Return its outputs, the first open, the others folded."""
+        samples = max(map(len, self._held.values()), default=0)
+        whole = _Part(range(len(self._rows)), range(len(self._columns)), range(samples))
+        first, *others = [*_parts(whole)] or [whole]
+        below = unfolding(escape(self._totals), Behind((), self._pictures))
+        tables = [f'{self._table_html(first)}<div style="{LINE_STYLE}">{below}</div>']
+        # A front end would set formulas that nobody sees, one by one.
+        tables += (
+            f"<details><summary>{_described(whole, part)}</summary>"
+            f"{self._table_html(part, formulas=False)}</details>"
+            for part in others
+        )
+        return [
+            {
+                "text/html": f'<div class="{IGNORE_MATH}" style="overflow-x:auto">{html}</div>',
+                "text/plain": text,
+            }
+            for html, text in zip_longest(tables, [str(self)], fillvalue="")
+        ]
 
-def _totals(cells: Sequence[AnswerCell], wall_s: float) -> str:
-    calls = [call for cell in cells for call in cell.calls]
-    stable = any(cell.stable for cell in cells)
-    return totals_line(calls, len(cells), wall_s, stable=stable)
+    def _table_html(self, part: _Part, *, formulas: bool = True) -> str:
+        rows, columns = [self._rows[i] for i in part.rows], [self._columns[i] for i in part.columns]
+        labelled = any(rows)
+        head = "".join(
+            f'<th scope="col" style="{_LABEL}">{escape(_label(column))}</th>' for column in columns
+        )
+        corner = "<td></td>" if labelled else ""
+        body = ""
+        for row in rows:
+            places = (self._place_html(row, column, part.samples, formulas) for column in columns)
+            cells = "".join(f'<td style="{_CELL}">{place}</td>' for place in places)
+            body += f"<tr>{_row_head(row) if labelled else ''}{cells}</tr>"
+        return (
+            '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="answers">'
+            f'<table style="margin:2px 0"><thead><tr>{corner}{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def _place_html(self, row: str, column: str, samples: range, formulas: bool) -> str:
+        base, other = self._compared
+        others = self._held.get((row, other if column == base else base), []) if other else []
+        compared = {number: each.text for number, each in enumerate(others)}
+        tag = "del" if column == base else "ins"
+        return _RULE.join(
+            _cell_html(cell, compared.get(number), tag, formulas=formulas)
+            for number, cell in enumerate(self._held.get((row, column), []))
+            if number in samples
+        )
 
 
 def _clipped(text: str) -> Iterator[str]:
@@ -152,10 +167,6 @@ def _clipped(text: str) -> Iterator[str]:
     yield from (one_line(line, 400) for line in lines[:MAX_TEXT_LINES])
     if len(lines) > MAX_TEXT_LINES:
         yield f"… {format_count(len(lines) - MAX_TEXT_LINES, 'more line')}"
-
-
-def _places(rows: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return ((row, column) for row in rows for column in columns)
 
 
 def _parts(whole: _Part) -> Iterator[_Part]:
@@ -188,26 +199,6 @@ def _described(whole: _Part, part: _Part) -> str:
     )
 
 
-def _table_html(
-    rows: Sequence[str], columns: Sequence[str], place: Callable[[str, str], str]
-) -> str:
-    labelled = any(rows)
-    head = "".join(
-        f'<th scope="col" style="{_LABEL}">{escape(_label(column))}</th>' for column in columns
-    )
-    corner = "<td></td>" if labelled else ""
-    body = "".join(
-        f"<tr>{_row_head(row) if labelled else ''}"
-        f"{''.join(f'<td style={_CELL!r}>{place(row, column)}</td>' for column in columns)}</tr>"
-        for row in rows
-    )
-    return (
-        f'<div style="overflow-x:auto" tabindex="0" role="group" aria-label="answers"><table '
-        f'style="margin:2px 0"><thead><tr>{corner}{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div>"
-    )
-
-
 def _row_head(row: str) -> str:
     return f'<th scope="row" dir="auto" style="{_LABEL}">{escape(_label(row))}</th>'
 
@@ -216,26 +207,12 @@ def _label(text: str) -> str:
     return one_line(text, MAX_LABEL_CHARS)
 
 
-def _place_html(
-    held: _Cells,
-    samples: range,
-    compared: tuple[str, str] | None,
-    folded: bool,
-    row: str,
-    column: str,
-) -> str:
-    base, other = compared or ("", "")
-    others = held.get((row, other if column == base else base), []) if compared else []
-    tag = "del" if column == base else "ins"
-    return _RULE.join(
-        _cell_html(cell, others[number].text if number < len(others) else None, tag, folded=folded)
-        for number, cell in enumerate(held.get((row, column), []))
-        if number in samples
-    )
-
-
-def _cell_html(cell: AnswerCell, compared_with: str | None, tag: str, *, folded: bool) -> str:
-    line = _line_html(cell)
+def _cell_html(cell: AnswerCell, compared_with: str | None, tag: str, *, formulas: bool) -> str:
+    line = ""
+    if not cell.stable:
+        # A picture that went with every question is drawn once, under the table.
+        steps = Behind(cell.behind.rows)
+        line = f"<div>{unfolding(_word(cell, pill_html(cell.state, cell.state)), steps)}</div>"
     if cell.error:
         why = escape(one_line(cell.error, 300))
         if cell.text:  # it does not fit what was asked for
@@ -244,11 +221,9 @@ def _cell_html(cell: AnswerCell, compared_with: str | None, tag: str, *, folded:
         return f'{line}<div dir="auto">{why}</div>'
     if compared_with is not None:
         return line + _framed(cell.text, _marked(compared_with, cell.text, tag))
-    # A front end would set formulas that nobody sees, one by one.
-    html = answer_html(cell.text, cell.drawn_as, formulas=not folded)
-    return line + (
-        html if cell.drawn_as == "json" and _is_small(html) else _framed(cell.text, html)
-    )
+    html = answer_html(cell.text, cell.drawn_as, formulas=formulas)
+    is_small = cell.drawn_as == "json" and _is_small(html)
+    return line + (html if is_small else _framed(cell.text, html))
 
 
 def _is_small(tree: str) -> bool:
@@ -256,17 +231,8 @@ def _is_small(tree: str) -> bool:
     return sum(map(tree.count, ("<div", "<summary", "<tr"))) <= MAX_OPEN_LINES
 
 
-def _line_html(cell: AnswerCell) -> str:
-    if cell.stable:
-        return ""
-    # A picture that went with every question is drawn once, under the table.
-    steps = Behind(cell.behind.rows)
-    line = f"{pill_html(cell.state, cell.state)}{SEPARATOR}{format_seconds(cell.wall_s)}"
-    return f"<div>{unfolding(line, steps)}</div>"
-
-
-def _head(cell: AnswerCell) -> tuple[str, ...]:
-    return () if cell.stable else (cell.state, format_seconds(cell.wall_s))
+def _word(cell: AnswerCell, state: str) -> str:
+    return f"{state}{SEPARATOR}{format_seconds(cell.wall_s)}"
 
 
 def _framed(text: str, html: str) -> str:

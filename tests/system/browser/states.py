@@ -17,7 +17,7 @@ from pathlib import Path
 %load_ext jupyter_llmcache
 %llm_cache sqlite course.db
 from jupyter_llmcache.draw import publish
-from jupyter_llmcache.draw.grid import AnswerCell, answers_bundles
+from jupyter_llmcache.draw.grid import AnswerCell, AnswersTable
 from jupyter_llmcache.ledger import LEDGER
 from langchain.agents import create_agent
 from langchain_core.language_models import FakeMessagesListChatModel
@@ -62,7 +62,7 @@ _COLUMNS = """
 cells = [AnswerCell(row, column, "Some *text*. " * 60 ** (row == "cats"), [LEDGER.last()], 0.1)
          for row in ("cats", "dogs") for column in ("a", "b")]
 cells.append(AnswerCell("dogs", "c", "", error="429: too many requests"))
-for bundle in answers_bundles(cells, ["cats", "dogs"], ["a", "b", "c"], wall_s=1, diff=True):
+for bundle in AnswersTable(cells, wall_s=1, diff=True).bundles():
     publish(bundle)
 """
 #: In this order, in one notebook; each cell is an ordinary one but for what it is called after.

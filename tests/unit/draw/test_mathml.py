@@ -56,6 +56,8 @@ def test_most_formulas_can_be_set() -> None:
 def test_no_formula_acts_as_mathml() -> None:
     """No hostile answer gives a link, a style of its own, an image or a script."""
     for name, text in hostile.snippets("http://127.0.0.1:9").items():
+        if "$" not in text and "\\" not in text:
+            continue  # no formula begins in it
         found = read(answer_html(text, "markdown")).problems
         assert [each for each in found if not _is_mathml(each)] == [], name
 

@@ -28,12 +28,12 @@ _SHOWN_CHARS = 20_000
 #: Names of headers, parameters and fields that hold a credential and nothing else.
 _CREDENTIALS = CREDENTIAL_HEADERS | {
     *("access_token", "access-token", "apikey", "api_key", "auth-token", "auth_token"),
-    *("client_secret", "cookie", "ocp-apim-subscription-key", "private-token", "subscription-key"),
+    *("client_secret", "ocp-apim-subscription-key", "private-token", "subscription-key"),
     *("x-access-token", "x-auth-token", "x-rapidapi-key", "x-subscription-token"),
 }
 #: Names that may hold one: these count, but are not shown.
 _SOUNDS_SECRET = re.compile(
-    r".*(?:pass(?:word|wd|phrase)|secret|token|signature|credential|session).*|.*auth|sig|pat|pin",
+    r".*(?:pass(?:word|wd|phrase)|secret|token|signature|credential|cookie|session).*|.*auth|sig|pat|pin",
     re.IGNORECASE,
 )
 #: Tokens of well-known services. One that is not told as such counts; a word that was taken for one
@@ -53,21 +53,23 @@ _LIKE_TOKEN_IN_PATH = re.compile(
     r"(?<=/)[^/?]*(?:\d{6,}:[\w-]{30,}"
     r"|(?=[a-zA-Z]*\d)(?=[a-z\d]*[A-Z])(?=[A-Z\d]*[a-z])[A-Za-z\d]{20,})[^/?]*"
 )
-#: Parameters that sign an address for some minutes, where the first of a row stands in it.
+#: Parameters that sign an address for some minutes, where the first of a row stand in it.
 _SIGNING = (
-    ("x-amz-signature", r"x-amz-.*"),
-    ("x-goog-signature", r"x-goog-.*"),
-    ("key-pair-id", r"key-pair-id|signature|policy|expires"),
-    ("sig", r"sig|se|st|sp|sv|sr|skoid|sktid|skt|ske|sks|skv"),
+    ({"x-amz-signature"}, r"x-amz-.*"),
+    ({"x-goog-signature"}, r"x-goog-.*"),
+    ({"key-pair-id"}, r"key-pair-id|signature|policy|expires"),
+    ({"sig", "sv"}, r"sig|se|st|sp|sv|sr|skoid|sktid|skt|ske|sks|skv"),
 )
-#: Headers that tell of the caller's machine, its program, or one single call.
+#: Headers that tell of the caller's machine, its program, its session, or one single call.
 _IDLE = re.compile(
-    r"accept-encoding|baggage|connection|content-length|date|dnt|expect|host|idempotency-key"
+    r"accept-encoding|baggage|connection|content-length|cookie|date|dnt|expect|host|idempotency-key"
     r"|if-(?:none-match|modified-since)|keep-alive|priority|te|transfer-encoding|user-agent"
     r"|traceparent|tracestate|b3|(?:.*-)?(?:trace|span|correlation)-?(?:id|context)|x-b3-.*"
     r"|x-datadog-.*|amz-sdk-.*|openai-(?:organization|project)|sec-.*|sentry-.*"
     r"|x-amz-(?:date|content-sha256|user-agent)"
-    r"|x-fern-.*|x-goog-api-client|x-stainless-.*|(?:.*-)?request-id|(?:.*-)?(?:client|sdk|runtime)-.*"
+    r"|x-fern-.*|x-goog-api-client|x-stainless-.*|(?:.*-)?request-id"
+    r"|(?:.*-)?(?:client|sdk|runtime)-(?:info|name|source|user-agent|version)"
+    r"|(?:.*-)?(?:sdk|runtime)-lang(?:uage)?|x-client-(?:cpu|os|sku|ver)"
 )
 _SHOWN_HEADERS = frozenset({"accept", "accept-language", "content-type", "range"})
 
@@ -285,7 +287,7 @@ def clean_url(url: str) -> str:
     url = re.sub(r"(?<=://)[^/?#@]*@", "", url.partition("#")[0], count=1)
     address, mark, query = url.partition("?")
     names = {unquote_plus(part.partition("=")[0]).lower() for part in query.split("&")}
-    signing = [re.compile(rest) for first, rest in _SIGNING if first in names]
+    signing = [re.compile(rest) for first, rest in _SIGNING if first <= names]
     found = environment_keys()
 
     def stays(part: str) -> bool:

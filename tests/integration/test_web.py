@@ -419,6 +419,28 @@ WORDS = [
 ]
 
 
+#: Parts of a request that hold no credential, whatever they are called.
+PARTS = {
+    "a word": lambda word: {"params": {"cookie": word}},
+    "a field": lambda word: {"json": {"cookie": word}},
+    "no signature": lambda word: {"params": {"sig": word, "sp": word}},
+    "a place": lambda word: {"headers": {"x-client-location": word}},
+    "an id": lambda word: {"headers": {"client-id": word}},
+    "a feature": lambda word: {"headers": {"x-sdk-feature": word}},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_may_change_an_answer_counts(part, pages, recording):
+    """What is called like a credential or a program's mark, and is none, tells requests apart."""
+    recording()
+    texts = {
+        requests.post(pages.url("/page"), **PARTS[part](word), timeout=5).text
+        for word in ("oatmeal", "chocolate")
+    }
+    assert len(texts) == 2
+
+
 @pytest.mark.parametrize(("one", "other"), WORDS)
 def test_a_word_that_begins_like_a_token_counts(one, other, pages, recording):
     """Two searches for a word each have an answer each, whatever the words begin with."""

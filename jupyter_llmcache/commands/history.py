@@ -117,19 +117,15 @@ def _with_nearest(store: Store, wanted: Entry, title: str, data: Mapping[str, An
     """Return the title with what differs from the most similar entry, and that entry."""
     from ..seam.nearest import differences_line, nearest
 
-    found = nearest(store, wanted, 1)
-    told_of = [
-        {
-            "key": near.record.key.hex(),
-            "title": near.record.title,
-            "differences": [asdict(difference) for difference in near.differences],
-        }
-        for near in found
-    ]
-    data = {**data, "nearest": told_of}
-    if not found:
-        return Report(f"{title}; no entry is like it", data=data)
-    near = found[0]
+    near = nearest(store, wanted)
+    if near is None:
+        return Report(f"{title}; no entry is like it", data={**data, "nearest": []})
+    told_of = {
+        "key": near.record.key.hex(),
+        "title": near.record.title,
+        "differences": [asdict(difference) for difference in near.differences],
+    }
+    data = {**data, "nearest": [told_of]}
     told = differences_line(near.differences)
     return Report(f"{title}; nearest: {told}", list(_rows(near, told)), (), data)
 

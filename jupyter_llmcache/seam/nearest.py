@@ -67,14 +67,14 @@ def unrecorded(store: Store, wanted: Entry) -> tuple[str, str]:
     entry, as an error says it. Never raises: whoever asks has a worse error to tell.
     """
     try:
-        near = nearest(store, wanted, 1)
-        if not near and store.count() == 0:
+        near = nearest(store, wanted)
+        if near is None and store.count() == 0:
             return "nothing is recorded yet", f"{one_line(store.location)} holds no entry yet"
     except Exception:  # noqa: BLE001  # this is a courtesy inside another error
         return ("what is recorded cannot be read",) * 2
-    if not near:
+    if near is None:
         return ("nothing like it is recorded",) * 2
-    [(record, found)] = near
+    record, found = near
     others = f" and {len(found) - 1} more" if len(found) > 1 else ""
     short = one_line(found[0].short, 60) + others if found else "its spelling differs"
     key, title = record.key.hex()[:_KEY_DIGITS], one_line(record.title, 40)
@@ -91,10 +91,10 @@ def differences_line(found: Sequence[Difference]) -> str:
     return "; ".join(parts)
 
 
-def nearest(store: Store, wanted: Entry, n: int = 3) -> list[Near]:
-    """Return the at most ``n`` entries whose requests are like ``wanted``, the nearest first.
+def nearest(store: Store, wanted: Entry) -> Near | None:
+    """Return the entry whose request is most like ``wanted``; None where none is like it.
 
-    The entry of ``wanted`` itself is left out, and so is what is not like it.
+    The entry of ``wanted`` itself is left out.
 
     Raises:
         StoreError: The store is at fault. A damaged entry is passed over.
@@ -108,8 +108,8 @@ def nearest(store: Store, wanted: Entry, n: int = 3) -> list[Near]:
         Near(each, differences(each.request, each.prompt, wanted.request, wanted.prompt))
         for each in records
     )
-    found = [near for near in compared if near.cost <= _NEAR_COST]
-    return heapq.nsmallest(n, found, key=lambda near: (near.cost, near.record.key))
+    near = min(compared, key=lambda near: (near.cost, near.record.key), default=None)
+    return near if near is not None and near.cost <= _NEAR_COST else None
 
 
 def _pieces(title: str) -> list[str]:

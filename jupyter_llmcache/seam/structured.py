@@ -128,10 +128,11 @@ def schema_of(name: str, value: Any) -> Any:
     Raises:
         LLMCacheError: It is not a pydantic class, TypedDict, dataclass or JSON schema.
     """
-    is_class = isinstance(value, type)
-    if is_class and (issubclass(value, BaseModel) or is_dataclass(value)):
-        return value
-    if is_class and hasattr(value, "__total__"):  # a TypedDict
+    if isinstance(value, type) and (
+        issubclass(value, BaseModel)
+        or is_dataclass(value)
+        or hasattr(value, "__total__")  # a TypedDict
+    ):
         return value
     if isinstance(value, dict) and ("properties" in value or value.get("type") == "object"):
         return value if "title" in value else {"title": name, **value}

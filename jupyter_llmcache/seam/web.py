@@ -373,7 +373,6 @@ def _nearest(store: Store, asked: WebRequest) -> str | None:
     """Return in words how a recorded request to the same address differs."""
     try:
         entries = store.entries(kind="web", text_contains=asked.host, sort="recent", limit=200)
-        prompts = [json_or_text(entry.prompt) for entry in entries]
+        return asked.differs_from(json_or_text(entry.prompt) for entry in entries)
     except StoreError:
         return None
-    return asked.differs_from([prompt for prompt in prompts if isinstance(prompt, dict)])

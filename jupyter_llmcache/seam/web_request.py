@@ -12,7 +12,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
@@ -226,12 +226,12 @@ class WebRequest:
         near = [name for name in names if name.partition("_")[0].lower() in self.host]
         return near or names
 
-    def differs_from(self, prompts: Sequence[Any]) -> str | None:
+    def differs_from(self, prompts: Iterable[Any]) -> str | None:
         """Return in words what differs from the nearest of ``prompts``; None: none is near."""
         mine = json.loads(self.prompt_text)
         path = self.shown_url.partition("?")[0]
-        recorded = [each for each in prompts if isinstance(each, dict)]
-        near = [each for each in recorded if str(each.get("url")).partition("?")[0] == path]
+        told = [each for each in prompts if isinstance(each, dict)]  # whoever wrote the file
+        near = [each for each in told if str(each.get("url")).partition("?")[0] == path]
         for part in ("method", "url", "headers", "body"):
             same = [p for p in near if p.get(part) == mine.get(part)]
             if near and not same:

@@ -430,11 +430,10 @@ def test_the_nearest_of_ten_thousand_is_first(many, change):
     """The entry that differs in one field is first among 10,000, with that field named."""
     store, records = many
     for target in random.Random(change).sample(records, 3):
-        found = nearest(store, changed(target, change), 3)
-        assert found[0].record.key == target.key
-        assert len(found[0].differences) == 1
-        assert change in found[0].differences[0].field or change == "question"
-        assert [near.cost for near in found] == sorted(near.cost for near in found)
+        found = nearest(store, changed(target, change))
+        assert found.record.key == target.key
+        assert len(found.differences) == 1
+        assert change in found.differences[0].field or change == "question"
 
 
 def test_a_picture_is_told_of_by_its_kind() -> None:
@@ -486,7 +485,7 @@ def test_what_is_not_near_is_not_told_of(store):
     """An entry that has nothing in common with the request explains nothing."""
     one, other = chat([user("Why is the sky blue?")], [user("Sort 3, 1, 2 downwards")])
     store.put(record(one))
-    assert nearest(store, entry_of(other)) == []
+    assert nearest(store, entry_of(other)) is None
     assert unrecorded(store, entry_of(other))[1] == "nothing like it is recorded"
 
 
@@ -532,5 +531,5 @@ def test_a_damaged_entry_is_passed_over(tmp_path):
         connection.execute("UPDATE llmcache_entries SET checksum = x'00' WHERE key = ?", (one.key,))
     connection.close()
     again = SQLiteStore(tmp_path / "a.db")
-    assert [near.record.key for near in nearest(again, entry_of(other), 3)] == [third.key]
+    assert nearest(again, entry_of(other)).record.key == third.key
     again.close()

@@ -23,8 +23,7 @@ from langchain_core.outputs import ChatGeneration
 
 from jupyter_llmcache import answer as answers
 from jupyter_llmcache.answer.verdict import verdict
-from jupyter_llmcache.stores.sqlite_rows import unpack_answer
-from jupyter_llmcache.stores.sqlite_write import pack_answer
+from jupyter_llmcache.stores.sqlite_rows import pack_answer, unpack_answer
 
 _SIZES = {"short": 60, "1 KB": 1_000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000}
 _ROUNDS = 60

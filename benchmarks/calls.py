@@ -41,7 +41,7 @@ from benchmarks.common import Took, acompare, compare, line, prompts, text_of, t
 from jupyter_llmcache import MemoryCache, SQLiteCache, answer, modes, request  # noqa: E402
 from jupyter_llmcache.answer import verdict  # noqa: E402
 from jupyter_llmcache.seam import patch  # noqa: E402
-from jupyter_llmcache.stores import sqlite_write  # noqa: E402
+from jupyter_llmcache.stores import sqlite_tables  # noqa: E402
 from jupyter_llmcache.stores.sqlite import SQLiteStore  # noqa: E402
 from tests.servers.openai import OpenAIServer, last_text  # noqa: E402
 
@@ -62,7 +62,7 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
     (patch, "_watch", "the model's copy at the provider's door"),
     (verdict, "verdict", "whether it is worth keeping"),
     (answer, "encode", "encoding it, and seeing that it comes back the same"),
-    (sqlite_write, "put", "packing it and writing its row"),
+    (sqlite_tables, "put", "packing it and writing its row"),
     (SQLiteStore, "put_many", "that row in a transaction of its own"),
 )
 

@@ -11,7 +11,7 @@ from typing import TypeVar, Unpack
 
 from ..errors import StoreError
 from ..ledger import Entry
-from . import sqlite_rows, sqlite_schema, sqlite_whole, sqlite_write
+from . import sqlite_rows, sqlite_tables, sqlite_whole
 from .base import LifeTotals, Payload, Store, Verification, Which
 from .sqlite_file import SQLiteFile
 from .sqlite_open import DamagedFileError
@@ -152,7 +152,7 @@ class SQLiteStore(Store):
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were. Raises as ``put_many``."""
         return self._thin_out(
-            lambda connection: max(self._behind.drop(keys), sqlite_write.delete(connection, keys))
+            lambda connection: max(self._behind.drop(keys), sqlite_tables.delete(connection, keys))
         )
 
     def clear(self) -> None:
@@ -160,9 +160,9 @@ class SQLiteStore(Store):
 
         def delete_all(connection: sqlite3.Connection) -> int:
             self._behind.drop()
-            sqlite_write.write_hits(connection, self._hits)
+            sqlite_tables.write_hits(connection, self._hits)
             connection.execute("DELETE FROM llmcache_entries")
-            sqlite_write.delete_orphans(connection)
+            sqlite_tables.delete_orphans(connection)
             return 0
 
         self._thin_out(delete_all, self._hits.reset)
@@ -171,8 +171,8 @@ class SQLiteStore(Store):
         """Delete what is too old or over the bounds now, give the space back; return how many."""
 
         def evict(connection: sqlite3.Connection) -> int:
-            pruned = sqlite_write.evict(connection, self.bounds, self._clock())
-            sqlite_write.delete_orphans(connection)
+            pruned = sqlite_tables.evict(connection, self.bounds, self._clock())
+            sqlite_tables.delete_orphans(connection)
             return pruned
 
         return self._thin_out(evict)
@@ -212,7 +212,7 @@ class SQLiteStore(Store):
     def size_bytes(self) -> int:
         """Return the size of the file once its ``-wal`` is folded in."""
         with self._file.opened() as connection:
-            return sqlite_write.file_bytes(connection) if connection else 0
+            return sqlite_tables.file_bytes(connection) if connection else 0
 
     def find(self, prefix: str) -> list[bytes]:
         """Return the keys whose hexadecimal form begins with ``prefix`` (at most 20)."""
@@ -249,7 +249,7 @@ class SQLiteStore(Store):
             kept_at = str(self._file.rescue()) if repair else None
             entries = self.count() if repair else 0
             return Verification(entries, faults=faults, repaired=repair, kept_at=kept_at)
-        orphans, entries = self._ask(sqlite_write.count_orphans, 0), self.count()
+        orphans, entries = self._ask(sqlite_tables.count_orphans, 0), self.count()
         damaged = [each for each in self.payloads() if sqlite_whole.is_damaged(*each)]
         if repair and (damaged or orphans):
             with self._file.writing() as connection:
@@ -289,7 +289,7 @@ class SQLiteStore(Store):
         with self._file.opened() as connection:
             if connection is None or not self.has_langchain_rows:
                 return []
-            return sqlite_schema.langchain_rows(connection, prompt, llm_string)
+            return sqlite_tables.langchain_rows(connection, prompt, llm_string)
 
     # --- inside ---
 
@@ -320,9 +320,9 @@ class SQLiteStore(Store):
         with self._file.writing(committed, patience_s) as connection:
             pending += self._behind.taken() if self._behind else ()
             now = self._clock()
-            sqlite_write.write_hits(connection, self._hits)
-            sqlite_write.put(connection, [*pending, *entries] if pending else entries, now)
-            sqlite_write.hold(connection, self.bounds, now)
+            sqlite_tables.write_hits(connection, self._hits)
+            sqlite_tables.put(connection, [*pending, *entries] if pending else entries, now)
+            sqlite_tables.hold(connection, self.bounds, now)
 
     def _write_hits(self) -> None:
         if self._hits.hits and not self._file.is_empty():
@@ -344,6 +344,6 @@ class SQLiteStore(Store):
             deleted = delete(connection)
         with suppress(StoreError):  # what was asked for is done; free pages are used again
             with self._file.exclusive() as connection:
-                sqlite_write.give_back(connection)
+                sqlite_tables.give_back(connection)
             self._file.fold()
         return deleted

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import StoreError
-from . import sqlite_schema
+from . import sqlite_tables
 from .base import BusyError
 from .sqlite_open import (
     FAULTS,
@@ -170,7 +170,7 @@ class SQLiteFile:
             patience_s: As in ``exclusive``.
         """
         with self.exclusive(patience_s) as connection:
-            with sqlite_schema.transaction(connection):
+            with sqlite_tables.transaction(connection):
                 yield connection
             on_commit()
 
@@ -267,7 +267,7 @@ class SQLiteFile:
             try:
                 opening = ApartOpening(self.path, self._patience_s, is_wal=is_wal)
                 opened.callback(opening.close)
-                sqlite_schema.version_of(opening.connection, self.location)
+                sqlite_tables.version_of(opening.connection, self.location)
             except sqlite3.DatabaseError:
                 if self.read_only:
                     raise
@@ -297,8 +297,8 @@ class SQLiteFile:
 
     def _look(self, connection: sqlite3.Connection) -> None:
         """See which tables there are."""
-        self._has_tables = sqlite_schema.version_of(connection, self.location) > 0
-        self.has_langchain_table = sqlite_schema.has_langchain_table(connection)
+        self._has_tables = sqlite_tables.version_of(connection, self.location) > 0
+        self.has_langchain_table = sqlite_tables.has_langchain_table(connection)
 
     def disconnect(self) -> None:
         """Close the connection until somebody asks for it again; the lock is held."""
@@ -334,7 +334,7 @@ class SQLiteFile:
         connection = opening.connection
         if not self._is_prepared:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes in an empty file
-            sqlite_schema.migrate(connection, self.location)
+            sqlite_tables.migrate(connection, self.location)
             choose_journal(connection, "delete" if self.network else "wal", self._patience_s)
             self._look(connection)
             opening.notice_content()

@@ -1,4 +1,4 @@
-"""Entries as rows: reading one, and telling whether it is what was stored.
+"""Entries as rows: packing and reading one, and telling whether it is what was stored.
 
 Texts and answers are compressed where it pays. Each entry has two checksums: over its answer, which
 a hit looks at, and over its texts.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import sqlite3
 import struct
 import zlib
@@ -15,7 +16,7 @@ from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from typing import Any
 
-from ..errors import DamagedEntryError
+from ..errors import DamagedEntryError, StoreError
 from ..ledger import KINDS, Entry, EntryKind
 from .base import KEY_BYTES
 
@@ -235,6 +236,55 @@ def count(connection: sqlite3.Connection) -> int:
 
 
 # --- what lies in a row ---
+
+#: They have no UTF-8.
+_SURROGATES = "[\ud800-\udfff]"
+#: Shorter texts stay readable in the file, and are searched faster than compressed ones.
+PLAIN_TEXT_BYTES = 2048
+#: Shorter answers that are not JSON shrink by less than the time to unpack them is worth.
+PLAIN_ANSWER_BYTES = 1024
+#: Longer answers gain nothing from the words below: it is how far back deflate looks.
+_WORDS_BYTES = 32 * 1024
+#: How hard deflate tries: of zlib's own choice half the time, and a twentieth more bytes.
+_LEVEL = 4
+
+
+def pack_answer(answer: bytes) -> bytes:
+    """Return ``answer`` as a row keeps it.
+
+    Raises:
+        StoreError: It is larger than any row may be.
+    """
+    _check_size(len(answer))
+    if answer.startswith(b"{") and len(answer) < _WORDS_BYTES:
+        deflater = zlib.compressobj(_LEVEL, zdict=WORDS)
+        packed = ZLIB_WITH_WORDS + deflater.compress(answer) + deflater.flush()
+    elif len(answer) >= PLAIN_ANSWER_BYTES:
+        packed = ZLIB + zlib.compress(answer, _LEVEL)
+    else:
+        return RAW + answer
+    return packed if len(packed) <= len(answer) else RAW + answer
+
+
+def pack_text(text: str) -> str | bytes:
+    """Return ``text`` as a row keeps it: as text while it is short, else compressed.
+
+    Raises:
+        StoreError: It is larger than any row may be.
+    """
+    is_short = len(text) <= PLAIN_TEXT_BYTES
+    if is_short and (text.isascii() or not re.search(_SURROGATES, text)):
+        return text
+    data = text.encode("utf-8", "surrogatepass")
+    _check_size(len(data))
+    return zlib.compress(data, _LEVEL)
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > MAX_UNPACKED_BYTES:
+        raise StoreError(
+            f"an entry of {size_bytes} bytes is larger than the {MAX_UNPACKED_BYTES} that are kept"
+        )
 
 
 def unpack_answer(packed: bytes) -> bytes:

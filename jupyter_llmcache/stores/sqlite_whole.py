@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import DamagedEntryError, StoreError
 from ..ledger import KINDS, Entry
-from . import sqlite_schema, sqlite_write
+from . import sqlite_tables
 from .base import FOUND_KEYS, KEY_BYTES, LifeTotals, Payload, SortOrder, Which
 from .sqlite_open import ApartOpening, connect, is_wal_file
 from .sqlite_rows import (
@@ -214,7 +214,7 @@ def write_clean(path: Path, source: Iterable[Entry | Payload]) -> int:
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"page_size = {_PAGE_BYTES}"):
             connection.execute(f"PRAGMA {setting}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        sqlite_schema.migrate(connection, path.name)
+        sqlite_tables.migrate(connection, path.name)
         count = _fill(connection, source)
         connection.execute("VACUUM")
     with path.open("r+b") as file:
@@ -231,7 +231,7 @@ def write_clean(path: Path, source: Iterable[Entry | Payload]) -> int:
 def _fill(connection: sqlite3.Connection, source: Iterable[Entry | Payload]) -> int:
     count = 0
     embeddings: list[Entry] = []  # they lie in blocks, which are made anew
-    with sqlite_schema.transaction(connection):
+    with sqlite_tables.transaction(connection):
         for count, each in enumerate(source, 1):  # noqa: B007  # it is the result
             entry = each if isinstance(each, Entry) else entry_of(each[0], each[1])
             # It was last used when it was made.
@@ -239,13 +239,13 @@ def _fill(connection: sqlite3.Connection, source: Iterable[Entry | Payload]) -> 
             if entry.kind == "embedding":
                 embeddings.append(entry)
             elif isinstance(each, Entry):
-                sqlite_write.put(connection, [entry])
+                sqlite_tables.put(connection, [entry])
             else:
-                sqlite_write.put_row(connection, each[0], each[1], (0, entry.created_at))
+                sqlite_tables.put_row(connection, each[0], each[1], (0, entry.created_at))
             if len(embeddings) == _BATCH:
-                sqlite_write.put(connection, embeddings)
+                sqlite_tables.put(connection, embeddings)
                 embeddings.clear()
-        sqlite_write.put(connection, embeddings)
+        sqlite_tables.put(connection, embeddings)
     return count
 
 
@@ -281,11 +281,11 @@ def is_damaged(row: Row, request: object) -> bool:
 
 def mend(connection: sqlite3.Connection, damaged: Collection[Payload]) -> None:
     """Delete damaged entries and what nobody uses; where an answer is whole, keep that."""
-    sqlite_write.delete(connection, [row[0] for row, _ in damaged])
+    sqlite_tables.delete(connection, [row[0] for row, _ in damaged])
     for row, request in damaged:
         with suppress(DamagedEntryError):
-            sqlite_write.put(connection, [entry_of(row, request, mend=True)])
-    sqlite_write.delete_orphans(connection)
+            sqlite_tables.put(connection, [entry_of(row, request, mend=True)])
+    sqlite_tables.delete_orphans(connection)
 
 
 def rescue(path: Path, fresh: Path, location: str) -> None:
@@ -301,7 +301,7 @@ def rescue(path: Path, fresh: Path, location: str) -> None:
     """
     with closing(ApartOpening(path, 0, is_wal=is_wal_file(path, location), broken=True)) as broken:
         try:
-            version = sqlite_schema.version_of(broken.connection, location)
+            version = sqlite_tables.version_of(broken.connection, location)
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"nothing in {location} can be read: {error}",
@@ -309,8 +309,8 @@ def rescue(path: Path, fresh: Path, location: str) -> None:
             ) from error
         with closing(connect(fresh, "rw", 0)) as target:
             target.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            sqlite_schema.migrate(target, location)
-            with sqlite_schema.transaction(target):
+            sqlite_tables.migrate(target, location)
+            with sqlite_tables.transaction(target):
                 rows = path.stat().st_size // _LEAST_ROW_BYTES
                 if version:
                     _save_entries(broken.connection, target, rows)
@@ -319,7 +319,7 @@ def rescue(path: Path, fresh: Path, location: str) -> None:
 
 def _save_entries(broken: sqlite3.Connection, target: sqlite3.Connection, rows: int) -> None:
     for entry in _readable(broken, rows):
-        sqlite_write.put(target, [entry])
+        sqlite_tables.put(target, [entry])
     with suppress(sqlite3.DatabaseError, TypeError):
         totals = broken.execute("SELECT hits, saved_s FROM llmcache_totals").fetchone()
         target.execute("UPDATE llmcache_totals SET hits = ?, saved_s = ?", totals)
@@ -370,7 +370,7 @@ def _row_numbers(
 
 
 def _save_langchain_rows(broken: sqlite3.Connection, target: sqlite3.Connection, rows: int) -> None:
-    for table, columns in sqlite_schema.LANGCHAIN_TABLES.items():
+    for table, columns in sqlite_tables.LANGCHAIN_TABLES.items():
         there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
         if not broken.execute(there, (table,)).fetchone():
             continue

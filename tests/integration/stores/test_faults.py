@@ -19,7 +19,6 @@ from jupyter_llmcache.stores import (
     sqlite_file,
     sqlite_open,
     sqlite_rows,
-    sqlite_write,
     write_behind,
 )
 from jupyter_llmcache.stores.sqlite import SQLiteStore
@@ -688,7 +687,7 @@ def test_a_compressed_bomb(written, monkeypatch):
 
 def test_an_entry_too_large_to_keep(path, monkeypatch):
     """What is larger than any row may be is refused, and the store goes on."""
-    monkeypatch.setattr(sqlite_write, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(sqlite_rows, "MAX_UNPACKED_BYTES", 1 << 20)
     with closing(SQLiteStore(path)) as store:
         for changes in ({"answer": bytes(1 << 21)}, {"prompt": "x" * (1 << 21)}):
             with pytest.raises(StoreError, match="larger"):

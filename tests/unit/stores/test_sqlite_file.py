@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from jupyter_llmcache.errors import DamagedEntryError, StoreError
-from jupyter_llmcache.stores import sqlite_schema
+from jupyter_llmcache.stores import sqlite_tables
 from jupyter_llmcache.stores.base import LifeTotals
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.system.stores.processes import run_python
@@ -146,7 +146,7 @@ def test_an_empty_file_is_fine(path):
 def test_what_the_file_says_of_itself(written):
     """The file names its application and version, and can give space back."""
     values = [query(written, f"PRAGMA {name}")[0][0] for name in ("application_id", "user_version")]
-    assert values == [sqlite_schema.APPLICATION_ID, 1]
+    assert values == [sqlite_tables.APPLICATION_ID, 1]
     assert query(written, "PRAGMA auto_vacuum") == [(2,)]
     assert query(written, "PRAGMA journal_mode") == [("wal",)]
 
@@ -374,7 +374,7 @@ def test_a_lost_request_text_costs_no_answer(written):
 
 
 def add_version(monkeypatch, *statements):
-    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*sqlite_schema.MIGRATIONS, tuple(statements)])
+    monkeypatch.setattr(sqlite_tables, "MIGRATIONS", [*sqlite_tables.MIGRATIONS, tuple(statements)])
 
 
 ADD_TABLE = "CREATE TABLE llmcache_notes (note TEXT)"
@@ -409,7 +409,7 @@ def test_an_upgrade_happens_whole_or_not_at_all(written, monkeypatch):
         closing(sqlite3.connect(written, isolation_level=None)) as connection,
         pytest.raises(sqlite3.OperationalError, match="already exists"),
     ):
-        sqlite_schema.migrate(connection, "course.db")
+        sqlite_tables.migrate(connection, "course.db")
     assert written.read_bytes() == before
     monkeypatch.undo()
     with closing(SQLiteStore(written)) as store:

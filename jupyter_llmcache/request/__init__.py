@@ -25,6 +25,7 @@ from .canonical import (
     TAG,
     IndescribableError,
     dump,
+    encode,
     long_digest,
     text_digest,
 )
@@ -152,7 +153,7 @@ def _messages(
     for message in messages:
         if not held and _is_plain(message):  # to see this is quick, and most are
             said = {"content": message.content, "type": message.type}
-            keyed.append(f'{{"content":{_keyed(message.content)},"type":{dump(message.type)}}}')
+            keyed.append(f'{{"content":{_keyed(message.content)},"type":"{message.type}"}}')
         else:
             unsent = unsent or _unsent(provider, model, messages, kwargs)
             said = describe_message(message, unsent, held, marks_blocks=provider.marks_blocks)
@@ -249,7 +250,7 @@ def _reassemble(label: str, fields: dict[str, Any]) -> Description:
 
 def _keyed(content: Any) -> str:
     """Return messages, one or a text as they enter the key: as JSON, long texts as digests."""
-    return dump(_shortened(content))
+    return encode(_shortened(content))
 
 
 def _shortened(value: Any) -> Any:

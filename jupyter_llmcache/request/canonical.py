@@ -79,7 +79,8 @@ _SECRETS_IN_TEXT = (
 #: A few plain words, a number, a date or a version: no secret has this form.
 _HARMLESS = r"[A-Za-z]{1,20}(?:[ _.,:/-][A-Za-z]{1,20}){0,3}|[\d.:+-]{1,12}(?:preview)?|"
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+#: Writes JSON as ``dump`` does, but for half surrogate pairs.
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class IndescribableError(Exception):
@@ -88,7 +89,7 @@ class IndescribableError(Exception):
 
 def dump(value: Any) -> str:
     """Return canonical JSON of a value made by ``Canon``; always encodable as UTF-8."""
-    text = encode_basestring(value) if type(value) is str else _encode(value)
+    text = encode_basestring(value) if type(value) is str else encode(value)
     # Half surrogate pairs have no UTF-8, and are written as JSON escapes them.
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 

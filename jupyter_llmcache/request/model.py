@@ -82,7 +82,8 @@ class Description(NamedTuple):
     def key(self, messages: str) -> bytes:
         """Return the key of these messages to this model."""
         digest = self.begun.copy()
-        digest.update(messages.encode())
+        # Half surrogate pairs have no UTF-8, and count as JSON escapes them.
+        digest.update(messages.encode("utf-8", "backslashreplace"))
         return digest.digest()
 
 

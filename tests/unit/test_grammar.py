@@ -16,9 +16,9 @@ ARGUMENTS = (
 )
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_words():
+    """Blanks part words, quotes hold them together, and all else is literal."""
+    for line, expected in [
         ("a  b\tc", ["a", "b", "c"]),
         ("'a b' \"c d\"", ["a b", "c d"]),
         (r'"say \"hi\"" x', ['say "hi"', "x"]),
@@ -31,16 +31,13 @@ ARGUMENTS = (
         ("x='[\"a\", 1]'", ['x=["a", 1]']),
         ('""', [""]),
         ("价格 🙂", ["价格", "🙂"]),
-    ],
-)
-def test_words(line, expected):
-    """Blanks part words, quotes hold them together, and all else is literal."""
-    assert [word.text for word in words(line)] == expected
+    ]:
+        assert [word.text for word in words(line)] == expected
 
 
-@pytest.mark.parametrize(
-    ("line", "vector", "rest"),
-    [
+def test_flags_end_at_the_first_other_word():
+    """The flags end at the first word that is none, and the rest is as typed."""
+    for line, vector, rest in [
         ("", [], ""),
         ("hello world", [], "hello world"),
         ("-m demo  hello -m x ", ["--model=demo"], "hello -m x "),
@@ -58,11 +55,8 @@ def test_words(line, expected):
         ("-s -m hi", ["--system=-m"], "hi"),
         ("--system=\"a b\" it's 'open", ["--system=a b"], "it's 'open"),
         ("-p user='\"1\"' x", ['--parameter=user="1"'], "x"),
-    ],
-)
-def test_flags_end_at_the_first_other_word(line, vector, rest):
-    """The flags end at the first word that is none, and the rest is as typed."""
-    assert split_flags(line, ARGUMENTS, "%llm") == (vector, rest)
+    ]:
+        assert split_flags(line, ARGUMENTS, "%llm") == (vector, rest)
 
 
 def test_intermixed():
@@ -73,9 +67,9 @@ def test_intermixed():
     assert vector == ["--", "-a"]
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
+def test_faults():
+    """A wrong flag is one clear error."""
+    for line, message in [
         ("--modle x", "%llm has no flag --modle. Did you mean '--model'?"),
         ("-z x", "%llm has no flag -z"),
         ("--zebra", "%llm -h lists them; text that begins so goes after --"),
@@ -84,10 +78,7 @@ def test_intermixed():
         ("-s 'open text", "the quote in 'open is not closed"),
         ('-s "a"b text', 'the quote in "a"b is not closed, or more follows on it'),
         ("--system='open", "the quote in 'open is not closed"),
-    ],
-)
-def test_faults(line, message):
-    """A wrong flag is one clear error."""
-    with pytest.raises(LLMCacheError) as caught:
-        split_flags(line, ARGUMENTS, "%llm")
-    assert message in str(caught.value)
+    ]:
+        with pytest.raises(LLMCacheError) as caught:
+            split_flags(line, ARGUMENTS, "%llm")
+        assert message in str(caught.value)

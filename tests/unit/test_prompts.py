@@ -33,9 +33,9 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("text", "filled"),
-    [
+def test_placeholders():
+    """A variable, an attribute, an index or a key takes the placeholder's place."""
+    for text, filled in [
         ("{{name}}", "Ada"),
         ("{{ name }} and {{\tname\t}}", "Ada and Ada"),
         ("{{number}}{{number}}", "33"),
@@ -46,11 +46,8 @@ NAMES = {
         ("{{\ufb01}}", "ligature"),
         ("{{{name}}}", "{Ada}"),
         ('{{"{{"}}name}}', "{{name}}"),
-    ],
-)
-def test_placeholders(text, filled):
-    """A variable, an attribute, an index or a key takes the placeholder's place."""
-    assert fill(text, NAMES) == filled
+    ]:
+        assert fill(text, NAMES) == filled
 
 
 @pytest.mark.parametrize(
@@ -77,9 +74,9 @@ def test_values_are_not_read_again(before, value):
     assert fill(text, {"x": value + "{{a}}"}) == text.replace("{{x}}", value + "{{a}}")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_faults():
+    """What cannot be put in is one clear error that names the nearest."""
+    for text, message in [
         ("{{nam}}", "{{nam}}: there is no variable 'nam'. Did you mean 'name'?"),
         ("{{zzzz}}", "there is no variable 'zzzz'. Define it, or give --raw"),
         ("{{thing.color}}", "thing, a Thing, has no attribute 'color'. Did you mean 'colour'?"),
@@ -89,13 +86,10 @@ def test_values_are_not_read_again(before, value):
         ("{{l[1].x}}", "l[1], a dict, has no attribute 'x'"),
         ("{{thing.broken}}", "'broken' (RuntimeError: no paint)"),
         ("{{thing}}", "this Thing cannot be made a text (ValueError: no text)"),
-    ],
-)
-def test_faults(text, message):
-    """What cannot be put in is one clear error that names the nearest."""
-    with pytest.raises(LLMCacheError) as caught:
-        fill(f"before {text} after", NAMES)
-    assert message in str(caught.value)
+    ]:
+        with pytest.raises(LLMCacheError) as caught:
+            fill(f"before {text} after", NAMES)
+        assert message in str(caught.value)
 
 
 def test_hidden_names_are_not_offered():

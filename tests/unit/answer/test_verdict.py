@@ -19,9 +19,9 @@ def judge(content="hello", info=None, *, max_tokens=False, **fields) -> Verdict:
     return verdict([generation], max_tokens_given=max_tokens)
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
+def test_complete_answers_are_good():
+    """An answer that ended as it should is kept, whoever gave it."""
+    for told in [
         {"finish_reason": "stop", "model_provider": "openai"},
         {"finish_reason": "tool_calls", "model_provider": "openai"},
         {"finish_reason": "stopstop", "model_provider": "openai"},
@@ -37,12 +37,9 @@ def judge(content="hello", info=None, *, max_tokens=False, **fields) -> Verdict:
         {"finish_reason": "eos_token"},
         {"finish_reason": "COMPLETE"},
         {},
-    ],
-)
-def test_complete_answers_are_good(told):
-    """An answer that ended as it should is kept, whoever gave it."""
-    assert judge(response_metadata=told) == GOOD
-    assert judge(info=told) == GOOD
+    ]:
+        assert judge(response_metadata=told) == GOOD
+        assert judge(info=told) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -88,9 +85,9 @@ def test_filtered_answers_are_not_kept(told, word):
     assert judge(response_metadata=told) == judge(info=told, max_tokens=True) == expected
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
+def test_broken_answers_are_not_kept():
+    """An answer whose end is missing, or that failed on its way, is not kept."""
+    for told in [
         {"status": "failed", "model_provider": "openai"},
         {"status": "in_progress", "model_provider": "openai"},
         {"stop_reason": "model_context_window_exceeded", "model_provider": "anthropic"},
@@ -102,11 +99,10 @@ def test_filtered_answers_are_not_kept(told, word):
         {"model_provider": "openai"},
         {"model_provider": "anthropic", "stop_reason": None},
         {"finish_reason": None},
-    ],
-)
-def test_broken_answers_are_not_kept(told):
-    """An answer whose end is missing, or that failed on its way, is not kept."""
-    assert judge(response_metadata=told, max_tokens=True).reason.startswith("unfinished answer (")
+    ]:
+        assert judge(response_metadata=told, max_tokens=True).reason.startswith(
+            "unfinished answer ("
+        )
 
 
 @pytest.mark.parametrize("content", ["", " \n", [], [{"type": "text", "text": ""}], ["", ""]])
@@ -156,9 +152,9 @@ def test_one_bad_generation_spoils_the_answer():
     assert verdict([], max_tokens_given=False).reason == "empty answer"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_what_shows_nothing_is_empty():
+    """Invisible characters are no answer, nor are thoughts without one."""
+    for content in [
         "\u200b",
         "\u2060\ufeff \u00ad\n",
         "\u3164\u2800",
@@ -167,12 +163,9 @@ def test_one_bad_generation_spoils_the_answer():
         [{"type": "reasoning", "reasoning": "Hm."}],
         [{"type": "thinking", "thinking": "Hm.", "signature": "x"}, {"type": "text", "text": " "}],
         [{"type": "redacted_thinking", "data": "x"}],
-    ],
-)
-def test_what_shows_nothing_is_empty(content):
-    """Invisible characters are no answer, nor are thoughts without one."""
-    assert judge(content).reason == "empty answer"
-    assert judge("", additional_kwargs={"reasoning_content": "Hm."}).reason == "empty answer"
+    ]:
+        assert judge(content).reason == "empty answer"
+        assert judge("", additional_kwargs={"reasoning_content": "Hm."}).reason == "empty answer"
 
 
 @pytest.mark.parametrize(

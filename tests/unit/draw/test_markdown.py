@@ -16,9 +16,9 @@ from jupyter_llmcache.draw.markdown import (
 from tests.unit.draw.reading import markdown_html, read
 
 
-@pytest.mark.parametrize(
-    ("markdown", "html"),
-    [
+def test_markdown_becomes_html() -> None:
+    """Headings, emphasis, lists, quotations, code, tables, links and scripts of all directions."""
+    for markdown, html in [
         ("# Title", '<h1 dir="auto">Title</h1>'),
         ("a **b** *c* ~~d~~", "a <strong>b</strong> <em>c</em> <s>d</s>"),
         ("- a\n  - b", "<ul> <li>b</li> </ul>"),
@@ -41,16 +41,13 @@ from tests.unit.draw.reading import markdown_html, read
         ("x[^1]\n\n[^1]: https://a.org", "[^1]: <a "),
         ("x[^1]\n\n[^1]: note\n[^2]: more", "[^1]: note</p> <p"),
         ("[x](#anchor) y", ">x y</p>"),
-    ],
-)
-def test_markdown_becomes_html(markdown: str, html: str) -> None:
-    """Headings, emphasis, lists, quotations, code, tables, links and scripts of all directions."""
-    assert html in markdown_html(markdown)
+    ]:
+        assert html in markdown_html(markdown)
 
 
-@pytest.mark.parametrize(
-    ("markdown", "formulas"),
-    [
+def test_formulas_are_left_to_the_front_end() -> None:
+    """Formulas are handed on as typed; currency, code and macros that act are not."""
+    for markdown, formulas in [
         ("It costs $5 and $7.", []),
         ("From $5 to $7 a month", []),
         ("US$5, $ 5$ and 5 $", []),
@@ -70,11 +67,8 @@ def test_markdown_becomes_html(markdown: str, html: str) -> None:
         ("$\\href{https://a.org}{x}$", []),
         ("$\\color{red}{x}$", ["${x}$"]),
         ("$\\hspace{-9em}x$", ["$\\quad x$"]),
-    ],
-)
-def test_formulas_are_left_to_the_front_end(markdown: str, formulas: list[str]) -> None:
-    """Formulas are handed on as typed; currency, code and macros that act are not."""
-    assert read(markdown_html(markdown)).formulas == formulas
+    ]:
+        assert read(markdown_html(markdown)).formulas == formulas
 
 
 def test_too_many_formulas_are_text() -> None:

@@ -15,9 +15,9 @@ from jupyter_llmcache.text import (
 )
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
+def test_seconds_are_told_in_the_unit_that_fits() -> None:
+    """A duration has two or three digits, in ms, s, min or h."""
+    for seconds, text in [
         (0, "0 ms"),
         (0.0011, "1.1 ms"),
         (0.00999, "10 ms"),
@@ -31,16 +31,13 @@ from jupyter_llmcache.text import (
         (11_400, "3 h 10 min"),
         (math.nan, "?"),
         (-1, "?"),
-    ],
-)
-def test_seconds_are_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
-    """A duration has two or three digits, in ms, s, min or h."""
-    assert format_seconds(seconds) == text
+    ]:
+        assert format_seconds(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
+def test_bytes_are_told_in_units_of_a_thousand() -> None:
+    """A size has two or three digits, in bytes, kB, MB, GB or TB."""
+    for size, text in [
         (0, "0 bytes"),
         (1, "1 byte"),
         (999, "999 bytes"),
@@ -50,11 +47,8 @@ def test_seconds_are_told_in_the_unit_that_fits(seconds: float, text: str) -> No
         (1.2e9, "1.2 GB"),
         (5e15, "5,000 TB"),
         (math.inf, "?"),
-    ],
-)
-def test_bytes_are_told_in_units_of_a_thousand(size: float, text: str) -> None:
-    """A size has two or three digits, in bytes, kB, MB, GB or TB."""
-    assert format_bytes(size) == text
+    ]:
+        assert format_bytes(size) == text
 
 
 @pytest.mark.parametrize(

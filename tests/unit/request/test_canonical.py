@@ -49,9 +49,9 @@ class Range:
     end: int | None = None
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
+def test_a_value_has_one_text():
+    """The text is JSON, the same for whatever is written alike, and its own canonical form."""
+    for value, text in [
         (None, "null"),
         (True, "true"),
         (1, "1"),
@@ -79,8 +79,8 @@ class Range:
         (MappingProxyType({"a": 1}), '{"a":1}'),
         (UserDict({"a": 1}), '{"a":1}'),
         # Sets carry an id: their repr differs between the processes that share the tests.
-        pytest.param({"y", "x"}, '["x","y"]', id="set"),
-        pytest.param(frozenset({10, 9}), "[10,9]", id="frozenset"),
+        ({"y", "x"}, '["x","y"]'),
+        (frozenset({10, 9}), "[10,9]"),
         (Size.SMALL, '"small"'),
         (Number.ONE, "1"),
         (Name.ANN, '"ann"'),
@@ -94,19 +94,15 @@ class Range:
         (math.inf, '{"llmcache:number":"inf"}'),
         (math.nan, '{"llmcache:number":"nan"}'),
         ({"llmcache:number": "inf"}, '{"llmcache:llmcache:number":"inf"}'),
-    ],
-    ids=repr,
-)
-def test_a_value_has_one_text(value, text):
-    """The text is JSON, the same for whatever is written alike, and its own canonical form."""
-    assert dump(Canon().plain(value)) == text
-    assert dump(json.loads(text)) == text
-    text.encode()
+    ]:
+        assert dump(Canon().plain(value)) == text
+        assert dump(json.loads(text)) == text
+        text.encode()
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
+def test_different_values_have_different_texts():
+    """No two values that a provider could tell apart share a text."""
+    for one, other in [
         (b"a", b"b"),
         (b"a", "a"),
         (1, True),
@@ -124,17 +120,13 @@ def test_a_value_has_one_text(value, text):
         ({"properties": {"a": 1, "b": 2}}, {"properties": {"b": 2, "a": 1}}),
         ({"a": None}, {}),
         ([1, None], [1]),
-    ],
-    ids=repr,
-)
-def test_different_values_have_different_texts(one, other):
-    """No two values that a provider could tell apart share a text."""
-    assert dump(Canon().plain(one)) != dump(Canon().plain(other))
+    ]:
+        assert dump(Canon().plain(one)) != dump(Canon().plain(other))
 
 
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
+def test_what_has_no_form_is_refused_in_a_few_words():
+    """An object that is not known never enters by its repr."""
+    for value, reason in [
         (object(), "an object of class object"),
         ([object()], "an object of class object"),
         (Fraction(1, 3), "an object of class Fraction"),
@@ -144,12 +136,9 @@ def test_different_values_have_different_texts(one, other):
         (1j, "an object of class complex"),
         (print, "an object of class builtin_function_or_method"),
         (int, "the class int"),
-    ],
-)
-def test_what_has_no_form_is_refused_in_a_few_words(value, reason):
-    """An object that is not known never enters by its repr."""
-    with pytest.raises(IndescribableError, match=reason):
-        VALUES.plain(value)
+    ]:
+        with pytest.raises(IndescribableError, match=reason):
+            VALUES.plain(value)
 
 
 def test_records_count_by_their_fields():

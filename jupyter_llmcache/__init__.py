@@ -11,9 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from .errors import LLMCacheError
+    from .jupyter.extension import load_ipython_extension, unload_ipython_extension
     from .ledger import Call, call_of, calls
     from .modes import sample
     from .seam.cache import MemoryCache, SQLiteCache, mode
@@ -38,8 +37,10 @@ _HOMES = {
     "SQLiteCache": "seam.cache",
     "call_of": "ledger",
     "calls": "ledger",
+    "load_ipython_extension": "jupyter.extension",
     "mode": "seam.cache",
     "sample": "modes",
+    "unload_ipython_extension": "jupyter.extension",
 }
 
 
@@ -61,17 +62,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def load_ipython_extension(shell: InteractiveShell) -> None:
-    """``%load_ext jupyter_llmcache``: register the magics and hooks with ``shell``."""
-    from .jupyter.extension import load
-
-    load(shell)
-
-
-def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """``%unload_ext jupyter_llmcache``: take everything away again and restore the old cache."""
-    from .jupyter.extension import unload
-
-    unload(shell)

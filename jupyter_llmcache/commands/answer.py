@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -121,11 +120,37 @@ class Answer:
         LEDGER.tell(self.calls)
 
     def behind(self) -> Behind:
-        """Return what stands under the line's triangle beside what each call took."""
-        is_plain = len(self.calls) < 2 and all(isinstance(m.content, str) for m in self.messages)
+        """Return what stands under the line's triangle beside what each call took.
+
+        It is of the newest question and its answer; a text among what is attached needs no telling.
+        """
+        messages = self.messages
+        is_plain = len(self.calls) < 2 and all(isinstance(m.content, str) for m in messages)
         if is_plain and not self.error:
             return NOTHING_BEHIND
-        return _behind(self.messages, self.calls, self.text if self.error else "")
+        asked = max((n for n, m in enumerate(messages) if isinstance(m, HumanMessage)), default=-1)
+        content = messages[asked].content if asked >= 0 else ""
+        blocks = [
+            block
+            for block in (content if isinstance(content, list) else ())
+            if isinstance(block, dict) and block.get("type") in ("image", "file", "audio")
+        ]
+        came = [message for message in messages[asked + 1 :] if isinstance(message, AIMessage)]
+        rows = [("attached", _name(block)) for block in blocks]
+        if tools := [call["name"] for message in came for call in message.tool_calls]:
+            counts = (
+                format_count(len(self.calls), "LLM call"),
+                format_count(len(tools), "tool call"),
+            )
+            rows.insert(
+                0, ("steps", f"{SEPARATOR.join(counts)}: {', '.join(dict.fromkeys(tools))}")
+            )
+        pictures = [
+            _address(block)
+            for block in blocks
+            if block["type"] == "image" and 0 < _size_bytes(block) <= _MAX_DRAWN_BYTES
+        ]
+        return Behind(rows, pictures, self.text if self.error else "")
 
     def _line(self, behind: Behind = NOTHING_BEHIND) -> Line:
         return answer_line(
@@ -147,54 +172,32 @@ class Answer:
             self.show_line()
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        nested = len(printer.stack) > 1
-        printer.text(repr(self) if nested else self._terminal_text())
-
-    def _terminal_text(self) -> str:
-        """The text and the line; of an answer that grew the text stands there already."""
-        LEDGER.tell(self.calls)
-        if take_shown(self):
-            return f"{self.line}\n"  # more than a line stands below IPython's prompt, where is room
-        return f"{cut(visible(self.text))}\n\n{self.line}"
-
-
-#: The answer that was drawn last while it came, and the cell it stands in: the display hook, which
-#: gets the same answer as the cell's value, must not draw it a second time.
-_shown: tuple[weakref.ref[Answer], int | None] | None = None
+        told = repr(self)
+        if len(printer.stack) == 1:  # it stands alone
+            LEDGER.tell(self.calls)
+            told = f"{cut(visible(self.text))}\n\n{self.line}"
+            if take_shown(self):  # the text stands there already
+                told = f"{self.line}\n"  # more than a line stands below IPython's prompt
+        printer.text(told)
 
 
 def note_shown(answer: Answer) -> None:
-    """Note that ``answer`` was drawn in this cell."""
-    global _shown  # noqa: PLW0603  # a process has one display hook at work
-    _shown = (weakref.ref(answer), LEDGER.cell)
+    """Note that ``answer`` was drawn in this cell while it came.
+
+    The display hook, which gets it as the cell's value, must not draw it a second time.
+    """
+    vars(answer)["_shown_in"] = LEDGER.cell
 
 
 def take_shown(answer: Answer) -> bool:
     """Return whether ``answer`` was drawn in this cell; asked again, say no."""
-    global _shown  # a process has one display hook at work
-    if _shown is None or _shown[0]() is not answer:
-        return False
-    cell, _shown = _shown[1], None
-    return cell == LEDGER.cell
+    return bool(vars(answer).pop("_shown_in", "nowhere") == LEDGER.cell)
 
 
 #: What a browser only shows; a picture of another kind may act.
 _PICTURE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 #: A larger picture that was sent is named and not drawn: the file would hold it again.
 _MAX_DRAWN_BYTES = 200_000
-
-
-def _behind(messages: Sequence[BaseMessage], calls: Sequence[Call], text: str = "") -> Behind:
-    """Return what there is to tell of the newest question in ``messages`` and of its answer."""
-    asked = max((n for n, m in enumerate(messages) if isinstance(m, HumanMessage)), default=-1)
-    blocks = list(_blocks(messages[asked])) if asked >= 0 else []
-    rows = [*_steps(messages[asked + 1 :], calls), *(("attached", _name(b)) for b in blocks)]
-    pictures = [
-        _address(block)
-        for block in blocks
-        if block["type"] == "image" and 0 < _size_bytes(block) <= _MAX_DRAWN_BYTES
-    ]
-    return Behind(rows, pictures, text)
 
 
 def text_of_message(message: BaseMessage) -> str:
@@ -225,21 +228,6 @@ def _pictures(message: BaseMessage | None) -> list[Mapping[str, Any]]:
 
 def _address(block: Mapping[str, Any]) -> str:
     return escape(f"data:{block['mime_type']};base64,{block['base64']}")
-
-
-def _steps(messages: Sequence[BaseMessage], calls: Sequence[Call]) -> Iterator[tuple[str, str]]:
-    tools = [c["name"] for m in messages if isinstance(m, AIMessage) for c in m.tool_calls]
-    if tools:
-        names = ", ".join(dict.fromkeys(tools))
-        asked = format_count(len(calls), "LLM call")
-        yield "steps", f"{asked}{SEPARATOR}{format_count(len(tools), 'tool call')}: {names}"
-
-
-def _blocks(message: BaseMessage) -> Iterator[Mapping[str, Any]]:
-    """Yield what --attach put beside the text; a text among it needs no telling."""
-    for block in message.content if isinstance(message.content, list) else ():
-        if isinstance(block, dict) and block.get("type") in ("image", "file", "audio"):
-            yield block
 
 
 def _name(block: Mapping[str, Any]) -> str:
@@ -323,7 +311,7 @@ class PromptPreview(Printed):
         held: How many of them the cache holds.
     """
 
-    messages: tuple[tuple[str, str], ...]
+    messages: Sequence[tuple[str, str]]
     model: str
     key: str | None
     cached: bool

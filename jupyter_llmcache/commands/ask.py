@@ -25,7 +25,7 @@ from .. import modes
 from .. import request as keys
 from ..draw import Format, draws_html
 from ..errors import LLMCacheError, NotDescribableError, status_of
-from ..ledger import LEDGER, Call, Totals, collecting
+from ..ledger import LEDGER, Call, collecting
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall
@@ -152,14 +152,17 @@ def preview(question: Question) -> PromptPreview:
     Where it cannot be cached, it says why.
     """
     call = first_call(question)
+    asked = call.asked.prompt
+    if isinstance(asked, str):
+        told = [("prompt", asked)]
+    else:
+        told = [(message.type, str(message.text)) for message in asked]
     try:
         request = keys.describe(*call.asked)
     except NotDescribableError as error:
-        return PromptPreview(
-            _messages(call), call.label, key=None, cached=False, reason=error.reason
-        )
+        return PromptPreview(told, call.label, key=None, cached=False, reason=error.reason)
     cached = call.place.holds(request)
-    return PromptPreview(_messages(call), request.model, key=request.key.hex(), cached=cached)
+    return PromptPreview(told, request.model, key=request.key.hex(), cached=cached)
 
 
 def first_call(question: Question) -> OpenCall:
@@ -203,7 +206,6 @@ def _circumstances(question: Question) -> Iterator[None]:
 
 
 def _model(question: Question) -> Any:
-    """Return the model, asked to fit what its answer must fit."""
     if question.schema is None:
         return question.model
     return Structured(question.model, question.schema, question.label)
@@ -322,6 +324,7 @@ def _answer(
 ) -> Answer:
     only = calls[0] if len(calls) == 1 else None
     cached = bool(calls) and all(call.kind == "hit" for call in calls)
+    saved_s: list[Any] = [call.saved_s if cached else None for call in calls] or [None]
     message, fault = result if isinstance(result, AIMessage) else None, ""
     sent = payload["messages"] if isinstance(payload, dict) else payload
     said = result
@@ -342,7 +345,7 @@ def _answer(
         cached=cached,
         wall_s=wall_s,
         cpu_s=cpu_s,
-        saved_s=_saved_s(calls) if cached else None,
+        saved_s=None if None in saved_s else sum(saved_s),
         usage=_summed_usage(calls),
         key=only.key if only else None,
         model=only.model if only else question.label,
@@ -359,12 +362,6 @@ def _answer(
     if fault:
         raise UnfitError(f"{question.label}: {fault}", answer)
     return answer
-
-
-def _saved_s(calls: list[Call]) -> float | None:
-    if any(call.saved_s is None for call in calls):
-        return None
-    return Totals.of(calls).saved_s
 
 
 def _summed_usage(calls: list[Call]) -> dict[str, Any] | None:
@@ -388,10 +385,3 @@ def _text_of(result: Any) -> str:
         return json.dumps(result, ensure_ascii=False, indent=2)
     except (TypeError, ValueError):
         return str(result)
-
-
-def _messages(call: OpenCall) -> tuple[tuple[str, str], ...]:
-    """Return (role, text) of everything that would be sent."""
-    if isinstance(call.asked.prompt, str):
-        return (("prompt", call.asked.prompt),)
-    return tuple((message.type, str(message.text)) for message in call.asked.prompt)

@@ -38,6 +38,7 @@ LAST = "last"
 OTHER = "other"
 #: Hexadecimal digits of a key that are shown, more where they name two entries.
 KEY_DIGITS = 8
+_DIGITS = range(KEY_DIGITS, 2 * KEY_BYTES + 1)
 _HEX = re.compile("[0-9a-fA-F]+")
 #: Of prompts and answers in a list, so that a line fits a terminal.
 _TEXT_CHARS = 40
@@ -177,9 +178,8 @@ def model_of(request: str) -> str:
 def short_keys(keys: Iterable[bytes]) -> dict[bytes, str]:
     """Return each key as few hexadecimal digits that differ among ``keys``, at least eight."""
     full = [key.hex() for key in keys]
-    digits = KEY_DIGITS
-    while digits < 2 * KEY_BYTES and len({key[:digits] for key in full}) < len(set(full)):
-        digits += 1
+    tell_apart = (n for n in _DIGITS if len({key[:n] for key in full}) == len(set(full)))
+    digits = next(tell_apart)
     return {bytes.fromhex(key): key[:digits] for key in full}
 
 

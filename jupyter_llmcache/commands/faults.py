@@ -24,19 +24,31 @@ _UNREACHABLE = re.compile(
 _TIMED_OUT = re.compile("Time(d)?[Oo]ut")
 _UNEXPECTED_ARGUMENT = re.compile(r"unexpected keyword argument '(\w+)'")
 _NO_KEY = re.compile(r"\b(?:api[ _-]?key|authentication|credentials?)\b", re.IGNORECASE)
-_QUOTA = re.compile(r"quota|billing|credit", re.IGNORECASE)
-_TOO_LONG = re.compile(
-    r"context.{0,20}length|maximum context|too many tokens|context window", re.IGNORECASE
+#: How the HTTP status begins, what the provider says in any case, what it means, and what to do;
+#: the first row that fits holds.
+_STATUSES = (
+    (
+        "400",
+        "context.{0,20}length|maximum context|too many tokens|context window",
+        "the prompt is too long",
+        "Shorten it, or ask a model with a larger context",
+    ),
+    ("401", "", "the key was refused", "Check the provider's key, and which server it is sent to"),
+    ("403", "", "the key may not do this", "Check what the account is allowed to use"),
+    ("404", "", "there is no such model or address", "Check the model's name and the base URL"),
+    ("408", "", "the provider took too long", "Run the cell again"),
+    ("413", "", "the request is too large", "Shorten the prompt or its images"),
+    (
+        "429",
+        "quota|billing|credit",
+        "the account's quota is used up",
+        "See the account's billing at the provider",
+    ),
+    ("429", "", "too many requests", "Wait a moment and run the cell again; nothing was cached"),
+    ("529", "", "the provider is overloaded", "Run the cell again later; nothing was cached"),
+    ("5", "", "the provider failed", "Run the cell again later; nothing was cached"),
+    ("", "", "the provider refused the request", "Change what it names, and run the cell again"),
 )
-_STATUSES: Mapping[int, tuple[str, str]] = {
-    401: ("the key was refused", "Check the provider's key, and which server it is sent to"),
-    403: ("the key may not do this", "Check what the account is allowed to use"),
-    404: ("there is no such model or address", "Check the model's name and the base URL"),
-    408: ("the provider took too long", "Run the cell again"),
-    413: ("the request is too large", "Shorten the prompt or its images"),
-    429: ("too many requests", "Wait a moment and run the cell again; nothing was cached"),
-    529: ("the provider is overloaded", "Run the cell again later; nothing was cached"),
-}
 
 
 def explain_provider_error(error: BaseException, label: str) -> LLMCacheError:
@@ -59,7 +71,11 @@ def _told(error: BaseException) -> tuple[str, str]:
         status = status_of(one)
         if status >= 400:
             said = said_by(one)
-            what, remedy = _told_by_status(status, said)
+            what, remedy = next(
+                (what, remedy)
+                for begins, says, what, remedy in _STATUSES
+                if str(status).startswith(begins) and re.search(says, said, re.IGNORECASE)
+            )
             return f": {what} (HTTP {status}): {said}", remedy
     names = " ".join(base.__name__ for one in chain_of(error) for base in type(one).__mro__)
     said, address = said_by(error), _address(error)
@@ -76,18 +92,6 @@ def _told(error: BaseException) -> tuple[str, str]:
     if _NO_KEY.search(said):
         return f": {said}", "Set the provider's key in the environment"
     return f" failed: {type(error).__name__}: {said}", "%tb shows the whole traceback"
-
-
-def _told_by_status(status: int, said: str) -> tuple[str, str]:
-    if status == 429 and _QUOTA.search(said):
-        return "the account's quota is used up", "See the account's billing at the provider"
-    if status == 400 and _TOO_LONG.search(said):
-        return "the prompt is too long", "Shorten it, or ask a model with a larger context"
-    if status in _STATUSES:
-        return _STATUSES[status]
-    if status >= 500:
-        return "the provider failed", "Run the cell again later; nothing was cached"
-    return "the provider refused the request", "Change what it names, and run the cell again"
 
 
 def _address(error: BaseException) -> str:

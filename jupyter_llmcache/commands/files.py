@@ -231,7 +231,6 @@ def hosts_in(store: Store, keys: Collection[bytes] | None = None) -> list[dict[s
 
 
 def _used(store: Store, ledger: Ledger) -> Collection[bytes]:
-    """Return the keys of entries that this kernel hit or stored."""
     calls = [
         call
         for call in ledger.since(0)
@@ -328,7 +327,6 @@ def _unread(records: Iterable[Entry]) -> Iterable[bytes]:
 
 
 def _schemas(requests: Iterable[str]) -> dict[str, int]:
-    """Return how many request texts there are of each key schema."""
     read = map(json_or_text, requests)
     return dict(Counter(str(r.get("schema", "?")) if isinstance(r, dict) else "?" for r in read))
 

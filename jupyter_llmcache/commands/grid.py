@@ -190,7 +190,6 @@ def _first_call(question: Question) -> OpenCall | None:
 
 
 def _is_held(call: OpenCall | None) -> bool:
-    """Return whether the cache answers ``call``."""
     return call is not None and call.request is not None and call.place.holds(call.request)
 
 

@@ -195,7 +195,14 @@ def _build(
     if known and known.lacks_key and not any(name.endswith("api_key") for name in arguments):
         own = {"base_url", "openai_api_base"} & arguments.keys() or _is_addressed()
         if not (replays or (provider == "openai" and own)):
-            raise _lacks_key(spec, known.keys[0])
+            key = known.keys[0]
+            raise LLMCacheError(
+                f"{spec} needs a key, and {key} is not set",
+                WAYS
+                if provider == "openai"
+                else f"Set it: os.environ['{key}'] = getpass.getpass(); or ask another model: a "
+                "variable, local, demo",
+            )
         arguments["api_key"] = PLACEHOLDER_KEY
     try:
         if provider == "openai":
@@ -219,16 +226,6 @@ def _build(
 def _is_addressed() -> bool:
     """Whether the environment names a server of one's own in OpenAI's place."""
     return any(map(os.environ.get, _OPENAI.addresses))
-
-
-def _lacks_key(spec: str, variable: str) -> LLMCacheError:
-    if spec.startswith("openai:"):
-        return LLMCacheError(f"{spec} needs a key, and {variable} is not set", WAYS)
-    return LLMCacheError(
-        f"{spec} needs a key, and {variable} is not set",
-        f"Set it: os.environ['{variable}'] = getpass.getpass(); or ask another model: a variable, "
-        "local, demo",
-    )
 
 
 def _unknown(provider: str) -> LLMCacheError:

@@ -85,7 +85,6 @@ class Row:
 
 
 def _items_of(name: str, value: Any) -> list[Item]:
-    """Return the items of a variable for ``--each``, in order."""
     if (
         isinstance(value, (str, bytes, type))
         or not hasattr(value, "__len__")
@@ -180,7 +179,6 @@ def _side(
 
 
 def _twice(items: Sequence[Item]) -> str | None:
-    """Return what stands twice among ``items``, if anything does."""
     counts = Counter(repr(value) for _, value in items)
     return next((str(label) for label, value in items if counts[repr(value)] > 1), None)
 
@@ -269,7 +267,6 @@ def _conversation(what: str, value: Any) -> Iterator[BaseMessage]:
 
 
 def _variable(flag: str, name: str, namespace: Variables) -> Any:
-    """Return what the variable ``name`` holds."""
     if not is_variable(name, namespace):
         raise LLMCacheError(
             f"{flag} {name}: there is no variable of this name",
@@ -283,7 +280,6 @@ def _variable(flag: str, name: str, namespace: Variables) -> Any:
 
 
 def _block_of(word: str, namespace: Variables) -> dict[str, Any]:
-    """Return the content block of a variable, a file or a URL."""
     data = _data(word, namespace)
     flag = f"--attach {one_line(word)}"
     if isinstance(data, str):
@@ -319,7 +315,6 @@ def _linked(url: str, flag: str) -> dict[str, Any]:
 
 
 def _text(data: bytes) -> str | None:
-    """Return the text in ``data``; None where it is no text."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -69,14 +69,6 @@ class CellCheck:
         return not (self.missing or self.unstored or self.error)
 
 
-@dataclass(frozen=True)
-class NotebookCheck:
-    """What the cells of one notebook did; ``path`` as it was given."""
-
-    path: str
-    cells: Sequence[CellCheck]
-
-
 def check(
     notebooks: Sequence[str],
     cache: str | None = None,
@@ -107,7 +99,8 @@ def check(
     options: dict[str, Any] = {} if kernel is None else {"kernel_name": kernel}
     options["timeout"] = math.ceil(timeout_s)  # older clients want a whole number
     read = [(name, _read(name)) for name in notebooks]
-    ran = [_run(*each, (path, not records), environment, options) for each in read]
+    arguments = (path, not records)
+    ran = [(name, _run(name, book, arguments, environment, options)) for name, book in read]
     if records:
         return _report(ran, f"recorded in {cache}", f"not all was recorded in {cache}")
     return _report(ran, "complete", "incomplete")
@@ -142,7 +135,7 @@ def _run(
     arguments: tuple[str | None, bool],
     environment: Mapping[str, str],
     options: Mapping[str, Any],
-) -> NotebookCheck:
+) -> list[CellCheck]:
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, DeadKernelError
@@ -164,7 +157,7 @@ def _run(
     except (NoSuchKernel, RuntimeError) as error:
         what = f"{name} has no kernel here: {one_line(error)}"
         raise LLMCacheError(what, "Name one that is installed: --kernel python3") from error
-    return NotebookCheck(name, cells)
+    return cells
 
 
 def _run_cells(client: NotebookClient, notebook: Any, *, replays: bool) -> Iterator[CellCheck]:
@@ -220,8 +213,8 @@ def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> An
 # --- the report ---
 
 
-def _report(checks: Sequence[NotebookCheck], good: str, bad: str) -> Report:
-    cells = [cell for each in checks for cell in each.cells]
+def _report(checks: Sequence[tuple[str, Sequence[CellCheck]]], good: str, bad: str) -> Report:
+    cells = [cell for _, each in checks for cell in each]
     wrong = [
         f"{format_count(count, 'cell')} {what}"
         for what, count in (
@@ -243,17 +236,24 @@ def _report(checks: Sequence[NotebookCheck], good: str, bad: str) -> Report:
     sent = sum(len(cell.sent) for cell in cells)
     came = f"{', '.join(counts) or 'nothing'} from the file, {sent or 'nothing'} sent"
     ran = f"{format_count(len(cells), 'cell')}, {came}"
+    data = [
+        {
+            "notebook": name,
+            "cells": [{**asdict(cell), "complete": cell.is_complete} for cell in each],
+        }
+        for name, each in checks
+    ]
     return Report(
         f"{bad}: {' and '.join(wrong)} ({ran})" if wrong else f"{good}: {ran}",
-        [row for each in checks for row in _rows(each)],
-        data={"complete": not wrong, "notebooks": [_data(each) for each in checks]},
+        [row for name, each in checks for row in _rows(name, each)],
+        data={"complete": not wrong, "notebooks": data},
         ok=not wrong,
     )
 
 
-def _rows(checked: NotebookCheck) -> Iterator[tuple[str, str]]:
-    for cell in checked.cells:
-        place = f"{checked.path}, cell {cell.number}"
+def _rows(notebook: str, cells: Sequence[CellCheck]) -> Iterator[tuple[str, str]]:
+    for cell in cells:
+        place = f"{notebook}, cell {cell.number}"
         for miss in cell.missing[:_TOLD_MISSES]:
             yield place, f"not recorded: {miss}"
         if len(cell.missing) > _TOLD_MISSES:
@@ -266,11 +266,6 @@ def _rows(checked: NotebookCheck) -> Iterator[tuple[str, str]]:
             yield place, f"sent: {what}" + (f" ({count} times)" if count > 1 else "")
         for name, count in cell.other_caches.items():
             yield place, f"{format_count(count, 'answer')} from the notebook's own {name}"
-
-
-def _data(checked: NotebookCheck) -> dict[str, Any]:
-    cells = [{**asdict(cell), "complete": cell.is_complete} for cell in checked.cells]
-    return {"notebook": checked.path, "cells": cells}
 
 
 # --- inside the kernel of a notebook that is run ---

@@ -42,14 +42,20 @@ _SESSION = "_jupyter_llmcache_session"
 _PATIENCE_S = 0.02
 
 
-def load(shell: InteractiveShell) -> None:
-    """Put the extension into ``shell``; one that is there already is taken away first."""
-    unload(shell)
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """``%load_ext jupyter_llmcache``: put magics and hooks into ``shell``.
+
+    What is there already is taken away first.
+    """
+    unload_ipython_extension(shell)
     setattr(shell, _ATTRIBUTE, Extension(shell, vars(shell).pop(_SESSION, None)))
 
 
-def unload(shell: InteractiveShell) -> None:
-    """Take the extension out of ``shell``, if it is there; ``%reload_ext`` keeps the session."""
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """``%unload_ext jupyter_llmcache``: take all of it out of ``shell``, and restore the old cache.
+
+    ``%reload_ext`` keeps the session.
+    """
     extension: Extension | None = getattr(shell, _ATTRIBUTE, None)
     if extension is None:
         return

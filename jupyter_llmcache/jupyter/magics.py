@@ -141,7 +141,6 @@ class LLMCacheMagics:
         self._shell.displayhook.update_user_ns(answer)  # type: ignore[no-untyped-call,unused-ignore]
 
     def _run(self, subcommand: Subcommand, rest: str) -> Any:
-        """Read ``rest`` as ``subcommand`` takes it, and do it."""
         owner = f"%llm_cache {subcommand.name}"
         parser = Parser(owner, subcommand.arguments, subcommand.help)
         if subcommand.expression and rest not in ("-h", "--help"):
@@ -160,7 +159,6 @@ class LLMCacheMagics:
         return subcommand.handler(self.session if subcommand.on == "session" else LEDGER, args)
 
     def _value_of(self, expression: str, owner: str) -> Any:
-        """Return the value of the person's own expression."""
         if not expression:
             raise LLMCacheError(f"{owner} lacks its expression", f"{owner} -h tells more")
         try:

@@ -22,16 +22,15 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from .. import modes
-from .. import request as keys
 from ..draw import Format, draws_html
-from ..errors import LLMCacheError, NotDescribableError, status_of
+from ..errors import LLMCacheError, status_of
 from ..ledger import LEDGER, Call, collecting
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall
 from ..seam.structured import Structured, read_structured, refusal
 from ..text import format_seconds, one_line
-from .answer import Answer, PromptPreview, note_shown, text_of_message
+from .answer import Answer, note_shown, text_of_message
 from .faults import explain_provider_error
 from .models import innermost, takes_messages
 
@@ -144,25 +143,6 @@ def ask(question: Question) -> Answer:
     if growing is not None:
         growing.finish(answer)
     return answer
-
-
-def preview(question: Question) -> PromptPreview:
-    """Return the messages of the first model call that ``question`` would make; send nothing.
-
-    Where it cannot be cached, it says why.
-    """
-    call = first_call(question)
-    asked = call.asked.prompt
-    if isinstance(asked, str):
-        told = [("prompt", asked)]
-    else:
-        told = [(message.type, str(message.text)) for message in asked]
-    try:
-        request = keys.describe(*call.asked)
-    except NotDescribableError as error:
-        return PromptPreview(told, call.label, key=None, cached=False, reason=error.reason)
-    cached = call.place.holds(request)
-    return PromptPreview(told, request.model, key=request.key.hex(), cached=cached)
 
 
 def first_call(question: Question) -> OpenCall:

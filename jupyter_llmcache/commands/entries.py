@@ -351,16 +351,12 @@ def _as_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(block, dict) for block in content):
-        return "\n".join(map(_block_text, content))
+        return "\n".join(map(_as_text, content))
+    if isinstance(content, dict) and content.get("type") == "text":
+        return str(content.get("text", ""))
+    if isinstance(content, dict) and "mime_type" in content:
+        return f"[{content.get('type', 'file')}: {content['mime_type']}]"
     return json.dumps(content, ensure_ascii=False, indent=2)
-
-
-def _block_text(block: dict[str, Any]) -> str:
-    if block.get("type") == "text":
-        return str(block.get("text", ""))
-    if "mime_type" in block:
-        return f"[{block.get('type', 'file')}: {block['mime_type']}]"
-    return json.dumps(block, ensure_ascii=False, indent=2)
 
 
 def _answers(generations: list[Generation]) -> Iterator[tuple[str, str, Format]]:

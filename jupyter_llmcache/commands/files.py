@@ -287,14 +287,16 @@ def verify(store: Store, _: Ledger, args: Namespace) -> Report:
     if args.repair and unread:
         store.delete(unread)
     damaged = [*found.damaged, *unread]
-    schemas = {} if found.faults and not args.repair else _schemas(store.requests())
+    # How many request texts there are of each key schema.
+    requests = [] if found.faults and not args.repair else map(json_or_text, store.requests())
+    schemas = Counter(str(r.get("schema", "?")) if isinstance(r, dict) else "?" for r in requests)
     wrong = not found.is_sound or bool(unread)
     data = {
         "entries": found.entries,
         "faults": list(found.faults),
         "damaged": [key.hex() for key in damaged],
         "orphans": found.orphans,
-        "schemas": schemas,
+        "schemas": dict(schemas),
         "repaired": args.repair and wrong,
         "kept_at": found.kept_at,
     }
@@ -324,11 +326,6 @@ def _unread(records: Iterable[Entry]) -> Iterable[bytes]:
             decode(record)
         except StoreError:
             yield record.key
-
-
-def _schemas(requests: Iterable[str]) -> dict[str, int]:
-    read = map(json_or_text, requests)
-    return dict(Counter(str(r.get("schema", "?")) if isinstance(r, dict) else "?" for r in read))
 
 
 @subcommand(

@@ -9,16 +9,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, overload
 
 from .. import modes
+from .. import request as keys
 from ..draw import draws_html, publish
 from ..draw.grid import AnswerCell, AnswersTable
 from ..draw.live import Progress, remark_on
 from ..draw.table import SEPARATOR
-from ..errors import LLMCacheError, chain_of, status_of
+from ..errors import LLMCacheError, NotDescribableError, chain_of, status_of
 from ..ledger import LEDGER, Call, collecting, total_usd
 from ..seam.call import OpenCall
 from ..text import Printed, did_you_mean, format_count, format_usd, one_line, token_counts
@@ -155,9 +155,29 @@ def _record(answer: Answer) -> dict[str, Any]:
 
 
 def preview(questions: Sequence[Question]) -> PromptPreview:
-    """Return what the first of ``questions`` would send, and how many are cached; send nothing."""
-    held = sum(_is_held(_first_call(question)) for question in questions)
-    return replace(ask.preview(questions[0]), questions=len(questions), held=held)
+    """Return what the first of ``questions`` would send, and how many are cached; send nothing.
+
+    Of one that cannot be cached it says why.
+    """
+    call = ask.first_call(questions[0])
+    asked, request, reason = call.asked.prompt, None, None
+    if isinstance(asked, str):
+        told = [("prompt", asked)]
+    else:
+        told = [(message.type, str(message.text)) for message in asked]
+    try:
+        request = keys.describe(*call.asked)  # which a bypass does not do
+    except NotDescribableError as error:
+        reason = error.reason
+    return PromptPreview(
+        told,
+        request.model if request else call.label,
+        key=request.key.hex() if request else None,
+        cached=request is not None and call.place.holds(request),
+        reason=reason,
+        questions=len(questions),
+        held=sum(_is_held(_first_call(question)) for question in questions),
+    )
 
 
 def _check_price(questions: Sequence[Question], max_paid: int) -> None:

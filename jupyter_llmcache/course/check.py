@@ -13,7 +13,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,38 +34,8 @@ _TAKE = "__import__('sys').modules[{name!r}].take()"
 _TOLD_MISSES = 3
 
 
-@dataclass(frozen=True)
-class CellCheck:
-    """What one cell did.
-
-    Attributes:
-        number: Of the code cell, from 1, as ``In [1]`` of a fresh run.
-        source: Its first line.
-        answers: Model calls that were answered from the file.
-        texts: Embedded texts that came from the file.
-        web: Web requests that were answered from the file.
-        other_caches: Model calls that the notebook's own caches, or canned models, answered.
-        sent: What left this machine, in words: allowed, or recorded.
-        missing: What is not recorded and was refused, in words.
-        unstored: What was sent and could not be kept, in words.
-        error: Why it failed, if it did and was not meant to; on one line.
-    """
-
-    number: int
-    source: str
-    answers: int = 0
-    texts: int = 0
-    web: int = 0
-    other_caches: Mapping[str, int] = field(default_factory=dict)
-    sent: Sequence[str] = ()
-    missing: Sequence[str] = ()
-    unstored: Sequence[str] = ()
-    error: str | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing was missing and nothing went wrong."""
-        return not (self.missing or self.unstored or self.error)
+#: What one cell did; see ``_cell``.
+Cell = dict[str, Any]
 
 
 def check(
@@ -135,15 +104,14 @@ def _run(
     arguments: tuple[str | None, bool],
     environment: Mapping[str, str],
     options: Mapping[str, Any],
-) -> list[CellCheck]:
+) -> list[Cell]:
+    import nbclient
     from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellControlSignal, DeadKernelError
 
     folder = str(Path(name).expanduser().resolve().parent)
     resources = {"metadata": {"path": folder}}
-    client = NotebookClient(notebook, allow_errors=True, resources=resources, **options)
-    cells: list[CellCheck] = []
+    client = nbclient.NotebookClient(notebook, allow_errors=True, resources=resources, **options)
+    cells: list[Cell] = []
     try:
         with (
             Progress(f"running {name}", noun="cell") as told,
@@ -151,16 +119,16 @@ def _run(
         ):
             _evaluate(client, _BEGIN.format(name=__name__, arguments=arguments))
             cells.extend(told.counting(_run_cells(client, notebook, replays=arguments[1])))
-    except (CellControlSignal, DeadKernelError) as error:
-        number = len(cells) + 1
-        cells.append(CellCheck(number, "", error=one_line(f"{type(error).__name__}: {error}", 200)))
+    except (nbclient.exceptions.CellControlSignal, nbclient.exceptions.DeadKernelError) as error:
+        fault = one_line(f"{type(error).__name__}: {error}", 200)
+        cells.append(_cell(len(cells) + 1, "", _did([]), fault))
     except (NoSuchKernel, RuntimeError) as error:
         what = f"{name} has no kernel here: {one_line(error)}"
         raise LLMCacheError(what, "Name one that is installed: --kernel python3") from error
     return cells
 
 
-def _run_cells(client: NotebookClient, notebook: Any, *, replays: bool) -> Iterator[CellCheck]:
+def _run_cells(client: NotebookClient, notebook: Any, *, replays: bool) -> Iterator[Cell]:
     number = 0
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
@@ -169,13 +137,22 @@ def _run_cells(client: NotebookClient, notebook: Any, *, replays: bool) -> Itera
         if not replays and _may_fail(cell):
             continue
         client.execute_cell(cell, index)
-        told = json.loads(_evaluate(client, "", _TAKE.format(name=__name__)))
-        yield CellCheck(
-            number,
-            one_line(cell.source.strip().splitlines()[0], 60),
-            error=None if told["missing"] else _error(cell),
-            **told,
-        )
+        did = json.loads(_evaluate(client, "", _TAKE.format(name=__name__)))
+        source = one_line(cell.source.strip().splitlines()[0], 60)
+        yield _cell(number, source, did, None if did["missing"] else _error(cell))
+
+
+def _cell(number: int, source: str, did: Cell, error: str | None) -> Cell:
+    """Return what one cell did, as JSON values.
+
+    Args:
+        number: Of the code cell, from 1, as ``In [1]`` of a fresh run.
+        source: Its first line.
+        did: What its kernel told, see ``_did``.
+        error: Why it failed, if it did and was not meant to; on one line.
+    """
+    is_complete = not (did["missing"] or did["unstored"] or error)
+    return {"number": number, "source": source, **did, "error": error, "complete": is_complete}
 
 
 def _error(cell: Any) -> str | None:
@@ -191,10 +168,10 @@ def _may_fail(cell: Any) -> bool:
 
 def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> Any:
     """Run ``code`` past the notebook's counter and hooks; return the value of ``expression``."""
-    from nbclient.util import run_sync
+    import nbclient
 
     kernel: Any = client.kc
-    ask: Any = run_sync(kernel.execute_interactive)
+    ask: Any = nbclient.util.run_sync(kernel.execute_interactive)
     reply = ask(
         code, silent=True, user_expressions={"value": expression}, output_hook=lambda _: None
     )
@@ -213,58 +190,52 @@ def _evaluate(client: NotebookClient, code: str, expression: str = "None") -> An
 # --- the report ---
 
 
-def _report(checks: Sequence[tuple[str, Sequence[CellCheck]]], good: str, bad: str) -> Report:
+def _report(checks: Sequence[tuple[str, list[Cell]]], good: str, bad: str) -> Report:
     cells = [cell for _, each in checks for cell in each]
     wrong = [
         f"{format_count(count, 'cell')} {what}"
-        for what, count in (
-            ("asked for what is not recorded", sum(bool(cell.missing) for cell in cells)),
-            ("got what could not be kept", sum(bool(cell.unstored) for cell in cells)),
-            ("failed", sum(cell.error is not None for cell in cells)),
+        for name, what in (
+            ("missing", "asked for what is not recorded"),
+            ("unstored", "got what could not be kept"),
+            ("error", "failed"),
         )
-        if count
+        if (count := sum(bool(cell[name]) for cell in cells))
     ]
     counts = [
         format_count(count, what)
-        for what, count in (
-            ("answer", sum(cell.answers for cell in cells)),
-            ("embedded text", sum(cell.texts for cell in cells)),
-            ("web request", sum(cell.web for cell in cells)),
+        for name, what in (
+            ("answers", "answer"),
+            ("texts", "embedded text"),
+            ("web", "web request"),
         )
-        if count
+        if (count := sum(cell[name] for cell in cells))
     ]
-    sent = sum(len(cell.sent) for cell in cells)
+    sent = sum(len(cell["sent"]) for cell in cells)
     came = f"{', '.join(counts) or 'nothing'} from the file, {sent or 'nothing'} sent"
     ran = f"{format_count(len(cells), 'cell')}, {came}"
-    data = [
-        {
-            "notebook": name,
-            "cells": [{**asdict(cell), "complete": cell.is_complete} for cell in each],
-        }
-        for name, each in checks
-    ]
+    notebooks = [{"notebook": name, "cells": each} for name, each in checks]
     return Report(
         f"{bad}: {' and '.join(wrong)} ({ran})" if wrong else f"{good}: {ran}",
         [row for name, each in checks for row in _rows(name, each)],
-        data={"complete": not wrong, "notebooks": data},
+        data={"complete": not wrong, "notebooks": notebooks},
         ok=not wrong,
     )
 
 
-def _rows(notebook: str, cells: Sequence[CellCheck]) -> Iterator[tuple[str, str]]:
+def _rows(notebook: str, cells: Sequence[Cell]) -> Iterator[tuple[str, str]]:
     for cell in cells:
-        place = f"{notebook}, cell {cell.number}"
-        for miss in cell.missing[:_TOLD_MISSES]:
+        place, missing = f"{notebook}, cell {cell['number']}", cell["missing"]
+        for miss in missing[:_TOLD_MISSES]:
             yield place, f"not recorded: {miss}"
-        if len(cell.missing) > _TOLD_MISSES:
-            yield place, f"and {len(cell.missing) - _TOLD_MISSES} more not recorded"
-        for what in cell.unstored:
+        if len(missing) > _TOLD_MISSES:
+            yield place, f"and {len(missing) - _TOLD_MISSES} more not recorded"
+        for what in cell["unstored"]:
             yield place, f"not kept: {what}"
-        if cell.error is not None:
-            yield place, f"failed: {cell.error}"
-        for what, count in Counter(cell.sent).items():
+        if cell["error"]:
+            yield place, f"failed: {cell['error']}"
+        for what, count in Counter(cell["sent"]).items():
             yield place, f"sent: {what}" + (f" ({count} times)" if count > 1 else "")
-        for name, count in cell.other_caches.items():
+        for name, count in cell["other_caches"].items():
             yield place, f"{format_count(count, 'answer')} from the notebook's own {name}"
 
 
@@ -305,32 +276,38 @@ def begin(path: str | None, replays: bool) -> None:
 
 
 def take() -> str:
-    """Return what happened since the last time, as JSON: the counts and texts of a CellCheck."""
+    """Return what happened since the last time, as JSON; see ``_did``."""
     global _mark  # noqa: PLW0603  # as above
     calls = LEDGER.since(_mark)
     _mark = LEDGER.mark()
+    return json.dumps(_did(calls))
+
+
+def _did(calls: Sequence[Call]) -> Cell:
+    """Return what ``calls`` did: how many model calls, embedded texts and web requests the file
+    answered, and how many the notebook's own caches, or canned models; what left this machine; what
+    is not recorded and was refused; what was sent and could not be kept.
+    """
     models = [call for call in calls if call.kind == "hit" and call.asked == "model"]
     theirs = [call for call in models if call.key is None]  # found before it came to our door
     canned = ["canned model" for call in calls if call.kind == "miss" and call.canned]
     fresh = [call for call in calls if call.kind == "miss" and not call.canned]
-    missing = [call for call in calls if call.unrecorded is not None]
-    return json.dumps(
-        {
-            "answers": len(models) - len(theirs),
-            "texts": sum(call.texts_cached for call in calls),
-            "web": sum(call.kind == "hit" and call.asked == "web" for call in calls),
-            "other_caches": Counter([*(call.location for call in theirs), *canned]),
-            "sent": [_words(call) for call in fresh],
-            "missing": [f"{_words(call)}; {call.unrecorded}" for call in missing],
-            "unstored": [
-                f"{_words(call)}: {call.warning or call.reason}"
-                for call in calls
-                if (call.kind == "bypass" or call in fresh) and not (call.stored or call.pending)
-            ]
-            if modes.current_mode() != "replay"
-            else [],
-        }
-    )
+    sent = [call for call in calls if call.kind == "bypass" or call in fresh]
+    if modes.current_mode() == "replay":
+        sent = []
+    return {
+        "answers": len(models) - len(theirs),
+        "texts": sum(call.texts_cached for call in calls),
+        "web": sum(call.kind == "hit" and call.asked == "web" for call in calls),
+        "other_caches": Counter([*(call.location for call in theirs), *canned]),
+        "sent": [_words(call) for call in fresh],
+        "missing": [f"{_words(c)}; {c.unrecorded}" for c in calls if c.unrecorded is not None],
+        "unstored": [
+            f"{_words(call)}: {call.warning or call.reason}"
+            for call in sent
+            if not (call.stored or call.pending)
+        ],
+    }
 
 
 def _words(call: Call) -> str:

@@ -311,7 +311,7 @@ class PromptPreview(Printed):
         held: How many of them the cache holds.
     """
 
-    messages: Sequence[tuple[str, str]]
+    messages: tuple[tuple[str, str], ...]
     model: str
     key: str | None
     cached: bool

@@ -161,10 +161,11 @@ def preview(questions: Sequence[Question]) -> PromptPreview:
     """
     call = ask.first_call(questions[0])
     asked, request, reason = call.asked.prompt, None, None
+    told: tuple[tuple[str, str], ...]
     if isinstance(asked, str):
-        told = [("prompt", asked)]
+        told = (("prompt", asked),)
     else:
-        told = [(message.type, str(message.text)) for message in asked]
+        told = tuple((message.type, str(message.text)) for message in asked)
     try:
         request = keys.describe(*call.asked)  # which a bypass does not do
     except NotDescribableError as error:

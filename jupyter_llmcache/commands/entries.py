@@ -272,18 +272,29 @@ def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
 
     record = read(store, find_key(store, ledger, args.key))
     generations = answer.decode(record.answer)
-    usage = usage_of(generations)
+    usage, model = usage_of(generations), model_of(record.request)
     versions = answer.recorded_versions(record.answer)
     request = json_or_text(record.request)
+    counts = token_counts(usage)
+    tokens = [f"{counts[0]:,} + {counts[1]:,}"] if counts else []
+    price = format_usd(price_usd(Call(None, "hit", model, None, 0, usage=usage)))
+    saved_s = record.hits * (record.provider_s or 0.0)
     rows = [
-        ("model", model_of(record.request)),
+        ("model", model),
         *_parameters(request),
-        *_provenance(store, record, versions, usage),
+        ("recorded", format_moment(record.created_at)),
+        ("by", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("took", "" if record.provider_s is None else format_seconds(record.provider_s)),
+        ("tokens", SEPARATOR.join(filter(None, [*tokens, price]))),
+        ("hits", f"{format_count(record.hits)}{SEPARATOR}saved {format_seconds(saved_s)}"),
+        ("last used", format_moment(record.used_at)),
+        ("size", format_bytes(record.size_bytes)),
+        ("in", store.location),
         ("key", record.key.hex()),
     ]
     data = {
         "key": record.key.hex(),
-        "model": model_of(record.request),
+        "model": model,
         "request": request,
         "prompt": json_or_text(record.prompt),
         "answers": [generation.text for generation in generations],
@@ -294,7 +305,7 @@ def show(store: Store, ledger: Ledger, args: Namespace) -> Report:
     }
     sections: list[Section] = [*_messages(record.prompt), *_answers(generations)]
     key, when = record.key.hex()[:KEY_DIGITS], format_moment(record.created_at)
-    title = f"entry {key}{SEPARATOR}{model_of(record.request)}{SEPARATOR}recorded {when}"
+    title = f"entry {key}{SEPARATOR}{model}{SEPARATOR}recorded {when}"
     return Report(title, (), sections, data, details=rows)
 
 
@@ -311,24 +322,6 @@ def _parameters(request: Any) -> Iterator[tuple[str, str]]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if TAG not in text:  # what stands for a value that is not shown tells a person nothing
             yield name, text
-
-
-def _provenance(
-    store: Store, record: Entry, versions: Mapping[str, str], usage: Mapping[str, Any] | None
-) -> Iterator[tuple[str, str]]:
-    yield "recorded", format_moment(record.created_at)
-    yield "by", ", ".join(f"{name} {version}" for name, version in versions.items())
-    yield "took", "" if record.provider_s is None else format_seconds(record.provider_s)
-    if counts := token_counts(usage):
-        price = format_usd(
-            price_usd(Call(None, "hit", model_of(record.request), None, 0, usage=usage))
-        )
-        yield "tokens", SEPARATOR.join(filter(None, (f"{counts[0]:,} + {counts[1]:,}", price)))
-    saved_s = record.hits * (record.provider_s or 0.0)
-    yield "hits", f"{format_count(record.hits)}{SEPARATOR}saved {format_seconds(saved_s)}"
-    yield "last used", format_moment(record.used_at)
-    yield "size", format_bytes(record.size_bytes)
-    yield "in", store.location
 
 
 def _messages(prompt: str) -> Iterator[tuple[str, str]]:

@@ -36,8 +36,6 @@ from .parser import Argument
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..seam.nearest import Near
-
 #: Calls that are drawn, the newest; bars thinner than a pixel say nothing.
 _DRAWN = 200
 #: Bars of the text form, at most this many characters long.
@@ -120,25 +118,22 @@ def _with_nearest(store: Store, wanted: Entry, title: str, data: Mapping[str, An
     near = nearest(store, wanted)
     if near is None:
         return Report(f"{title}; no entry is like it", data={**data, "nearest": []})
+    record, differences = near.record, near.differences
     told_of = {
-        "key": near.record.key.hex(),
-        "title": near.record.title,
-        "differences": [asdict(difference) for difference in near.differences],
+        "key": record.key.hex(),
+        "title": record.title,
+        "differences": [asdict(difference) for difference in differences],
     }
-    data = {**data, "nearest": [told_of]}
-    told = differences_line(near.differences)
-    return Report(f"{title}; nearest: {told}", list(_rows(near, told)), (), data)
-
-
-def _rows(near: Near, told: str) -> Iterator[tuple[str, str]]:
-    """Yield which entry is near, and what the sentence over it has not told."""
-    record = near.record
-    yield "entry", f"{record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}'"
-    yield "model", model_of(record.request)
-    yield "recorded", format_moment(record.created_at)
-    lines = (one_line(difference, 300) for difference in near.differences)
-    yield "differs", "; ".join(line for line in lines if line not in told)
-    yield "versions", "; ".join(line for line in _versions(record) if "->" in line)
+    told = differences_line(differences)
+    lines = (one_line(difference, 300) for difference in differences)
+    rows = [
+        ("entry", f"{record.key.hex()[:KEY_DIGITS]} '{one_line(record.title, 60)}'"),
+        ("model", model_of(record.request)),
+        ("recorded", format_moment(record.created_at)),
+        ("differs", "; ".join(line for line in lines if line not in told)),
+        ("versions", "; ".join(line for line in _versions(record) if "->" in line)),
+    ]
+    return Report(f"{title}; nearest: {told}", rows, (), {**data, "nearest": [told_of]})
 
 
 def _versions(record: Entry) -> Iterator[str]:

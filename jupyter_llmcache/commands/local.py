@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -130,9 +131,8 @@ _INSTALL = "Run %pip install 'jupyter_llmcache[local]'"
 #: Beginning and end of the file that its digest covers, in bytes: the description and weights.
 _DIGESTED_BYTES = 1 << 20
 
-#: Files and loaded models by the digest of the file; weights are heavy, so they are loaded once.
+#: Files by their digests.
 _files: dict[str, Path] = {}
-_loaded: dict[str, Any] = {}
 #: llama.cpp computes one answer at a time.
 _lock = threading.Lock()
 #: How long a call waits for its turn, in seconds.
@@ -172,7 +172,7 @@ class Local(_InPieces):
     ) -> Iterator[ChatGenerationChunk]:
         asked = {name: getattr(self, name) for name in _PARAMETERS} | kwargs
         with _turn():
-            weights, given = _weights(self), 0
+            weights, given = _weights(self.digest), 0
             for event in weights.create_chat_completion(
                 convert_to_openai_messages(messages), stop=stop or [], stream=True, **asked
             ):
@@ -240,21 +240,19 @@ def _turn() -> Iterator[None]:
         _lock.release()
 
 
-def _weights(local: Local) -> Any:
+@cache  # weights are heavy
+def _weights(digest: str) -> Any:
     """Return the loaded model; the first time takes a while, and says so."""
-    if local.digest not in _loaded:
-        from llama_cpp import Llama
+    from llama_cpp import Llama
 
-        file = _files[local.digest]
-        print(f"loading {local.model} ({format_bytes(file.stat().st_size)}) ...", flush=True)  # noqa: T201  # progress
-        try:
-            _loaded[local.digest] = Llama(
-                model_path=str(file), n_ctx=_CONTEXT_TOKENS, verbose=False
-            )
-        except ValueError as error:
-            raise LLMCacheError(
-                f"-m local: {file.name} cannot be loaded: {error}", "Name a GGUF file: local:PATH"
-            ) from error
-        # Left to the interpreter's end, llama.cpp would find half of itself gone.
-        atexit.register(_loaded[local.digest].close)
-    return _loaded[local.digest]
+    file = _files[digest]
+    print(f"loading {file.stem} ({format_bytes(file.stat().st_size)}) ...", flush=True)  # noqa: T201  # progress
+    try:
+        weights = Llama(model_path=str(file), n_ctx=_CONTEXT_TOKENS, verbose=False)
+    except ValueError as error:
+        raise LLMCacheError(
+            f"-m local: {file.name} cannot be loaded: {error}", "Name a GGUF file: local:PATH"
+        ) from error
+    # Left to the interpreter's end, llama.cpp would find half of itself gone.
+    atexit.register(weights.close)
+    return weights

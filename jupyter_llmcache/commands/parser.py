@@ -90,11 +90,6 @@ class Argument:
         """Whether a value follows the flag."""
         return self.metavar is not None or bool(self.choices)
 
-    @property
-    def sets(self) -> str:
-        """The name of what it sets, which two switches may share."""
-        return str(self.options.get("dest", self.names[-1].lstrip("-")))
-
     def keywords(self) -> dict[str, Any]:
         """Return the keyword arguments of argparse's ``add_argument``."""
         told: dict[str, Any] = {"help": self.help.replace("%", "%%"), **self.options}
@@ -195,14 +190,23 @@ def split_flags(
     flags = {name: argument for argument in arguments for name in argument.names}
     vector: list[str] = []
     others: list[str] = []
+    said: dict[str, str] = {}
     place, flags_ended = 0, False
     while (word := next(words(line, place), None)) is not None:
         if word.text == "--" and not flags_ended:
             place, flags_ended = word.end, True
         elif not flags_ended and _LOOKS_LIKE_FLAG.match(line, word.start):
             given, place = _read_flag(line, word, flags, owner)
-            _refuse_second(flags[given.partition("=")[0]], vector, flags, owner)
             vector.append(given)
+            name = given.partition("=")[0]
+            argument = flags[name]
+            sets = argument.options.get("dest", argument.names[-1].lstrip("-"))
+            if (before := said.get(sets)) and argument.options.get("action") != "append":
+                if flags[before] is argument:
+                    raise LLMCacheError(f"{owner}: {name} is given twice", "Give it once")
+                both = f"{before} and {argument.names[-1]}"
+                raise LLMCacheError(f"{owner}: {both} exclude each other", "Give one of them")
+            said[sets] = name
         elif intermixed:
             others.append(_closed(word, owner))
             place = word.end
@@ -245,20 +249,6 @@ def _read_flag(line: str, word: Word, flags: Mapping[str, Argument], owner: str)
             f"{owner}: {name} lacks its {argument.metavar}", f"Write {name} {argument.metavar}"
         )
     return f"{argument.names[-1]}={value}", end
-
-
-def _refuse_second(
-    argument: Argument, vector: Sequence[str], flags: Mapping[str, Argument], owner: str
-) -> None:
-    """See to it that of what can be said once nothing was said before."""
-    if argument.options.get("action") == "append":
-        return
-    for name in (text.partition("=")[0] for text in vector):
-        if flags[name] is argument:
-            raise LLMCacheError(f"{owner}: {name} is given twice", "Give it once")
-        if flags[name].sets == argument.sets:
-            both = f"{name} and {argument.names[-1]}"
-            raise LLMCacheError(f"{owner}: {both} exclude each other", "Give one of them")
 
 
 def _closed(word: Word, owner: str) -> str:

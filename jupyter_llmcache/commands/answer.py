@@ -19,6 +19,7 @@ from ..draw.line import (
 )
 from ..draw.sanitize import IGNORE_MATH
 from ..draw.table import SEPARATOR, row_lines, rows_html, sections_html
+from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call
 from ..text import (
     Printed,
@@ -179,6 +180,29 @@ class Answer:
             if take_shown(self):  # the text stands there already
                 told = f"{self.line}\n"  # more than a line stands below IPython's prompt
         printer.text(told)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Stopped by hand: one line, and what had come until then.
+
+    Attributes:
+        answer: The answers, or the part of one, that are there; None where there is nothing.
+    """
+
+    def __init__(self, line: str, answer: Any = None) -> None:
+        super().__init__(line)
+        self.answer = answer
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class UnfitError(LLMCacheError):
+    """What came is not what was asked for; ``answer`` has it all the same."""
+
+    def __init__(self, what: str, answer: Any, remedy: str = "The answer's text is in _") -> None:
+        super().__init__(what, remedy)
+        self.answer = answer
 
 
 def note_shown(answer: Answer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,15 +22,16 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from .. import modes
+from .. import request as keys
 from ..draw import Format, draws_html
-from ..errors import LLMCacheError, status_of
+from ..errors import LLMCacheError, NotDescribableError, status_of
 from ..ledger import LEDGER, Call, collecting
 from ..seam import patch as streams
 from ..seam.cache import mode
 from ..seam.call import OpenCall
 from ..seam.structured import Structured, read_structured, refusal
 from ..text import format_seconds, one_line
-from .answer import Answer, note_shown, text_of_message
+from .answer import Answer, Interrupted, PromptPreview, UnfitError, note_shown, text_of_message
 from .faults import explain_provider_error
 from .models import innermost, takes_messages
 
@@ -75,29 +76,6 @@ class Question:
     coords: Mapping[str, Any] = field(default_factory=dict)
     items: tuple[str, ...] = ()
     sample: int = 0
-
-
-class Interrupted(KeyboardInterrupt):
-    """Stopped by hand: one line, and what had come until then.
-
-    Attributes:
-        answer: The answers, or the part of one, that are there; None where there is nothing.
-    """
-
-    def __init__(self, line: str, answer: Any = None) -> None:
-        super().__init__(line)
-        self.answer = answer
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
-class UnfitError(LLMCacheError):
-    """What came is not what was asked for; ``answer`` has it all the same."""
-
-    def __init__(self, what: str, answer: Any, remedy: str = "The answer's text is in _") -> None:
-        super().__init__(what, remedy)
-        self.answer = answer
 
 
 def ask(question: Question) -> Answer:
@@ -145,6 +123,33 @@ def ask(question: Question) -> Answer:
     return answer
 
 
+def preview(questions: Sequence[Question]) -> PromptPreview:
+    """Return what the first of ``questions`` would send, and how many are cached; send nothing.
+
+    Of one that cannot be cached it says why.
+    """
+    call = first_call(questions[0])
+    asked, request, reason = call.asked.prompt, None, None
+    told: tuple[tuple[str, str], ...]
+    if isinstance(asked, str):
+        told = (("prompt", asked),)
+    else:
+        told = tuple((message.type, str(message.text)) for message in asked)
+    try:
+        request = keys.describe(*call.asked)  # which a bypass does not do
+    except NotDescribableError as error:
+        reason = error.reason
+    return PromptPreview(
+        told,
+        request.model if request else call.label,
+        key=request.key.hex() if request else None,
+        cached=request is not None and call.place.holds(request),
+        reason=reason,
+        questions=len(questions),
+        held=sum(is_held(seen_call(question)) for question in questions),
+    )
+
+
 def first_call(question: Question) -> OpenCall:
     """Return the first model call that ``question`` would make; send nothing.
 
@@ -158,6 +163,19 @@ def first_call(question: Question) -> OpenCall:
             call: OpenCall = stopped.call
             return call
     raise LLMCacheError(f"{question.label} calls no model", "There is nothing to show")
+
+
+def seen_call(question: Question) -> OpenCall | None:
+    """Return the first model call of ``question``; None where it cannot be seen."""
+    try:
+        return first_call(question)
+    except LLMCacheError:
+        return None
+
+
+def is_held(call: OpenCall | None) -> bool:
+    """Return whether the cache answers ``call``."""
+    return call is not None and call.request is not None and call.place.holds(call.request)
 
 
 @contextmanager

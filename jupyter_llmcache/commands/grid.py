@@ -13,18 +13,17 @@ from email.utils import parsedate_to_datetime
 from typing import Any, overload
 
 from .. import modes
-from .. import request as keys
 from ..draw import draws_html, publish
 from ..draw.grid import AnswerCell, AnswersTable
 from ..draw.live import Progress, remark_on
 from ..draw.table import SEPARATOR
-from ..errors import LLMCacheError, NotDescribableError, chain_of, status_of
+from ..errors import LLMCacheError, chain_of, status_of
 from ..ledger import LEDGER, Call, collecting, total_usd
 from ..seam.call import OpenCall
 from ..text import Printed, did_you_mean, format_count, format_usd, one_line, token_counts
 from . import ask
-from .answer import Answer, PromptPreview
-from .ask import Interrupted, Question, UnfitError
+from .answer import Answer, Interrupted, UnfitError
+from .ask import Question
 
 #: How often one question is asked again after "too many requests".
 _PATIENCE = 6
@@ -154,42 +153,15 @@ def _record(answer: Answer) -> dict[str, Any]:
 # --- asking ---
 
 
-def preview(questions: Sequence[Question]) -> PromptPreview:
-    """Return what the first of ``questions`` would send, and how many are cached; send nothing.
-
-    Of one that cannot be cached it says why.
-    """
-    call = ask.first_call(questions[0])
-    asked, request, reason = call.asked.prompt, None, None
-    told: tuple[tuple[str, str], ...]
-    if isinstance(asked, str):
-        told = (("prompt", asked),)
-    else:
-        told = tuple((message.type, str(message.text)) for message in asked)
-    try:
-        request = keys.describe(*call.asked)  # which a bypass does not do
-    except NotDescribableError as error:
-        reason = error.reason
-    return PromptPreview(
-        told,
-        request.model if request else call.label,
-        key=request.key.hex() if request else None,
-        cached=request is not None and call.place.holds(request),
-        reason=reason,
-        questions=len(questions),
-        held=sum(_is_held(_first_call(question)) for question in questions),
-    )
-
-
 def _check_price(questions: Sequence[Question], max_paid: int) -> None:
     """See to it that no more than ``max_paid`` calls are paid for without a word."""
     if len(questions) <= max_paid:
         return
     paid: dict[Any, Call] = {}
     for number, question in enumerate(questions):
-        call = _first_call(question)
+        call = ask.seen_call(question)
         anyway = (question.mode or modes.current_mode()) in ("refresh", "bypass")
-        if anyway or not _is_held(call):
+        if anyway or not ask.is_held(call):
             # Equal questions are paid once; one whose first call cannot be seen is like no other.
             key = call.request.key if call and call.request and not anyway else number
             paid[key] = _guess(question, call)
@@ -201,17 +173,6 @@ def _check_price(questions: Sequence[Question], max_paid: int) -> None:
         f"{format_count(len(paid), 'call')} would be paid{about}, and {max_paid} are allowed",
         "Give --yes, or set %config LLMCache.max_paid_calls",
     )
-
-
-def _first_call(question: Question) -> OpenCall | None:
-    try:
-        return ask.first_call(question)
-    except LLMCacheError:
-        return None
-
-
-def _is_held(call: OpenCall | None) -> bool:
-    return call is not None and call.request is not None and call.place.holds(call.request)
 
 
 def _guess(question: Question, call: OpenCall | None) -> Call:

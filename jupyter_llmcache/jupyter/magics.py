@@ -87,6 +87,7 @@ class LLMCacheMagics:
     ) -> Answer | Answers | PromptPreview | None:
         """Ask a model: the rest of the line, or the whole cell below the flags, is the prompt."""
         from ..commands import ask, grid
+        from ..commands.answer import Interrupted, UnfitError
 
         parser = asking_parser()
         vector, rest = split_flags(line, parser.arguments, "%llm" if cell is None else "%%llm")
@@ -103,7 +104,7 @@ class LLMCacheMagics:
             streams=cell is not None and settings.stream,
         )
         if args.show_prompt:
-            return grid.preview(questions)
+            return ask.preview(questions)
         try:
             answer: Answer | Answers
             if questions[0].coords:
@@ -111,13 +112,13 @@ class LLMCacheMagics:
                 answer = grid.ask_all(questions, args.jobs, max_paid, diff=args.diff)
             else:
                 answer = ask.ask(questions[0])
-        except (ask.Interrupted, ask.UnfitError) as fault:
+        except (Interrupted, UnfitError) as fault:
             if fault.answer is not None:
                 self._keep(fault.answer, variable)
                 self._show_by_hand(fault.answer)
             raise
         except KeyboardInterrupt as stopped:
-            raise ask.Interrupted("stopped by hand") from stopped
+            raise Interrupted("stopped by hand") from stopped
         self._keep(answer, variable)
         if args.next:
             (answer[0] if isinstance(answer, Sequence) else answer).to_next_cell()

@@ -131,9 +131,6 @@ def find_subcommand(name: str, place: Place, owner: str) -> Subcommand:
 
 # --- the session ---
 
-REPLACED_NOTICE = "the notebook has set a {name} of its own, which is asked before this one"
-OFF_NOTICE = "set_llm_cache(None) turned LangChain's cache off; this one is asked in replay only"
-
 #: What one can do next without a cache, and with one.
 _STEPS = {
     False: ("%llm_cache sqlite course.db", "%llm -m demo Hello", "%llm_cache -h"),
@@ -299,9 +296,12 @@ class Session:
         from ..seam import patch
 
         if (now := get_llm_cache()) is None:
-            yield OFF_NOTICE
+            yield (
+                "set_llm_cache(None) turned LangChain's cache off; this one is asked in replay only"
+            )
         elif now is not self.cache:
-            yield REPLACED_NOTICE.format(name=type(now).__name__)
+            name = type(now).__name__
+            yield f"the notebook has set a {name} of its own, which is asked before this one"
         for notice in (patch.problem(), getattr(self.cache.store, "notice", None)):
             if notice:
                 yield notice

@@ -203,7 +203,7 @@ def split_flags(
             sets = argument.options.get("dest", argument.names[-1].lstrip("-"))
             if (before := said.get(sets)) and argument.options.get("action") != "append":
                 if flags[before] is argument:
-                    raise LLMCacheError(f"{owner}: {name} is given twice", "Give it once")
+                    raise LLMCacheError(f"{owner}: {before} is given twice", "Give it once")
                 both = f"{before} and {argument.names[-1]}"
                 raise LLMCacheError(f"{owner}: {both} exclude each other", "Give one of them")
             said[sets] = name

@@ -80,7 +80,9 @@ def _register_store(name: str, store_class: type) -> None:
                 store.put_many(list(kept.entries()) if kept else [])
                 session.kept[name] = kept = store
             return session.use_store(kept, record_web=record_web)
-        where = given.pop(place, None) or getattr(session.settings, f"{name}_{place}", None)
+        traits = session.settings.traits()
+        setting = next((t for t in (f"{name}_path", f"{name}_url") if t in traits), None)
+        where = given.pop(place, None) or (setting and getattr(session.settings, setting))
         store = store_class(*([where] if where else []), **given)
         return session.use_store(store, record_web=record_web)
 

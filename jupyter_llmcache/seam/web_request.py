@@ -17,8 +17,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from ..provider_row import CREDENTIAL_HEADERS, KEY_VARIABLE, environment_keys
+from ..errors import without_secrets
+from ..provider_row import CREDENTIAL_HEADERS, KEY_VARIABLE, PLACEHOLDER_KEY, environment_keys
 from ..providers import PROVIDERS, ROWS
+from ..request.canonical import dump
 from ..text import json_or_text
 
 _SCHEMA = 1
@@ -31,6 +33,9 @@ _CREDENTIALS = CREDENTIAL_HEADERS | {
     *("client_secret", "ocp-apim-subscription-key", "private-token", "subscription-key"),
     *("x-access-token", "x-auth-token", "x-rapidapi-key", "x-subscription-token"),
 }
+#: A shorter key of the environment may be a word, and is one but under such a name.
+_KEY_CHARS = 16
+_NAMES_KEY = re.compile(r".*(?:auth|key|passw(?:or)?d|secret|token).*|.*app[-_]?id", re.IGNORECASE)
 #: Names that may hold one: these count, but are not shown.
 _SOUNDS_SECRET = re.compile(
     r".*(?:pass(?:word|wd|phrase)|secret|token|signature|credential|cookie|session).*|.*auth|sig|pat|pin",
@@ -139,7 +144,7 @@ class WebRequest:
     @cached_property
     def shown_url(self) -> str:
         """The address as a person may read it."""
-        path, mark, query = self.address.partition("?")
+        path, mark, query = without_secrets(self.address).partition("?")
         path = _LIKE_TOKEN_IN_PATH.sub(lambda match: digest_of(match[0]), path)
         return path + mark + re.sub("([^=&]+)=([^&]+)", _shown_part, query)
 
@@ -176,7 +181,7 @@ class WebRequest:
             if not (
                 _IDLE.fullmatch(name)
                 or _is_credential(name, value, found)
-                or value.rpartition(" ")[2] in found  # as in "Bearer ..."
+                or _is_key(name, value.rpartition(" ")[2], found)  # as in "Bearer ..."
             )
         ]
         return sorted(kept)
@@ -185,8 +190,8 @@ class WebRequest:
     def digest(self) -> bytes:
         """What makes two requests the same one."""
         content = self.content
-        text = content if isinstance(content, bytes) else _json(content).encode()
-        head = _json([_SCHEMA, "web", self.method, self.address, self.kept_headers])
+        text = content if isinstance(content, bytes) else dump(content).encode()
+        head = dump([_SCHEMA, "web", self.method, self.address, self.kept_headers])
         return hashlib.blake2b(head.encode() + b"\0" + text, digest_size=16).digest()
 
     def key(self, number: int) -> bytes:
@@ -200,7 +205,7 @@ class WebRequest:
         """What an entry's ``request`` says: the host, and the variables that held its key."""
         request = {"asked": "web", "provider": "web", "model": self.host}
         used = self.key_variables()
-        return _json({**request, "keys": used} if used else request)
+        return dump({**request, "keys": used} if used else request)
 
     @property
     def prompt_text(self) -> str:
@@ -213,7 +218,7 @@ class WebRequest:
         if self.body:
             in_parts = self.header("content-type").lower().startswith("multipart/")
             shown["body"] = digest_of(self.content) if in_parts else _shown(self.content)
-        return _json(shown)
+        return dump(shown)
 
     def key_variables(self) -> list[str]:
         """Return the environment variables whose value this request carries as its credential."""
@@ -268,7 +273,14 @@ def key_variables_in(requests: Iterable[str]) -> list[str]:
 
 
 def _is_credential(name: str, value: str, found: Mapping[str, Any]) -> bool:
-    return name.lower() in _CREDENTIALS or value in found or _TOKEN.fullmatch(value) is not None
+    is_token = name.lower() in _CREDENTIALS or _TOKEN.fullmatch(value) is not None
+    return is_token or _is_key(name, value, found)
+
+
+def _is_key(name: str, value: str, found: Mapping[str, Any]) -> bool:
+    """Whether ``value`` is one of ``found``, the environment's keys, and no word like one."""
+    is_long = len(value) >= _KEY_CHARS or value == PLACEHOLDER_KEY
+    return value in found and (is_long or _NAMES_KEY.fullmatch(name) is not None)
 
 
 def _without_credentials(value: Any, found: Mapping[str, Any]) -> Any:
@@ -284,7 +296,7 @@ def _without_credentials(value: Any, found: Mapping[str, Any]) -> Any:
 
 def clean_url(url: str) -> str:
     """Return an address without user, password, credentials, signature and fragment."""
-    url = re.sub(r"(?<=://)[^/?#@]*@", "", url.partition("#")[0], count=1)
+    url = re.sub(r"(?<=://)[^/?#]*@", "", url.partition("#")[0], count=1)
     address, mark, query = url.partition("?")
     names = {unquote_plus(part.partition("=")[0]).lower() for part in query.split("&")}
     signing = [re.compile(rest) for first, rest in _SIGNING if first <= names]
@@ -318,7 +330,7 @@ def _shown(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         if len(value) > _SHOWN_CHARS:
             return digest_of(value)
-        return _LIKE_TOKEN.sub(lambda match: digest_of(match[0]), value)
+        return _LIKE_TOKEN.sub(lambda match: digest_of(match[0]), without_secrets(value))
     return value
 
 
@@ -332,10 +344,6 @@ def digest_of(value: str | bytes) -> str:
     """Return what stands for a value that is not shown."""
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     return "digest:" + hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 # --- whom it asks ---

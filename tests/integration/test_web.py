@@ -389,8 +389,12 @@ def test_no_secret_is_in_the_file(pages, recording, tmp_path, monkeypatch):
     monkeypatch.setenv("SEARCH_API_KEY", "secret-of-the-teacher")
     cache = recording()
     url = pages.url("/page?key=secret-of-the-teacher&token=sk-abcdefghijklmnopqrstuvwx")
-    url = url.replace("://", "://user:pass-of-the-teacher@")
-    body = {"note": "mine is sk-zyxwvutsrqponmlkjihgfedc, keep it", "password": "pass-of-somebody"}
+    url = url.replace("://", "://user:pass@of-the-teacher@") + "&x=<secret-of-the-teacher>"
+    body = {
+        "note": "mine is sk-zyxwvutsrqponmlkjihgfedc, keep it",
+        "password": "pass-of-somebody",
+        "url": "https://far.test/page?k=secret-of-the-teacher&n=1",
+    }
     requests.post(url, json=body, headers={"x-api-key": "other-of-the-teacher"}, timeout=5)
     assert calls()[-1].stored
     (entry,) = cache.store.entries()
@@ -441,6 +445,23 @@ def test_what_may_change_an_answer_counts(part, pages, recording):
     assert len(texts) == 2
 
 
+@pytest.mark.parametrize("place", ["params", "json"])
+def test_a_word_that_is_a_key_too_counts(place, pages, recording, monkeypatch):
+    """Where a stand-in for a key is a word, a search for that word has an answer of its own."""
+    monkeypatch.setenv("OPENAI_API_KEY", "ollama")
+    monkeypatch.setenv("DB_PASSWORD", "root")
+    recording()
+    texts = set()
+    for word in ("ollama", "root"):
+        asked = {"q": word, "app_id": "ollama", "page": 1}
+        texts.add(requests.post(pages.url("/page"), **{place: asked}, timeout=5).text)
+    assert len(texts) == 2
+    recording()
+    monkeypatch.setenv("OPENAI_API_KEY", "no-key")
+    asked = {"q": "root", "app_id": "no-key", "page": 1}
+    assert requests.post(pages.url("/page"), **{place: asked}, timeout=5).text in texts
+
+
 @pytest.mark.parametrize(("one", "other"), WORDS)
 def test_a_word_that_begins_like_a_token_counts(one, other, pages, recording):
     """Two searches for a word each have an answer each, whatever the words begin with."""
@@ -450,6 +471,17 @@ def test_a_word_that_begins_like_a_token_counts(one, other, pages, recording):
         answers.add(requests.get(pages.url("/page"), params={"q": word}, timeout=5).text)
         answers.add(requests.post(pages.url("/echo"), json={"q": word}, timeout=5).text)
     assert len(pages.seen) == len(answers) == 4
+
+
+def test_half_a_pair_is_sent_and_kept(pages, recording):
+    """A text that has no UTF-8, which JSON can carry, is asked for as any other."""
+    texts = []
+    for _ in range(2):
+        recording()
+        sent = requests.post(pages.url("/page"), json={"q": "\ud83d"}, timeout=5)
+        texts.append(sent.text)
+    assert texts[0] == texts[1]
+    assert len(pages.seen) == 1
 
 
 #: As services make them.

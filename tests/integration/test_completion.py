@@ -29,9 +29,12 @@ def tab(shell):
     return offered
 
 
-@pytest.mark.parametrize(
-    ("cell", "fragment", "some"),
-    [
+def test_offers(tab):
+    """Flags, values, models, variables, subcommands, choices and paths are offered in place."""
+    Path("course.db").touch()
+    Path("courses").mkdir()
+    Path("courses/one.db").touch()
+    for cell, fragment, some in [
         ("%llm --no-", "--no-", {"--no-cache", "--no-stream"}),
         ("%%llm -m demo --ref", "--ref", {"--refresh"}),
         ("%%llm ", "", {"-m", "--show-prompt"}),
@@ -64,22 +67,16 @@ def tab(shell):
         ("%llm -m gpt --vary t", "t", {"temperature="}),
         ("%llm -m gpt -p te", "te", {"temperature="}),
         ("%llm --vary ", "", {"temperature=", "max_tokens=", "top_p=", "seed="}),
-    ],
-)
-def test_offers(tab, cell, fragment, some):
-    """Flags, values, models, variables, subcommands, choices and paths are offered in place."""
-    Path("course.db").touch()
-    Path("courses").mkdir()
-    Path("courses/one.db").touch()
-    found = tab(cell)
-    assert found.fragment == fragment
-    assert some <= set(found.texts)
-    assert all(text.startswith(fragment) for text in found.texts)
+    ]:
+        found = tab(cell)
+        assert found.fragment == fragment, cell
+        assert some <= set(found.texts), cell
+        assert all(text.startswith(fragment) for text in found.texts), cell
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
+def test_no_offers(tab):
+    """Nothing is offered in prose, in other code, and for what is not ours."""
+    for cell in [
         "%llm hello --re",
         "%%llm\n-m",
         "%%llm\nprose gre",
@@ -91,11 +88,8 @@ def test_offers(tab, cell, fragment, some):
         "%llm_cache nothing x",
         "%llm_cacher x",
         "%llm -o _hid",
-    ],
-)
-def test_no_offers(tab, cell):
-    """Nothing is offered in prose, in other code, and for what is not ours."""
-    assert tab(cell).texts == ()
+    ]:
+        assert tab(cell).texts == (), cell
 
 
 def test_the_model_in_the_line_says_what_can_vary(tab, shell, chat_openai):
@@ -130,14 +124,14 @@ def test_what_fits_best_is_offered_first(tab, shell):
     assert tab("%llm --attach ").texts == ("picture", "z.png", "a.py")
 
 
-@pytest.mark.parametrize("argument", ASKING, ids=lambda argument: argument.names[-1])
-def test_every_flag_is_offered_and_explained(tab, shell, argument):
+def test_every_flag_is_offered_and_explained(tab, shell):
     """TAB offers each flag from its beginning, and the help tells what it is for."""
-    for name in argument.names:
-        assert name in tab(f"%llm {name[:-1]}").texts
-        assert name in tab(f"%%llm -m gpt {name[:3]}").texts
     told = " ".join(shell.run("%llm -h").stdout.split())
-    assert all(name in told for name in (*argument.names, argument.help))
+    for argument in ASKING:
+        for name in argument.names:
+            assert name in tab(f"%llm {name[:-1]}").texts
+            assert name in tab(f"%%llm -m gpt {name[:3]}").texts
+        assert all(name in told for name in (*argument.names, argument.help)), argument
 
 
 def test_keys_of_the_cache(tab, shell):

@@ -184,9 +184,9 @@ def test_equal_questions_are_paid_once(notebook, openai_server):
     assert len(openai_server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
+def test_values_are_parted_at_commas():
+    """A comma in brackets or quotes parts nothing."""
+    for text, values in [
         ("0,0.7,1", ["0", "0.7", "1"]),
         ('["a","b"],null', ['["a","b"]', "null"]),
         ('{"a":[1,2]}, "x,y"', ['{"a":[1,2]}', '"x,y"']),
@@ -200,11 +200,8 @@ def test_equal_questions_are_paid_once(notebook, openai_server):
         ('[["a,b"],{"c":"]"}],1', ['[["a,b"],{"c":"]"}]', "1"]),
         ("", [""]),
         (",", ["", ""]),
-    ],
-)
-def test_values_are_parted_at_commas(text, values):
-    """A comma in brackets or quotes parts nothing."""
-    assert split_values(text) == values
+    ]:
+        assert split_values(text) == values, text
 
 
 @given(
@@ -236,9 +233,9 @@ def test_values_that_are_not_json_are_texts(words):
     assert _axis("vary")(f"seed={','.join(words)}")[1] == ("seed", words)
 
 
-@pytest.mark.parametrize(
-    ("typed", "value"),
-    [
+def test_what_is_nearly_json_is_read_as_meant():
+    """A number may lack the zero before its point; what only looks like one is a text."""
+    for typed, value in [
         *(
             (".7", 0.7),
             ("-.5", -0.5),
@@ -249,12 +246,9 @@ def test_values_that_are_not_json_are_texts(words):
         ),
         *(("'a,b'", "a,b"), ("True", True), ("true", True), ("NaN", "NaN"), ("0x10", "0x10")),
         *(("'", "'"), ("1.2.3", "1.2.3"), ("-", "-"), ('"1"', "1"), ("1e-3", 0.001)),
-    ],
-)
-def test_what_is_nearly_json_is_read_as_meant(typed, value):
-    """A number may lack the zero before its point; what only looks like one is a text."""
-    read = parse_value("seed", typed)
-    assert (read, type(read)) == (value, type(value))
+    ]:
+        read = parse_value("seed", typed)
+        assert (read, type(read)) == (value, type(value)), typed
 
 
 WRONG_USES = [

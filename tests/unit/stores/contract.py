@@ -94,17 +94,17 @@ class StoreContract(ABC):
         assert store.get(key_of(1)).provider_s is None
         assert store.read(key_of(1)).provider_s is None
 
-    @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: f"{len(answer)} bytes")
-    def test_answers_are_kept_byte_for_byte(self, store, answer):
+    def test_answers_are_kept_byte_for_byte(self, store):
         """Any bytes are an answer, and come back as they were."""
-        store.put(entry(1, answer=answer))
-        assert store.get(key_of(1)).answer == answer
+        for n, answer in enumerate(ANSWERS):
+            store.put(entry(n, answer=answer))
+            assert store.get(key_of(n)).answer == answer
 
-    @pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text[:12]))
-    def test_texts_are_kept(self, store, text):
+    def test_texts_are_kept(self, store):
         """Any prompt and request come back as they were."""
-        store.put(entry(1, prompt=text, request=text))
-        assert as_put(store.read(key_of(1))) == entry(1, prompt=text, request=text)
+        for n, text in enumerate(TEXTS):
+            store.put(entry(n, prompt=text, request=text))
+            assert as_put(store.read(key_of(n))) == entry(n, prompt=text, request=text)
 
     def test_read_counts_no_hit(self, store):
         """Looking at an entry is no hit."""
@@ -289,26 +289,7 @@ class StoreContract(ABC):
         assert [names[line.key] for line in listed(store, sort=sort)] == expected
         assert [names[line.key] for line in listed(store, sort=sort, limit=2)] == expected[:2]
 
-    @pytest.mark.parametrize(
-        ("filters", "expected"),
-        [
-            ({"text_contains": "apple"}, {0}),
-            ({"text_contains": "APPLE"}, {0}),
-            ({"text_contains": "straße"}, {1}),
-            ({"text_contains": "STRAßE"}, {1}),
-            ({"text_contains": "苹果"}, {2}),
-            ({"text_contains": "100%"}, {3}),
-            ({"text_contains": "a_b\\c"}, {3}),
-            ({"text_contains": "needle"}, {4}),
-            ({"text_contains": "%"}, {3}),
-            ({"text_contains": "absent"}, set()),
-            ({"request_contains": "GPT"}, {0, 2, 4}),
-            ({"since": START + 2}, {2, 3, 4}),
-            ({"until": START + 2}, {0, 1, 2}),
-            ({"since": START + 1, "until": START + 3, "request_contains": "gpt"}, {2}),
-        ],
-    )
-    def test_filters(self, store, filters, expected):
+    def test_filters(self, store):
         """Lists are limited by the prompt's text, by the request's and by time."""
         prompts = [
             "An Apple a day",
@@ -324,7 +305,24 @@ class StoreContract(ABC):
                 for n, prompt in enumerate(prompts)
             ]
         )
-        assert {line.key for line in listed(store, **filters)} == set(map(key_of, expected))
+        for filters, expected in [
+            ({"text_contains": "apple"}, {0}),
+            ({"text_contains": "APPLE"}, {0}),
+            ({"text_contains": "straße"}, {1}),
+            ({"text_contains": "STRAßE"}, {1}),
+            ({"text_contains": "苹果"}, {2}),
+            ({"text_contains": "100%"}, {3}),
+            ({"text_contains": "a_b\\c"}, {3}),
+            ({"text_contains": "needle"}, {4}),
+            ({"text_contains": "%"}, {3}),
+            ({"text_contains": "absent"}, set()),
+            ({"request_contains": "GPT"}, {0, 2, 4}),
+            ({"since": START + 2}, {2, 3, 4}),
+            ({"until": START + 2}, {0, 1, 2}),
+            ({"since": START + 1, "until": START + 3, "request_contains": "gpt"}, {2}),
+        ]:
+            found = {line.key for line in listed(store, **filters)}
+            assert found == set(map(key_of, expected)), filters
 
     def test_requests_are_distinct(self, store):
         """The request texts of all entries are told once each, and no others."""

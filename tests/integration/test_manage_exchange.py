@@ -93,7 +93,7 @@ def test_export_used_keeps_what_the_kernel_used(notebook, tmp_path):
         ("export x.db --format cvs", "jsonl"),
         ("export no/such/folder/x.db --from", "--format"),
         ("import", "path"),
-        ("import missing.db", "missing.db cannot be read"),
+        ("import missing.db", "missing.db is not there"),
         ("import notes.txt", "notes.txt is not a course file"),
     ],
 )

@@ -263,11 +263,11 @@ class SQLiteStore(Store):
 
         After it a copy of the file alone is whole, though it is still open here.
         """
-        waiting = self._behind.flush(timeout_s)
+        self._behind.flush(timeout_s)
         if not self._file.is_folded:
             self._write_hits()
             self._file.fold()
-        return waiting
+        return len(self._behind)
 
     def close(self) -> None:
         """Write what is pending and give the file back, in one piece. Closing twice is no error."""

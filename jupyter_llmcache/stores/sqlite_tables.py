@@ -306,11 +306,9 @@ def evict(connection: sqlite3.Connection, bounds: Bounds, now: float) -> int:
         " (SELECT id FROM llmcache_entries WHERE created_at <= ?)",
         (bounds.oldest_good(now),),
     ).rowcount
-    if bounds.max_entries is not None:
-        surplus = count(connection) - bounds.max_entries
-        if surplus > 0:
-            spare = bounds.max_entries - low_mark(bounds.max_entries)
-            evicted += _delete_least_used(connection, surplus + spare)
+    most = bounds.max_entries
+    if most is not None and (entries := count(connection)) > most:
+        evicted += _delete_least_used(connection, entries - low_mark(most))
     if evicted:
         delete_orphans(connection)
     if bounds.max_size_bytes is not None and _used_bytes(connection) > bounds.max_size_bytes:
@@ -332,8 +330,6 @@ def _evict_to_size(connection: sqlite3.Connection, bound_bytes: int) -> int:
 
 
 def _delete_least_used(connection: sqlite3.Connection, number: int) -> int:
-    if number <= 0:
-        return 0
     return connection.execute(
         "DELETE FROM llmcache_entries WHERE id IN"
         " (SELECT id FROM llmcache_entries ORDER BY used_at, id LIMIT ?)",

@@ -16,7 +16,13 @@ TOLD = {
     ),
     "calls.py": (
         *("sqlite / community", "sqlite / InMemoryCache", "memory / InMemoryCache", "ainvoke"),
-        *("abatch", "first token", "own code / alone", "beyond no cache", "64 equal requests"),
+        *(
+            "abatch",
+            "first token",
+            "own code / own code alone",
+            "beyond no cache",
+            "64 equal requests",
+        ),
     ),
 }
 

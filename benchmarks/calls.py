@@ -67,8 +67,8 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
     (patch, "_watch", "the model's copy at the provider's door"),
     (verdict, "verdict", "whether it is worth keeping"),
     (answer, "encode", "encoding it, and seeing that it comes back the same"),
-    (sqlite_tables, "put", "packing it and writing its row"),
-    (SQLiteStore, "put_many", "that row in a transaction of its own"),
+    (sqlite_tables, "put", PACKING),
+    (SQLiteStore, "put_many", TRANSACTION),
 )
 
 

@@ -34,6 +34,8 @@ from .parser import Argument
 
 #: Endings of files that hold JSON lines.
 _LINES = (".jsonl", ".ndjson")
+#: How long an export waits for what another program keeps from being stored, in seconds.
+_PATIENCE_S = 5.0
 #: Entries that are named one by one.
 _NAMED = 10
 #: Entries whose sizes and times are added up, so that memory stays bounded.
@@ -196,7 +198,9 @@ def _told(
 def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
     """Write entries to a new file."""
     from ..course import export_database, export_lines
+    from ..stores.write_behind import hurry
 
+    left = hurry(_PATIENCE_S)
     keys = _used(store, ledger) if args.used else None
     form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
     write = export_lines if form == "jsonl" else export_database
@@ -213,7 +217,8 @@ def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
     what = f"exported {format_count(count, 'entry')} to {args.path}"
     said = {"path": args.path, "entries": count, "format": form}
     data = {**said, "size_bytes": size_bytes, "hosts": hosts}
-    return Report(SEPARATOR.join((what, format_bytes(size_bytes))), data=data)
+    waits = [f"left out: {format_count(len(left), 'answer')} not stored"] if left else []
+    return Report(SEPARATOR.join((what, format_bytes(size_bytes), *waits)), data=data)
 
 
 def hosts_in(store: Store, keys: Collection[bytes] | None = None) -> list[dict[str, Any]]:
@@ -234,7 +239,7 @@ def _used(store: Store, ledger: Ledger) -> Collection[bytes]:
     calls = [
         call
         for call in ledger.since(0)
-        if call.key and (call.kind == "hit" or call.stored or call.keys)
+        if call.key and (call.kind == "hit" or call.stored or call.pending or call.keys)
     ]
     if not calls:
         raise LLMCacheError(

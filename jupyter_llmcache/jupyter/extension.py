@@ -149,11 +149,13 @@ class Extension:
         if waits:
             from ..stores.write_behind import hurry
 
-            if hurry(_PATIENCE_S):
-                calls = [
-                    call._replace(pending=False, stored=True) if call.pending else call
-                    for call in calls
-                ]
+            left = hurry(_PATIENCE_S)
+            calls = [
+                call._replace(pending=False, stored=True)
+                if call.pending and left.isdisjoint(call.keys or [bytes.fromhex(call.key or "")])
+                else call
+                for call in calls
+            ]
         self._in_cell, self.session.mark = False, LEDGER.mark()
         if calls and self.settings.annotate:
             from IPython.display import display

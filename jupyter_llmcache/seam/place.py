@@ -54,7 +54,8 @@ def _new_pool() -> None:
 
 _pool: ThreadPoolExecutor
 _new_pool()
-os.register_at_fork(after_in_child=_new_pool)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_new_pool)
 
 
 class Asked(NamedTuple):

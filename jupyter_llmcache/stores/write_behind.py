@@ -82,7 +82,7 @@ class WriteBehind:
         self._commit = commit
         self._busy = busy
         self._remedy = remedy
-        self._lost = 0
+        self._lost: set[bytes] = set()
         self._fault = ""
         self.reset()
         _all.add(self)
@@ -97,11 +97,12 @@ class WriteBehind:
     @property
     def notice(self) -> str | None:
         """What waits or is lost, and why, in one line; None when all is stored."""
+        told = []
         if self._lost:
-            return f"not stored: {format_count(self._lost, 'answer')}: {self._fault}"
+            told.append(f"not stored: {format_count(len(self._lost), 'answer')}: {self._fault}")
         if self._waiting:
-            return f"not yet stored: {format_count(len(self), 'answer')}: {self._busy}"
-        return None
+            told.append(f"not yet stored: {format_count(len(self), 'answer')}: {self._busy}")
+        return "; ".join(told) or None
 
     def __len__(self) -> int:
         """Return how many entries wait."""
@@ -132,6 +133,7 @@ class WriteBehind:
                 waiting = format_count(len(self._waiting), "answer")
                 raise StoreError(f"{waiting} not yet stored, and no more can wait", self._remedy)
             self._waiting.update((entry.key, entry) for entry in entries)
+            self._lost.difference_update(self._waiting)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="jupyter_llmcache-store", daemon=True
@@ -168,17 +170,23 @@ class WriteBehind:
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
         return len(self._waiting)
 
-    def hurry(self, timeout_s: float) -> bool:
-        """Have the thread try now; return whether within ``timeout_s`` seconds all was stored."""
+    def hurry(self, timeout_s: float) -> set[bytes]:
+        """Have the thread try now; return the keys of what is not stored after ``timeout_s``."""
         thread = self._thread
         if thread is not None:
             self._hurry.set()
             thread.join(timeout_s)
-        return not self._waiting and not self._lost
+        return self._not_stored()
+
+    def _not_stored(self) -> set[bytes]:
+        with self._lock:
+            return {*self._waiting, *self._lost}
 
     def end(self) -> None:
         """Commit what waits, and say in one line how much is lost; the store is closed after it."""
-        lost, self._lost = self._lost + self.flush(_LAST_PATIENCE_S), 0
+        self.flush(_LAST_PATIENCE_S)
+        lost = len(self._not_stored())
+        self._lost.clear()
         self.drop()
         if lost:
             told = f"not stored: {format_count(lost, 'answer')}: {self._fault or self._busy}"
@@ -189,9 +197,10 @@ class WriteBehind:
             self._commit()
         except BusyError:
             return False
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001  # the thread goes on, whatever fault one entry has
             self._fault = str(error)
-            self._lost += self.drop()
+            self._lost |= set(self._waiting)
+            self.drop()
         return True
 
     def _run(self) -> None:
@@ -209,10 +218,9 @@ class WriteBehind:
 _all: weakref.WeakSet[WriteBehind] = weakref.WeakSet()
 
 
-def hurry(timeout_s: float) -> bool:
-    """Have all that waits tried now, for ``timeout_s`` each; return whether it is stored."""
-    stored = [each.hurry(timeout_s) for each in list(_all)]
-    return all(stored)
+def hurry(timeout_s: float) -> set[bytes]:
+    """Have all that waits tried now, for ``timeout_s`` each; return the keys of what is not stored."""
+    return {key for each in list(_all) for key in each.hurry(timeout_s)}
 
 
 def _size_bytes(entry: Entry) -> int:

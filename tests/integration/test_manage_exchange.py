@@ -7,8 +7,10 @@ import json
 import pytest
 
 from jupyter_llmcache.__main__ import main
+from jupyter_llmcache.commands import files
 from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.stores.sqlite import SQLiteStore
+from tests.integration.test_loop import locked
 from tests.integration.test_manage import Notebook
 
 
@@ -83,6 +85,21 @@ def test_export_used_keeps_what_the_kernel_used(notebook, tmp_path):
     store = SQLiteStore(tmp_path / "used.db", read_only=True)
     assert {line.title for line in store.entries(texts=False)} == {"hit", "new"}
     store.close()
+
+
+def test_export_waits_for_what_is_not_stored_yet(notebook, tmp_path, monkeypatch):
+    """It says what another program keeps from the file; when that is done, all is exported."""
+    notebook.ask("stored")
+    with locked(tmp_path / "a.db"):
+        notebook.ask("held")
+        monkeypatch.setattr(files, "_PATIENCE_S", 0.0)
+        told = notebook.manage("export --used held.db").title
+        assert "exported 1 entry" in told
+        assert "left out: 1 answer not stored" in told
+    monkeypatch.setattr(files, "_PATIENCE_S", 60.0)
+    told = notebook.manage("export --used whole.db").title
+    assert "exported 2 entries" in told
+    assert "left out" not in told
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from jupyter_llmcache.stores import (
     sqlite_file,
     sqlite_open,
     sqlite_rows,
+    sqlite_tables,
     write_behind,
 )
 from jupyter_llmcache.stores.sqlite import SQLiteStore
@@ -163,6 +164,43 @@ def test_what_cannot_be_stored_later_is_told(written):
             process.kill()
         store.flush(1)
         assert "not stored: 1 answer:" in store.notice
+
+
+def test_a_loss_is_told_of_what_was_lost_alone(written):
+    """A lost answer stays told of; what is put later, or again, is stored and said to be."""
+    with closing(SQLiteStore(written)) as store:
+        with lock(written, "BEGIN IMMEDIATE", 30) as process:
+            store.put_many([entry(8), entry(9)])
+            whole = written.read_bytes()
+            written.write_bytes(b"another file" * 100)
+            process.kill()
+        store.flush(1)
+        assert write_behind.hurry(0) == {key_of(8), key_of(9)}
+        written.write_bytes(whole)
+        with lock(written, "BEGIN IMMEDIATE", 30) as process:
+            store.put_many([entry(9), entry(10)])
+            assert write_behind.hurry(0) == {key_of(8), key_of(9), key_of(10)}
+            assert "not stored: 1 answer:" in store.notice
+            assert "not yet stored: 2 answers:" in store.notice
+            process.kill()
+        assert store.flush(60) == 0
+        assert write_behind.hurry(0) == {key_of(8)}
+
+
+def test_a_fault_that_nobody_knows_does_not_end_the_writing(written, monkeypatch):
+    """Whatever goes wrong with what waits, it is told, and later answers are stored."""
+    with closing(SQLiteStore(written)) as store:
+        with lock(written, "BEGIN IMMEDIATE", 30) as process, monkeypatch.context() as patched:
+            patched.setattr(sqlite_tables, "put", lambda *_: 1 / 0)
+            store.put(entry(8))
+            process.kill()
+            while "not stored: 1 answer: division by zero" not in (store.notice or ""):
+                time.sleep(0.02)
+        with lock(written, "BEGIN IMMEDIATE", 0.4) as process:
+            store.put(entry(9))
+            process.wait()
+        while store.count() == 3:
+            time.sleep(0.02)
 
 
 def test_a_rollback_file_locked_against_readers(path):

@@ -219,7 +219,7 @@ _all: weakref.WeakSet[WriteBehind] = weakref.WeakSet()
 
 
 def hurry(timeout_s: float) -> set[bytes]:
-    """Have all that waits tried now, for ``timeout_s`` each; return the keys of what is not stored."""
+    """Have all that waits tried now, each for ``timeout_s``; return the keys of what is left."""
     return {key for each in list(_all) for key in each.hurry(timeout_s)}
 
 

@@ -176,16 +176,13 @@ class WriteBehind:
         if thread is not None:
             self._hurry.set()
             thread.join(timeout_s)
-        return self._not_stored()
-
-    def _not_stored(self) -> set[bytes]:
         with self._lock:
             return {*self._waiting, *self._lost}
 
     def end(self) -> None:
         """Commit what waits, and say in one line how much is lost; the store is closed after it."""
         self.flush(_LAST_PATIENCE_S)
-        lost = len(self._not_stored())
+        lost = len(self.hurry(0))
         self._lost.clear()
         self.drop()
         if lost:

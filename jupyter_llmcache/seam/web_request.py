@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlsplit
 from ..errors import without_secrets
 from ..provider_row import CREDENTIAL_HEADERS, KEY_VARIABLE, PLACEHOLDER_KEY, environment_keys
 from ..providers import PROVIDERS, ROWS
-from ..request.canonical import dump
+from ..request.canonical import dump, sounds_secret
 from ..text import json_or_text
 
 _SCHEMA = 1
@@ -36,11 +36,6 @@ _CREDENTIALS = CREDENTIAL_HEADERS | {
 #: A shorter key of the environment may be a word, and is one but under such a name.
 _KEY_CHARS = 16
 _NAMES_KEY = re.compile(r".*(?:auth|key|passw(?:or)?d|secret|token).*|.*app[-_]?id", re.IGNORECASE)
-#: Names that may hold one: these count, but are not shown.
-_SOUNDS_SECRET = re.compile(
-    r".*(?:pass(?:word|wd|phrase)|secret|token|signature|credential|cookie|session).*|.*auth|sig|pat|pin",
-    re.IGNORECASE,
-)
 #: Tokens of well-known services. One that is not told as such counts; a word that was taken for one
 #: would share its answer with others.
 _TOKEN = re.compile(
@@ -56,7 +51,7 @@ _LIKE_TOKEN = re.compile(
 #: Nor what may be one in a path, as where a bot is asked or a hook is called.
 _LIKE_TOKEN_IN_PATH = re.compile(
     r"(?<=/)[^/?]*(?:\d{6,}:[\w-]{30,}"
-    r"|(?=[a-zA-Z]*\d)(?=[a-z\d]*[A-Z])(?=[A-Z\d]*[a-z])[A-Za-z\d]{20,})[^/?]*"
+    r"|(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[A-Za-z\d]{20,})[^/?]*"
 )
 #: Parameters that sign an address for some minutes, where the first of a row stand in it.
 _SIGNING = (
@@ -323,9 +318,7 @@ def _shown(value: Any, name: str = "") -> Any:
             value = value.decode()
         except UnicodeDecodeError:
             return digest_of(value)
-    if type(value) in (int, float) and name.lower().endswith("tokens"):
-        return value  # a count
-    if type(value) in (str, int, float) and _SOUNDS_SECRET.fullmatch(name):
+    if type(value) in (str, int, float) and sounds_secret(name):
         return digest_of(str(value))
     if isinstance(value, str):
         if len(value) > _SHOWN_CHARS:
@@ -337,7 +330,7 @@ def _shown(value: Any, name: str = "") -> Any:
 def _shown_part(match: re.Match[str]) -> str:
     """A parameter of a query, its value as a digest where its name may be one of a secret."""
     name, value = map(unquote_plus, match.groups())
-    return f"{match[1]}={digest_of(value)}" if _SOUNDS_SECRET.fullmatch(name) else match[0]
+    return f"{match[1]}={digest_of(value)}" if sounds_secret(name) else match[0]
 
 
 def digest_of(value: str | bytes) -> str:

@@ -405,6 +405,8 @@ def test_no_secret_is_in_the_file(pages, recording, tmp_path, monkeypatch):
 
 #: Where a password may stand in a request.
 PLACES = {
+    "a code in the query": lambda word: {"params": {"code": word}},
+    "a key in the query": lambda word: {"params": {"key": word}},
     "json": lambda word: {"json": {"deep": [{"password": word}]}},
     "number": lambda word: {"json": {"pin": len(word) + 471_100, "max_tokens": 5}},
     "form": lambda word: {"data": {"user": "me", "new_password": word}},
@@ -506,14 +508,18 @@ def test_a_token_counts_for_nothing(one, other, pages, recording):
 
 @pytest.mark.parametrize(
     "path",
-    ["/bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/getMe", "/T0/B0/a1B2c3D4e5F6g7H8i9J0k1L2"],
+    [
+        "/bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/getMe",
+        "/T0/B0/a1B2c3D4e5F6g7H8i9J0k1L2",
+        "/hooks/a1b27f6e5d4c3b2a1908f7e6d5c4b3a2",
+    ],
 )
 def test_a_token_in_a_path_is_not_shown(path, pages, recording):
     """An address that is a secret itself, as a bot's or a hook's, can be read nowhere."""
     cache = recording()
     requests.post(pages.url(path), timeout=5)
     (entry,) = cache.store.entries()
-    assert not any(word in entry.prompt + entry.title for word in ("AAHdq", "a1B2"))
+    assert not any(word in entry.prompt + entry.title for word in ("AAHdq", "a1B2", "a1b2"))
 
 
 @pytest.mark.parametrize("place", PLACES)

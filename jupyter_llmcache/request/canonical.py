@@ -56,7 +56,7 @@ _remembered: dict[tuple[int, str, str], tuple[str, str]] = {}
 
 #: Names whose value may be a secret.
 _SUSPECT_NAMES = (
-    r"(?i)pass(?:word|wd|phrase|code)?$|pwd$|secret|token$|token_|api_?key|(?:^|_)key$|private|auth|"
+    r"(?i)passw(?:or)?d|passphrase|pass(?:code)?$|pwd$|secret|token\d*$|token_|api_?key|(?:^|_)key$|private|auth|"
     r"credential|cookie|signature|session|bearer|(?:^|_)(?:sig|pat|pin|code|sas)$"
 )
 

@@ -413,7 +413,7 @@ PLACES = {
     "a key in the query": lambda word: {"params": {"key": word}},
     "json": lambda word: {"json": {"deep": [{"password": word}]}},
     "number": lambda word: {"json": {"pin": len(word) + 471_100, "max_tokens": 5}},
-    "form": lambda word: {"data": {"user": "me", "new_password": word}},
+    "form": lambda word: {"data": {"user": "me", "password2": word, "passwordConfirm": word}},
     "query": lambda word: {"params": {"q": "what is it", "Pass%20word": "x", "session": word}},
     "parts": lambda word: {"files": {"password": (None, word)}},
 }

@@ -313,7 +313,8 @@ def new_answers(llm: Any, all_caches: dict[str, BaseCache], rounds: int) -> None
             for name, cache in (chosen | {"none": None}).items()
         }
         print(f"\na new answer of {size_bytes:,} bytes, the provider in another process")
-        took = compare(ways, max(3, rounds // fewer))
+        turns = max(3, rounds // fewer)
+        took = compare(ways, turns)
         print(line(took))
         for name in chosen:
             more_ms = (took[name].cpu_s - took["none"].cpu_s) * 1e3
@@ -321,7 +322,7 @@ def new_answers(llm: Any, all_caches: dict[str, BaseCache], rounds: int) -> None
             told(f"{name} / no cache", took[name].cpu_s / took["none"].cpu_s, None)
             told(f"{name} beyond no cache, in ms", more_ms, goal)
         text = text_of(1, size_bytes).encode()
-        alone = compare({"": lambda text=text: (blake2b(text), zlib.compress(text))}, rounds)[""]
+        alone = compare({"": lambda text=text: (blake2b(text), zlib.compress(text))}, turns)[""]
         told("hashing it and compressing it, in ms", alone.cpu_s * 1e3, None)
         grown.append((took["sqlite"].cpu_s - took["none"].cpu_s, alone.cpu_s))
     (first, alone_first), *_, (last, alone_last) = grown

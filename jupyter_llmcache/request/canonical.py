@@ -56,8 +56,9 @@ _remembered: dict[tuple[int, str, str], tuple[str, str]] = {}
 
 #: Names whose value may be a secret.
 _SUSPECT_NAMES = (
-    r"(?i)passw(?:or)?d|passphrase|pass(?:code)?$|pwd$|secret|token\d*$|token_|api_?key|(?:^|_)key$|private|auth|"
-    r"credential|cookie|signature|session|bearer|(?:^|_)(?:sig|pat|pin|code|sas)$"
+    r"(?i)passw(?:or)?d|passphrase|pass(?:code)?$|pwd$|secret|token\d*$|token_|api_?key|(?:^|_)key$"
+    r"|private|auth(?!or(?:s|_|$))|credential|cookie|signature|session|bearer"
+    r"|(?:^|_)(?:sig|pat|pin|code|sas)$"
 )
 
 #: What a schema says of a value by example; under the name of a secret it may be one.

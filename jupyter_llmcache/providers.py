@@ -338,7 +338,12 @@ ROWS: tuple[Provider, ...] = (
         price_name="aws",
     ),
     Provider(
-        "google_vertexai", "langchain-google-vertexai", price_name="google", always_tells_end=True
+        "google_vertexai",
+        "langchain-google-vertexai",
+        "ChatVertexAI VertexAI",
+        credentials=frozenset({"credentials"}),
+        price_name="google",
+        always_tells_end=True,
     ),
     Provider("ibm", "langchain-ibm", keys=("WATSONX_APIKEY",)),
     # LangChain's own fakes: they answer from a list.

@@ -26,8 +26,8 @@ invoked and streamed; a local server noted what was sent, and all variants of on
 compared in *pairs*. *Collisions* are pairs with another wire under the same key (but for names that
 the provider's row drops, each with its reason there). *Needless* counts things whose wire was the
 same under two keys, with the letter of the reason below. Every class here is cached. What a row
-drops, it drops in `extra_body` too; what only a gateway knows counts there, for it may route by
-it: a trace, a session, a tag.
+drops, it drops in a field `extra_body` too; what only a gateway knows counts there, for it may
+route by it: a trace, a session, a tag.
 `.venv/bin/python tools/wire.py PACKAGE...` makes an environment for each package, judges its
 classes and writes their rows.
 

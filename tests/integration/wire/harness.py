@@ -291,6 +291,7 @@ REASONS: Mapping[str, str] = {
     "call temperature": "left out for some models only",
     "call strict": "an argument that the class leaves out; another release may send it",
     "call response_format": "an argument that the class leaves out for this value",
+    "call extra_body": "an argument that the class leaves out for this value",
     "extras.1.content": "an answer's old function call, which this class sends in its place",
     "invalid call.2.content": "the result of no call, which this class leaves out",
     "*.content.*": "a block that this class does not send, and others do",

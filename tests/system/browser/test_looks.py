@@ -28,6 +28,11 @@ def drawn(browser: Browser, lab: Lab, folder: Path) -> Iterator[NotebookPage]:
         write_notebook(place / "looks.ipynb", list(states.values()), goes_on=True)
         page = NotebookPage.open(browser, lab, f"{place.name}/looks.ipynb")
         page.run_all()
+        # The kernel is done before the page is.
+        page.page.wait_for_function(
+            "([ours, count]) => document.querySelectorAll(ours).length >= count",
+            arg=[_OURS, len(STATES)],
+        )
         yield page
         page.close()
 
@@ -48,7 +53,6 @@ def test_no_violation_of_accessibility(themed: NotebookPage) -> None:
     """axe-core finds nothing wrong in what we draw: contrast, names, roles, tables, order."""
     from axe_playwright_python.sync_playwright import Axe
 
-    assert themed.page.locator(_OURS).count() >= len(STATES)
     for details in themed.page.locator(f"{_OURS} details").all():
         details.evaluate("element => { element.open = true; }")
     found = Axe().run(themed.page, context={"include": [[_OURS]]})

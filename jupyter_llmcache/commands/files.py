@@ -200,7 +200,8 @@ def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
     from ..course import export_database, export_lines
     from ..stores.write_behind import hurry
 
-    left = hurry(_PATIENCE_S)
+    # What is found by its key and is not stored is this store's, and waits.
+    left = [key for key in hurry(_PATIENCE_S) if store.read(key) is not None]
     keys = _used(store, ledger) if args.used else None
     form = args.format or ("jsonl" if Path(args.path).suffix.lower() in _LINES else "sqlite")
     write = export_lines if form == "jsonl" else export_database

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import pytest
 
@@ -12,6 +13,7 @@ from jupyter_llmcache.errors import LLMCacheError
 from jupyter_llmcache.stores.sqlite import SQLiteStore
 from tests.integration.test_loop import locked
 from tests.integration.test_manage import Notebook
+from tests.unit.stores.entries import entry
 
 
 @pytest.fixture
@@ -100,6 +102,17 @@ def test_export_waits_for_what_is_not_stored_yet(notebook, tmp_path, monkeypatch
     told = notebook.manage("export --used whole.db").title
     assert "exported 2 entries" in told
     assert "left out" not in told
+
+
+def test_export_tells_nothing_of_another_store(notebook, tmp_path, monkeypatch):
+    """What waits for another file that is open is not said to be left out of this one."""
+    monkeypatch.setattr(files, "_PATIENCE_S", 0.0)
+    notebook.ask("stored")
+    with closing(SQLiteStore(tmp_path / "other.db")) as other:
+        other.put(entry(1))
+        with locked(tmp_path / "other.db"):
+            assert other.put(entry(2)) is False
+            assert "left out" not in notebook.manage("export whole.db").title
 
 
 @pytest.mark.parametrize(

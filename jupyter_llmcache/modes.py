@@ -115,8 +115,8 @@ def current_mode() -> Mode:
 
 
 def _is_in_replay_block() -> bool:
-    # Of a copy, as other threads begin and end blocks meanwhile.
-    return any(mode == "replay" for mode, _ in list(_blocks.values()))
+    # Of a copy, as other threads begin and end blocks meanwhile. Most often there is none.
+    return bool(_blocks) and any(mode == "replay" for mode, _ in list(_blocks.values()))
 
 
 def _mode_of_newcomer() -> Mode | None:

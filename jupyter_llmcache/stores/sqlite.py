@@ -194,11 +194,14 @@ class SQLiteStore(Store):
 
     def payloads(self, keys: Collection[bytes] | None = None) -> Iterator[Payload]:
         """Yield whole rows and their packed request texts in key order, in bounded memory."""
-        wanted = None if keys is None else set(keys)
+        for key in sorted(set(keys or ())):
+            yield from self._rows(f"{sqlite_rows.READ} WHERE key = ?", (key,))
+        if keys is not None:
+            return
         page = f"ORDER BY key LIMIT {_CHUNK}"
         rows = self._rows(f"{sqlite_rows.READ} {page}", ())
         while rows:
-            yield from (each for each in rows if wanted is None or each[0][0] in wanted)
+            yield from rows
             rows = self._rows(f"{sqlite_rows.READ} WHERE key > ? {page}", (rows[-1][0][0],))
 
     def titled_like(self, pieces: Collection[str], limit: int, ties: int) -> list[Entry]:

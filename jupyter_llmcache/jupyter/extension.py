@@ -32,12 +32,8 @@ if TYPE_CHECKING:
 
 #: Where a shell keeps its extension between loading and unloading.
 _ATTRIBUTE = "_jupyter_llmcache"
-
-
 #: Where a shell keeps the session while ``%reload_ext`` unloads and loads.
 _SESSION = "_jupyter_llmcache_session"
-
-
 #: How long the end of a cell waits for what could not be stored at once, in seconds.
 _PATIENCE_S = 0.02
 

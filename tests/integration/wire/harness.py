@@ -215,7 +215,7 @@ class _Asker:
         """Ask once; None where nothing reached the server."""
         try:
             model = self._subject.build(self._server.url, **fields)
-        except Exception:
+        except Exception:  # a class may refuse a value that its annotation allows
             return None
         self._server.seen.clear()
         mark = len(jupyter_llmcache.calls())

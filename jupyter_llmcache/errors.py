@@ -115,6 +115,11 @@ class NotDescribableError(Exception):
         super().__init__(reason)
 
 
+def said_by(error: BaseException) -> str:
+    """Return what ``error`` says, or its class where it says nothing."""
+    return str(error) or type(error).__name__
+
+
 def status_of(error: Any) -> int:
     """Return the HTTP status that ``error`` carries, or 0."""
     response = getattr(error, "response", None)

@@ -323,7 +323,10 @@ def price_usd(call: Call) -> Decimal | None:
     tokens = _tokens(call.usage)
     if not tokens or not name:
         return None
-    return _price_usd(price_name(provider), name, tokens)
+    try:
+        return _price_usd(price_name(provider), name, tokens)
+    except ImportError:  # not remembered: it may be installed while the kernel runs
+        return None
 
 
 def total_usd(calls: Iterable[Call]) -> Decimal | None:
@@ -357,5 +360,5 @@ def _price_usd(provider: str, name: str, tokens: tuple[tuple[str, int], ...]) ->
         from genai_prices import Usage, calc_price  # here: it takes a third of a second
 
         return Decimal(calc_price(Usage(**dict(tokens)), name, provider_id=provider).total_price)
-    except (ImportError, LookupError, ValueError):
+    except (LookupError, ValueError):
         return None

@@ -214,7 +214,7 @@ def _is_for_use(name: str) -> bool:
 
 # --- what a user put over libraries ---
 
-_put_over: dict[Any, tuple[list[Any], dict[str, Any]]] = {}
+_put_over: dict[Any, tuple[list[Any], list[str], dict[str, Any]]] = {}
 
 
 def put_over(*places: Any) -> dict[str, Any]:
@@ -226,15 +226,15 @@ def put_over(*places: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place in places:
         entries = namespace(place)
-        values = gc.get_referents(entries)
+        values, under = gc.get_referents(entries), [*entries]
         known = _put_over.get(place)
-        if known is None or known[0] != values:
+        if known is None or known[0] != values or known[1] != under:
             parts = {n: own_part(value) for n, value in [*entries.items()] if _is_for_use(n)}
             label = f"{place.__module__}." if isinstance(place, type) else ""
             label += place.__name__
-            known = values, {f"{label}.{n}": part for n, part in parts.items() if part is not None}
-            _put_over[place] = known
-        found |= known[1]
+            users = {f"{label}.{n}": part for n, part in parts.items() if part is not None}
+            known = _put_over[place] = (values, under, users)
+        found |= known[2]
     return found
 
 

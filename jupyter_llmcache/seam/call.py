@@ -17,7 +17,7 @@ from langchain_core.outputs import Generation
 from .. import answer as answers
 from .. import modes
 from .. import request as keys
-from ..errors import NotDescribableError, ReplayMissError, StoreError, hide_secrets
+from ..errors import NotDescribableError, ReplayMissError, StoreError, hide_secrets, said_by
 from ..ledger import LEDGER, Call, Kind, usage_of
 from . import serving
 from .flight import MAX_WAIT_S, Flight
@@ -318,7 +318,7 @@ class OpenCall:
         except answers.NotStorableError as error:
             self._reason = str(error)
         except Exception as error:  # noqa: BLE001  # the answer is paid for: nothing may take it from the user
-            self._warning = str(error)
+            self._warning = said_by(error)
 
     def _see_refused(self, error: Exception, said: Callable[[], str]) -> None:
         """Note an answer that was paid for, though the caller's own class refused it."""
@@ -328,7 +328,7 @@ class OpenCall:
             if generations := structured.refused(error, self.asked.kwargs, said()):
                 self.refused = lambda: generations
         except Exception as fault:  # noqa: BLE001  # as in settle
-            self._warning = str(fault)
+            self._warning = said_by(fault)
 
     def _keep(self, request: keys.Request, generations: Sequence[Generation]) -> None:
         from ..answer.pieces import pack

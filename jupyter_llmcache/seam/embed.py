@@ -20,7 +20,14 @@ from langchain_core.embeddings import Embeddings
 from .. import modes
 from .. import request as keys
 from ..answer.vector import decode, encode
-from ..errors import LLMCacheError, NotDescribableError, ReplayMissError, StoreError, hide_secrets
+from ..errors import (
+    LLMCacheError,
+    NotDescribableError,
+    ReplayMissError,
+    StoreError,
+    hide_secrets,
+    said_by,
+)
 from ..ledger import LEDGER, Call, Entry, Kind
 from ..provider_row import names
 from ..request.clients import client_in
@@ -320,7 +327,7 @@ class Batch:
                     f"{self._label} did not answer {count} texts with {count} vectors"
                 ) from error
             # They are paid for: nothing may take them from the user.
-            self._warning = str(error)
+            self._warning = said_by(error)
 
     def _keep(self) -> None:
         if self._store is None or self._mode not in ("auto", "refresh"):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import modes
-from ..errors import NotSentError, ReplayMissError, StoreError
+from ..errors import NotSentError, ReplayMissError, StoreError, said_by
 from ..ledger import LEDGER, Call, Entry, Kind
 from ..text import json_or_text
 from . import serving, web_request
@@ -301,7 +301,7 @@ class Visit:
             reason = reason or self._keep(self._web)
             stored = reason is None and not self._pending
         except Exception as error:  # noqa: BLE001  # the answer is the reader's already, whatever failed here
-            reason, stored, self._warning = None, False, str(error)
+            reason, stored, self._warning = None, False, said_by(error)
         self._tell("miss", reason=reason, stored=stored)
 
     def _keep(self, web: serving.Web) -> str | None:
@@ -324,7 +324,8 @@ class Visit:
             return "it carries a token"
         clean = self.asked.without_keys(body)
         length = self.header("content-length") if self.asked.method == "HEAD" else str(len(clean))
-        headers, signed = kept_headers(self._head.headers, length or "0")
+        said = [(name, self._without_keys(value)) for name, value in self._head.headers]
+        headers, signed = kept_headers(said, length or "0")
         signed = signed or clean != body
         entry = Entry(
             key=self.asked.key(self._number),
@@ -338,6 +339,11 @@ class Visit:
         )
         self._pending = not web.keep(self.asked, self._number, entry)
         return None
+
+    def _without_keys(self, header: str) -> str:
+        return self.asked.without_keys(header.encode("utf-8", "surrogatepass")).decode(
+            "utf-8", "surrogatepass"
+        )
 
     def _tell(
         self,

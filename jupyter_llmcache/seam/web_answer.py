@@ -13,13 +13,14 @@ from http.client import HTTPResponse, IncompleteRead
 from typing import NamedTuple
 
 from ..errors import StoreError
-from .web_request import clean_url
+from .web_request import clean_url, holds_token
 
 #: Headers that tell of the connection, of the packing that is undone, or of the asker.
 _NOT_KEPT = re.compile(
     r"connection|keep-alive|transfer-encoding|content-encoding|content-length|trailer|upgrade|via"
     r"|alt-svc|nel|report-to|server-timing|strict-transport-security|content-security-policy.*"
-    r"|proxy-.*|cf-.*|set-cookie.*|openai-(?:organization|project)|.*(?:token|secret|cookie).*"
+    r"|proxy-.*|cf-.*|openai-(?:organization|project)"
+    r"|(?!www-authenticate$).*(?:auth(?!ors?$)|cookie|key|passw|secret|token).*"
 )
 #: What a file's answer may grow to when it is unpacked, in bytes; more is an attack.
 _MAX_BYTES = 12_000_000
@@ -47,12 +48,12 @@ def kept_headers(
     """Return the headers that a file keeps, and whether a credential was taken out of an address.
 
     Args:
-        headers: As they came, their names in lower case.
+        headers: Their names in lower case; the asker's own keys are out of them already.
         length: The content-length of the body without its packing.
     """
     kept, signed = [], False
     for name, value in headers:
-        if _NOT_KEPT.fullmatch(name):
+        if _NOT_KEPT.fullmatch(name) or holds_token(value):
             continue
         clean = clean_url(value) if "://" in value else value
         signed = signed or clean != value

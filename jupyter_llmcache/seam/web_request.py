@@ -227,7 +227,7 @@ class WebRequest:
         return near or names
 
     def without_keys(self, answer: bytes) -> bytes:
-        """Return an answer with a placeholder for each key that it says again.
+        """Return a part of an answer with a placeholder for each key that it says again.
 
         Servers write into their pages what they were asked by, as in the link to the next one.
         """
@@ -274,6 +274,11 @@ def _is_key(name: str, value: str, found: Mapping[str, Any]) -> bool:
     """Whether ``value`` is one of ``found``, the environment's keys, and no word like one."""
     is_long = len(value) >= _KEY_CHARS or value == PLACEHOLDER_KEY
     return value in found and (is_long or _NAMES_KEY.fullmatch(name) is not None)
+
+
+def holds_token(text: str) -> bool:
+    """Whether a well-known service's token stands in ``text``."""
+    return _TOKEN.search(text) is not None
 
 
 def _without_credentials(value: Any, found: Mapping[str, Any]) -> Any:

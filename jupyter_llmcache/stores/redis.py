@@ -141,8 +141,11 @@ class RedisStore(Store):
         for some in _slices(dict.fromkeys(keys), _SLICE):
             unlinks = [("UNLINK", self._name("e", key)) for key in some]
             beside = [(command, self._name(what), *some) for command, what in _BESIDE]
-            deleted += sum(self._pipe([*unlinks, *beside], patient=True)[: len(some)])
-        return max(deleted, dropped)
+            there = self._pipe([*unlinks, *beside], patient=True)
+            deleted += sum(
+                1 for key, was in zip(some, there, strict=False) if was or key in dropped
+            )
+        return deleted
 
     def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
         """Yield entries; see ``Which``. Without ``readable``, only this process's have texts.
@@ -244,8 +247,8 @@ class RedisStore(Store):
         """
         return None if self.read_only else self._claims.claim(self._name("l", key))
 
-    def _let_go(self, keys: Collection[bytes] | None = None) -> int:
-        """Forget what is held here of ``keys``, or all; return how many waited to be written."""
+    def _let_go(self, keys: Collection[bytes] | None = None) -> set[bytes]:
+        """Forget what is held here of ``keys``, or all; return the keys of what waited."""
         with self._committing:
             dropped = self._behind.drop(keys)
         with self._lock:

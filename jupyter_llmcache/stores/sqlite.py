@@ -151,9 +151,13 @@ class SQLiteStore(Store):
 
     def delete(self, keys: Collection[bytes]) -> int:
         """Delete entries and return how many there were. Raises as ``put_many``."""
-        return self._thin_out(
-            lambda connection: max(self._behind.drop(keys), sqlite_tables.delete(connection, keys))
-        )
+
+        def delete(connection: sqlite3.Connection) -> int:
+            waiting = self._behind.drop(keys)
+            sqlite_tables.delete(connection, waiting)  # what they were to replace
+            return len(waiting) + sqlite_tables.delete(connection, set(keys) - waiting)
+
+        return self._thin_out(delete)
 
     def clear(self) -> None:
         """Delete every entry of ours, and give the space back. Raises as ``put_many``."""
@@ -341,7 +345,7 @@ class SQLiteStore(Store):
         on_commit: Callable[[], None] = lambda: None,
     ) -> int:
         """Return how many entries ``delete`` deletes, and cut free pages off the file."""
-        if self._file.is_empty():
+        if self._file.is_empty() and not self._behind:
             return 0
         with self._file.writing(on_commit) as connection:
             deleted = delete(connection)

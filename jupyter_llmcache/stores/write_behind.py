@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
-from ..errors import StoreError
+from ..errors import StoreError, said_by
 from ..ledger import Entry
 from ..text import format_count
 from .base import BusyError, Store
@@ -152,11 +152,13 @@ class WriteBehind:
                 if self._waiting.get(entry.key) is entry:
                     del self._waiting[entry.key]
 
-    def drop(self, keys: Collection[bytes] | None = None) -> int:
-        """Let go of what waits under ``keys``, or of all; return how many that were."""
+    def drop(self, keys: Collection[bytes] | None = None) -> set[bytes]:
+        """Let go of what waits under ``keys``, or of all; return the keys of what that was."""
         with self._lock:
-            gone = list(self._waiting) if keys is None else [k for k in keys if k in self._waiting]
-            return sum(self._waiting.pop(key, None) is not None for key in gone)
+            gone = set(self._waiting) if keys is None else self._waiting.keys() & keys
+            for key in gone:
+                del self._waiting[key]
+            return gone
 
     def flush(self, timeout_s: float) -> int:
         """Commit what waits; return how many entries still wait after ``timeout_s`` seconds."""
@@ -195,7 +197,7 @@ class WriteBehind:
         except BusyError:
             return False
         except Exception as error:  # noqa: BLE001  # the thread goes on, whatever fault one entry has
-            self._fault = str(error)
+            self._fault = said_by(error)
             self._lost |= set(self._waiting)
             self.drop()
         return True

@@ -443,8 +443,29 @@ def test_a_key_that_an_answer_says_again_is_not_kept(held, pages, recording, mon
         assert key in told
     answers = [web.decode(entry.answer)[0] for entry in cache.store.entries()]
     assert answers
-    assert not any(key.encode() in answer.body for answer in answers)
+    assert not any(key.encode() in answer.wire for answer in answers)
     assert all(b"next=no-key" in answer.body for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("authorization", "Bearer of-one-person"),
+        ("x_authorization", "of-one-person"),
+        ("x_api_key", "of-one-person"),
+        ("x_session", "sk-proj-0123456789abcdefghij"),
+        ("x_password", "of-one-person"),
+    ],
+)
+def test_a_credential_in_a_header_of_an_answer_is_not_kept(name, value, pages, recording):
+    """What a login hands out stays out of the file; headers that tell of the page stay in it."""
+    cache = recording()
+    given = requests.get(pages.url(f"/with?{name}={value}"), timeout=5).headers
+    assert given[name.replace("_", "-")] == value
+    (entry,) = cache.store.entries()
+    kept = dict(web.decode(entry.answer)[0].headers)
+    assert value not in kept.values()
+    assert kept["x-author"] == "somebody"
 
 
 #: Parts of a request that hold no credential, whatever they are called.

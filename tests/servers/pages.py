@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.servers.local import Handler, LocalServer
 
@@ -23,9 +23,9 @@ class PagesServer(LocalServer):
     """Serves ``/anything`` as a page with the number of the request in it.
 
     ``/json``, ``/redirect``, ``/gzip``, ``/members``, ``/deflate``, ``/br``, ``/zstd``, ``/sse``,
-    ``/done``, ``/chunked``, ``/close``, ``/cookie``, ``/token``, ``/big``, ``/status/N``, ``/echo``
-    are what their names say; ``/commits`` is a hub of prompts, ``/img`` draws graphs. What is asked
-    of it as of a proxy is answered as a page too.
+    ``/done``, ``/chunked``, ``/close``, ``/cookie``, ``/token``, ``/big``, ``/status/N``,
+    ``/echo``, ``/with?header=value`` are what their names say; ``/commits`` is a hub of prompts,
+    ``/img`` draws graphs. What is asked of it as of a proxy is answered as a page too.
 
     Attributes:
         seen: Method, path and body of each request, in order.
@@ -85,7 +85,13 @@ class _Handler(Handler):
         self._send(json.dumps({"number": number}).encode(), content_type="application/json")
 
     def _get_echo(self, number: int, page: bytes, body: bytes) -> None:
-        self._send(body + b" %d" % number, content_type="text/plain")
+        said = self.headers.get("authorization", "").rpartition(" ")[2] or "nothing"
+        self._send(body + b" %d" % number, content_type="text/plain", x_you_said=said)
+
+    def _get_with(self, number: int, page: bytes, body: bytes) -> None:
+        """A page with the headers that its address names."""
+        named = dict(parse_qsl(urlsplit(self.path).query))
+        self._send(page, x_author="somebody", **named)
 
     def _get_redirect(self, number: int, page: bytes, body: bytes) -> None:
         self._send(b"", 302, location=f"http://{self.headers['host']}/target")

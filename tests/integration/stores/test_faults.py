@@ -124,8 +124,24 @@ def test_what_is_pending_can_be_deleted(written):
         assert store.get(key_of(9)) is None
         assert store.get(key_of(8))
         with lock(written, "BEGIN IMMEDIATE", 0.3):
+            store.put_many([entry(8), entry(9)])  # 8 is stored already
+            assert store.delete([key_of(1), key_of(8), key_of(9), key_of(99)]) == 3
+        with lock(written, "BEGIN IMMEDIATE", 0.3):
             store.put(entry(9))
             store.clear()
+        assert (store.flush(1), store.count(), store.get(key_of(9))) == (0, 0, None)
+
+
+@pytest.mark.parametrize("ask", [lambda store: store.delete([key_of(9)]), SQLiteStore.clear])
+def test_what_is_pending_for_a_new_file_can_be_deleted(ask, tmp_path):
+    """A file that holds nothing of ours yet gets nothing of what was deleted while it waited."""
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE full_llm_cache (prompt, llm, idx, response)")
+    with closing(SQLiteStore(path)) as store:
+        with lock(path, "BEGIN IMMEDIATE", 0.3):
+            assert store.put(entry(9)) is False
+            ask(store)
         assert (store.flush(1), store.count(), store.get(key_of(9))) == (0, 0, None)
 
 

@@ -247,9 +247,12 @@ def test_what_waits_keeps_its_order(own_server):
     assert store.put_many([entry(3), entry(4)]) is False
     with pytest.raises(StoreError, match="does not answer"):
         store.delete([key_of(3)])
+    assert store.put(entry(5)) is False
     own_server.start()
+    assert store.delete([key_of(1), key_of(5), key_of(6)]) == 2
     assert store.flush(10) == 0
     there = RedisStore(own_server.url)
+    assert there.get(key_of(5)) is None
     assert there.get(key_of(3)) is None
     assert there.get(key_of(4)).answer == entry(4).answer
 

@@ -519,6 +519,20 @@ class KeyedLocal(Local):
         return "my weights, second run"
 
 
+def test_a_function_that_moves_to_another_method_counts_anew(openai, monkeypatch):
+    """The same function over another inherited method of a class is another request."""
+
+    def mine(self: Any) -> str:
+        return "mine"
+
+    made = [describe(openai, HI, None, {}).key]
+    for name in ("_convert_input", "_combine_llm_outputs"):
+        with monkeypatch.context() as patched:
+            patched.setattr(type(openai), name, mine)
+            made.append(describe(openai, HI, None, {}).key)
+    assert len({*made}) == 3
+
+
 def test_weights_that_can_be_trained_need_a_cache_key():
     """A network in a model keeps its name when it is trained, so that somebody has to say more."""
     with pytest.raises(NotDescribableError) as caught:

@@ -23,7 +23,8 @@ from pydantic import BaseModel
 from ..provider_row import CREDENTIAL_HEADERS
 from ..providers import provider_of
 from .canonical import header_name, headers_shown, is_secret
-from .own_code import is_installed, is_mock, is_own, namespace, own_part, put_over
+from .installed import is_installed, is_users
+from .users_code import dict_of, is_mock, put_over, users_part
 
 #: Where clients keep the address they send to.
 _ADDRESSES = (
@@ -107,7 +108,7 @@ class Client:
         address: Where it sends; None where it does not tell.
         headers: What it sends with every request, credentials among them.
         query: Likewise.
-        own: What the user put into it, by name: hooks, transports, methods.
+        users: What the user put into it, by name: hooks, transports, methods.
         told: Dicts and lists of what is sent, which this was read of.
         places: Classes and attributes of the client, of those below it and of what carries their
             requests: where methods may be put over.
@@ -118,13 +119,13 @@ class Client:
         self.address: Any = None
         self.headers: dict[Any, Any] = {}
         self.query: dict[Any, Any] = {}
-        self.own: dict[str, Any] = {}
+        self.users: dict[str, Any] = {}
         self.told: list[Any] = []
         self.places: list[dict[Any, Any]] = []
         classes = type(client).__mro__[:-1]
         self.equals_itself_alone = all("__eq__" not in vars(base) for base in classes)
         if is_mock(client):  # has any attribute that it is asked for
-            self.own["class"] = client
+            self.users["class"] = client
             return
         chain = [*_chain(client)]
         for each in chain:
@@ -137,16 +138,16 @@ class Client:
         fields = getattr(client, "__dict__", {})
         cls: type = type(client)
         classes = library_classes(cls)
-        self.places += [fields, *map(namespace, classes)]
-        self.own |= put_over(*classes)
-        if is_own(cls):
-            self._note("class", [*self.own.get("class", []), cls, _beside_library(client)])
+        self.places += [fields, *map(dict_of, classes)]
+        self.users |= put_over(*classes)
+        if is_users(cls):
+            self._note("class", [*self.users.get("class", []), cls, _beside_library(client)])
         for name, value in fields.items():
-            part = None if name in _READ_ELSEWHERE else own_part(value)
+            part = None if name in _READ_ELSEWHERE else users_part(value)
             if part is not None:
                 self._note(f"{cls.__module__}.{cls.__name__}.{name}", part)
-        hooks = [hook for hook in _leaves(_in_fields(client, _HOOKS)) if own_part(hook) is not None]
-        self._note("events", hooks or None)
+        hooks = _leaves(_in_fields(client, _HOOKS))
+        self._note("events", [hook for hook in hooks if users_part(hook) is not None] or None)
 
     def _read(self, client: Any) -> None:
         fields = getattr(client, "__dict__", {})
@@ -184,12 +185,12 @@ class Client:
 
     def _note(self, name: str, value: Any) -> None:
         if value is not None:
-            self.own[name] = value
+            self.users[name] = value
 
 
 def _beside_library(client: Any) -> dict[str, Any]:
     """Return what an object of a user's class holds beside what the library's classes give it."""
-    libraries = [base for base in type(client).__mro__ if not is_own(base)]
+    libraries = [base for base in type(client).__mro__ if not is_users(base)]
     known = {name for base in libraries for name in (*vars(base), *get_annotations(base))}
     makers = [vars(base).get("__init__") for base in libraries]
     codes = [maker.__code__ for maker in makers if isinstance(maker, FunctionType)]
@@ -252,7 +253,7 @@ def library_classes(cls: type) -> tuple[type, ...]:
     return tuple(
         base
         for base in cls.__mro__
-        if not is_own(base)
+        if not is_users(base)
         and base.__module__ not in ("builtins", "abc", "typing")
         and not base.__module__.startswith(_ABOVE_PROVIDERS)
     )
@@ -322,10 +323,10 @@ def secrets_of(model: Any, kwargs: Mapping[str, Any]) -> Iterator[str]:
         yield str(look_up(each, "_client.api_key") or look_up(each, "api_key") or "")
 
 
-def carried_apart(own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def carried_apart(users: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return ``own``, by place and name, without and with what is in classes of HTTP clients."""
-    carried = {n: v for n, v in own.items() if n.startswith(_HTTP_LABELS)}
-    return {n: v for n, v in own.items() if n not in carried}, carried
+    carried = {n: v for n, v in users.items() if n.startswith(_HTTP_LABELS)}
+    return {n: v for n, v in users.items() if n not in carried}, carried
 
 
 def sent_headers(headers: Mapping[Any, Any], credentials: frozenset[str]) -> dict[str, Any]:

@@ -40,9 +40,10 @@ from .clients import (
     sent_headers,
     ways_of,
 )
+from .installed import is_users
 from .messages import without_marks
-from .own_code import cache_key_of, has_cache_key, is_own, lacks_cache_key, namespace, put_over
 from .parameters import Plan, Values, merge, plan_of, take_name
+from .users_code import cache_key_of, dict_of, has_cache_key, lacks_cache_key, put_over
 
 KEY_BYTES = 16
 
@@ -247,8 +248,8 @@ class _State:
                 del self.values[name]
         places, self.absent = ways_of(cls)
         changed = put_over(*places)
-        places += [base for base in cls.__mro__ if is_own(base)]
-        self.places = [*map(namespace, places), *(held for c in self.clients for held in c.places)]
+        places += [base for base in cls.__mro__ if is_users(base)]
+        self.places = [*map(dict_of, places), *(held for c in self.clients for held in c.places)]
         if has_cache_key(cls):
             given = getattr(model, "__pydantic_extra__", None) or {}
             told = self.values.keys() - plan.fields - given.keys()
@@ -261,7 +262,7 @@ class _State:
         self.endpoint = address_shown(str(url)) if url else None
         self._add_clients()
         changed, carried = carried_apart(changed)
-        parts = [carried_apart(each.own) for each in self.clients]
+        parts = [carried_apart(each.users) for each in self.clients]
         changed |= {"clients": others} if (others := [rest for rest, _ in parts if rest]) else {}
         others = [{n: v for n, v in p.items() if carried.get(n) is not v} for _, p in parts]
         carried |= {"clients": below} if (below := [*filter(None, others)]) else {}

@@ -44,8 +44,9 @@ from .canonical import (
     text_digest,
 )
 from .clients import client_in
+from .installed import is_users
 from .messages import describe_message
-from .own_code import Sources, is_code, is_mock, is_own
+from .users_code import Sources, is_code, is_mock
 
 #: Call arguments that say per call what a field of another name says for every call.
 CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
@@ -75,7 +76,7 @@ class Plan(NamedTuple):
         endpoint_field: The field that tells the address where the clients do not.
         stop_field: The field of stop sequences.
         has_one_name: Whether only one field can hold the model's name.
-        is_own: Whether a user wrote the class.
+        is_users: Whether a user wrote the class.
     """
 
     top: str
@@ -90,13 +91,13 @@ class Plan(NamedTuple):
     endpoint_field: str | None
     stop_field: str
     has_one_name: bool
-    is_own: bool
+    is_users: bool
 
     def overrides(self, field: str) -> bool:
         """Whether an argument of a call is known to take the place of what ``field`` says."""
         if field == self.stop_field:
             return self.provider.stop_overrides
-        return self.provider is not UNKNOWN or not self.is_own
+        return self.provider is not UNKNOWN or not self.is_users
 
 
 @lru_cache(maxsize=256)
@@ -130,7 +131,7 @@ def plan_of(cls: type) -> Plan:
         endpoint_field=addresses[0] if addresses else None,
         stop_field=stop_field,
         has_one_name=len(fields.keys() & set(MODEL_FIELDS)) == 1,
-        is_own=is_own(cls),
+        is_users=is_users(cls),
     )
 
 
@@ -144,7 +145,7 @@ def _derived(cls: type) -> set[str]:
     return {
         name
         for base in cls.__mro__
-        if not is_own(base)
+        if not is_users(base)
         for name, value in vars(base).items()
         if isinstance(value, functools.cached_property)
     }
@@ -156,7 +157,7 @@ def _switched_off(cls: type) -> dict[str, Any]:
     A release that adds a field adds it switched off, and so these values count as nothing. That
     holds for fields of libraries alone.
     """
-    libraries = [getattr(base, "model_fields", {}) for base in cls.__mro__ if not is_own(base)]
+    libraries = [getattr(base, "model_fields", {}) for base in cls.__mro__ if not is_users(base)]
     defaults = {
         field: _default(info)
         for field, info in getattr(cls, "model_fields", {}).items()
@@ -356,7 +357,12 @@ class Values(Canon):
             return self.code(value)
         if (client := client_in("", value)) is not None:
             headers = headers_shown(client.headers, self._make[1])
-            return [str(client.address), headers, query_shown(client.query), self.plain(client.own)]
+            return [
+                str(client.address),
+                headers,
+                query_shown(client.query),
+                self.plain(client.users),
+            ]
         if type(value).__basicsize__ == _BARE_BYTES and vars(value).keys() <= {"__module__"}:
             return {TAG + "class": type(value).__qualname__}
         return super().other(value)
@@ -380,7 +386,7 @@ class Values(Canon):
 
     def _schema(self, cls: type) -> Any:
         if not (issubclass(cls, BaseModel) or dataclasses.is_dataclass(cls) or is_typeddict(cls)):
-            if is_own(cls):
+            if is_users(cls):
                 return self.code(cls)
             raise IndescribableError(f"the class {cls.__name__}")
         try:

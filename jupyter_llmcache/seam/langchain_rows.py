@@ -25,7 +25,7 @@ from .. import request as keys
 from ..errors import NotDescribableError
 from ..provider_row import MODEL_FIELDS
 from ..providers import ROWS, provider_of
-from ..request.own_code import is_own
+from ..request.installed import is_users
 from ..stores.base import Store
 
 #: Between the model and the call's parameters in the string of a serialisable model.
@@ -114,7 +114,7 @@ def row_counts(model: BaseLanguageModel[Any], llm_string: str) -> bool:
         return False
     name, endpoint = described["model"], described["endpoint"]
     return (
-        not is_own(type(model))
+        not is_users(type(model))
         and "changed" not in described
         and name is not None
         and any(told.get(field) == name for field in MODEL_FIELDS)

@@ -23,7 +23,7 @@ from ..errors import NotSentError, ReplayMissError, StoreError
 from ..ledger import LEDGER
 from ..provider_row import KEY_VARIABLE, PLACEHOLDER_KEY
 from ..providers import PROVIDERS
-from ..request.own_code import is_installed
+from ..request.installed import is_installed
 from ..text import json_or_text
 from . import clients, serving, sockets
 from .doors import Door, Doors, Method, Owner, SubclassDoors, Wrap

@@ -18,7 +18,7 @@ import pytest
 from langchain_core.globals import set_llm_cache
 
 from jupyter_llmcache import MemoryCache, calls
-from jupyter_llmcache.request import own_code
+from jupyter_llmcache.request import installed
 
 CODE = """
 from langchain_openai import ChatOpenAI
@@ -116,7 +116,7 @@ def importing(tmp_path, monkeypatch):
     def forget() -> None:
         sys.modules.pop("acme", None)
         importlib.invalidate_caches()
-        own_code.is_installed.cache_clear()
+        installed.is_installed.cache_clear()
 
     yield imported
     forget()
@@ -170,7 +170,7 @@ def test_libraries_in_a_folder_of_their_own_are_read_once(tmp_path, monkeypatch)
     """A shared folder on the path holds hundreds of them, each with a long list of files."""
     read: list[Path] = []
     read_text = Path.read_text
-    own_code.is_installed.cache_clear()
+    installed.is_installed.cache_clear()
     for name in ("acme", "other"):
         write(tmp_path / name / "__init__.py", "")
         write(tmp_path / name / "part.py", "")
@@ -186,8 +186,8 @@ def test_libraries_in_a_folder_of_their_own_are_read_once(tmp_path, monkeypatch)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     for name in ("acme", "acme.part", "other", "other.part"):
         importlib.import_module(name)
-        assert own_code.is_installed(name)
+        assert installed.is_installed(name)
     assert len(read) == 2
     for name in ("acme", "acme.part", "other", "other.part"):
         del sys.modules[name]
-    own_code.is_installed.cache_clear()
+    installed.is_installed.cache_clear()

@@ -173,8 +173,11 @@ class Client:
         self._note("hooks", [hook for each in hooks.values() for hook in each] or None)
         jar = getattr(getattr(fields.get("_cookies"), "jar", None), "_cookies", {})
         # A server's cookies have its domain; those without were given by the user.
-        given = {n: c.value for path in jar.get("", {}).values() for n, c in path.items()}
+        paths = jar.get("", {})
+        given = {n: c.value for path in paths.values() for n, c in path.items()}
         self._note("cookies", given or None)
+        # What is put into these is no new value of the client's own fields.
+        self.places += [hooks, fields.get("_mounts", {}), jar, paths, *paths.values()]
 
     def _copied(self, fields: Mapping[str, Any], name: str) -> dict[Any, Any]:
         held = fields.get(name)

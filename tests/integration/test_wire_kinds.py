@@ -305,6 +305,18 @@ def by_later_hook(model: Any, word: str) -> None:
     model.root_client._client.event_hooks = {"request": [add_header(word)]}
 
 
+def by_hook_in_place(model: Any, word: str) -> None:
+    model.root_client._client.event_hooks["request"] = [add_header(word)]
+
+
+def by_later_cookie(model: Any, word: str) -> None:
+    model.root_client._client.cookies.set("route", word)
+
+
+def by_later_mount(model: Any, word: str) -> None:
+    model.root_client._client._mounts |= httpx2.Client(mounts={"http://": Routed(word)})._mounts
+
+
 CHANGES = [
     by_partial,
     by_own_client,
@@ -312,6 +324,9 @@ CHANGES = [
     by_resource_alone,
     by_sent_request,
     by_later_hook,
+    by_hook_in_place,
+    by_later_cookie,
+    by_later_mount,
 ]
 CLIENTS = {
     "headers": lambda word: {"headers": {"X-Route": word}},
@@ -341,7 +356,8 @@ def test_a_client_that_was_changed_or_replaced_counts(change, cls, fields, serve
 
     def make(word: str) -> WebRequest:
         model = cls(**fields, http_client=httpx2.Client())  # else models share one
-        model.invoke("before")
+        for _ in range(2):  # the SDK makes some of its parts at the first request
+            model.invoke("before")
         change(model, word)
         return model, {}, "Who?"
 

@@ -159,12 +159,30 @@ def whole_message(total: AIMessageChunk) -> Any:
     if total.chunk_position != "last" and total.response_metadata.get("output_version") == "v1":
         # As LangChain ends a stream: only then are the pieces of calls among the blocks read.
         total += AIMessageChunk(content=[], chunk_position="last")
-    message = message_chunk_to_message(total)
+    message = _read_strictly(total, message_chunk_to_message(total))
     pieces = message.content
     if isinstance(pieces, list) and pieces and all(isinstance(each, str) for each in pieces):
         # Older releases end a stream of text with an empty list, which makes a list of it all.
         message = message.model_copy(update={"content": "".join(map(str, pieces))})
     return message
+
+
+def _read_strictly(total: AIMessageChunk, message: Any) -> Any:
+    """Call invalid what is no JSON: in a stream LangChain makes a call that was cut look whole."""
+    broken = {c["id"]: c for c in total.tool_call_chunks if not _is_json(c["args"] or "{}")}
+    if not broken or message.invalid_tool_calls:
+        return message
+    valid = [call for call in message.tool_calls if call["id"] not in broken]
+    invalid = [{**call, "type": "invalid_tool_call", "error": None} for call in broken.values()]
+    return message.model_copy(update={"tool_calls": valid, "invalid_tool_calls": invalid})
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class Kept(NamedTuple):

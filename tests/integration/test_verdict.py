@@ -76,6 +76,15 @@ def test_an_empty_answer_is_not_stored(llm, openai_server):
     assert ask_twice(llm) == [("miss", False, "empty answer", None)] * 2
 
 
+@pytest.mark.parametrize("limit", [{}, {"max_tokens": 9}])
+def test_a_call_that_is_no_json_is_not_stored(llm, openai_server, limit):
+    """A call whose arguments break off is fetched again, streamed too, where it looks whole."""
+    cut = [("look", '{"city": "Par')]
+    end = "length" if limit else None
+    openai_server.reply = lambda body: Reply(None, tool_calls=cut, finish_reason=end)
+    assert ask_twice(llm, **limit) == [("miss", False, "a tool call that is not JSON", None)] * 2
+
+
 @pytest.mark.parametrize("llm", ["chat stream", "responses stream"], indirect=True)
 def test_a_cut_stream_is_not_stored(llm, openai_server):
     """A stream that ends too early, even politely, is not taken for the answer."""

@@ -23,7 +23,7 @@ class Reply:
 
     Attributes:
         text: The answer; None with tool calls alone.
-        tool_calls: Name and arguments of each call.
+        tool_calls: Name and arguments of each call; a text is sent as it is, JSON or not.
         finish_reason: None derives it: tool_calls or stop.
         refusal, reasoning: Told in the fields that the protocol has for them; an empty line parts
             the thoughts of the responses API.
@@ -32,7 +32,7 @@ class Reply:
     """
 
     text: str | None = ""
-    tool_calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    tool_calls: Sequence[tuple[str, Mapping[str, Any] | str]] = ()
     finish_reason: str | None = None
     refusal: str | None = None
     reasoning: str | None = None
@@ -247,8 +247,13 @@ def _logprobs(tokens: Sequence[str]) -> dict[str, Any]:
     return {"content": entries, "refusal": None}
 
 
+def call_text(arguments: Any) -> str:
+    """Return the arguments of a call as they are sent."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
 def _tool_call(exchange: Exchange, index: int, name: str, arguments: Any) -> dict[str, Any]:
-    function = {"name": name, "arguments": json.dumps(arguments)}
+    function = {"name": name, "arguments": call_text(arguments)}
     return {"id": f"call_{exchange.number}_{index}", "type": "function", "function": function}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tests.servers.openai import CREATED, Exchange, Reply, pieces, sse
+from tests.servers.openai import CREATED, Exchange, Reply, call_text, pieces, sse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +113,7 @@ def _items(exchange: Exchange, reply: Reply) -> list[dict[str, Any]]:
             "id": f"fc_{exchange.number}_{i}",
             "call_id": f"call_{exchange.number}_{i}",
             "name": name,
-            "arguments": json.dumps(arguments),
+            "arguments": call_text(arguments),
             "status": "completed",
         }
         for i, (name, arguments) in enumerate(reply.tool_calls)

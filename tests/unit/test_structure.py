@@ -42,7 +42,7 @@ LANGCHAIN_ROOMS = {"answer", "commands", "course", "request", "seam"}
 #: No module is longer, and no package has more entries at its top.
 MAX_LINES, MAX_ENTRIES = 400, 20
 #: What the whole package has, rounded up.
-MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 87, 24_100, 13_650
+MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 87, 24_160, 13_680
 
 
 def room_of(path: Path) -> str:

@@ -1,10 +1,8 @@
-"""The rooms of the package: who may import whom, and what loading it imports."""
+"""The rooms of the package: who may import whom."""
 
 from __future__ import annotations
 
 import ast
-import json
-import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -13,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import jupyter_llmcache
-from tests.environments import run
 
 PACKAGE = Path(jupyter_llmcache.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -171,52 +168,6 @@ def test_the_house_does_not_grow_unseen():
     assert len(FILES) <= MAX_MODULES
     assert lines <= MAX_TOTAL_LINES
     assert statements <= MAX_STATEMENTS
-
-
-LOADING = """
-import json, sys
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
-config = Config()
-config.HistoryManager.enabled = False
-shell = InteractiveShell.instance(config=config)
-before, touched = set(sys.modules), []
-def hook(event, args):
-    writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")
-    if writes or event.startswith(("socket.", "sqlite3.", "subprocess.", "os.mkdir")):
-        touched.append([event, str(args)])
-sys.addaudithook(hook)
-shell.run_line_magic("load_ext", "jupyter_llmcache")
-shell.run_line_magic("unload_ext", "jupyter_llmcache")
-print(json.dumps({"modules": sorted(set(sys.modules) - before), "touched": touched}))
-"""
-
-
-def test_loading_is_lean(tmp_path):
-    """Loading and unloading print nothing, import no LangChain, touch no file and no network."""
-    told = json.loads(run(Path(sys.executable), LOADING, cwd=tmp_path))
-    heavy = ("langchain", "langgraph", "langsmith", "openai", "pydantic", "httpx", "nh3", "sqlite3")
-    assert [name for name in told["modules"] if name.startswith((*heavy, "markdown_it"))] == []
-    assert told["touched"] == []
-
-
-def test_importing_the_package_is_lean():
-    """``import jupyter_llmcache`` imports neither LangChain nor IPython."""
-    code = "import sys, jupyter_llmcache as j; print({m.split('.')[0] for m in sys.modules})"
-    told = run(Path(sys.executable), code)
-    assert "jupyter_llmcache" in told
-    assert "langchain" not in told
-    assert "IPython" not in told
-
-
-def test_subcommands_stand_in_one_order():
-    """The help begins with the stores, whichever module of commands was imported first."""
-    code = (
-        "import jupyter_llmcache.commands.files\n"
-        "from jupyter_llmcache import commands, stores\n"
-        "print(next(iter(commands.subcommands('notebook'))) in stores.names())"
-    )
-    assert run(Path(sys.executable), code).strip() == "True"
 
 
 @pytest.mark.parametrize("name", jupyter_llmcache.__all__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_llmcache.draw import GrowingAnswer, answer_bundles
@@ -60,14 +60,12 @@ def test_a_hostile_answer_is_drawn_without_harm(drawn_as: str) -> None:
 
 
 @given(soups, st.sampled_from(_FORMATS))
-@settings(max_examples=40, deadline=None)
 def test_no_soup_of_syntax_gets_through(soup: str, drawn_as: str) -> None:
     """Random mixtures of hostile syntax give HTML of known parts only, whole and balanced."""
     assert all(problems(each["text/html"]) == [] for each in answer_bundles(soup, drawn_as))
 
 
 @given(st.text(max_size=300))
-@settings(max_examples=40, deadline=None)
 def test_no_random_text_gets_through(text: str) -> None:
     """Random Unicode, surrogates too, gives safe HTML and text that can be sent as UTF-8."""
     for bundle in answer_bundles(text, "markdown"):
@@ -76,7 +74,6 @@ def test_no_random_text_gets_through(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=15))
-@settings(max_examples=15, deadline=None)
 def test_no_soup_gets_through_while_it_grows(pieces: list[str]) -> None:
     """Every beginning of a growing answer is drawn as safely as a whole one."""
     growing = GrowingAnswer()
@@ -87,7 +84,6 @@ def test_no_soup_gets_through_while_it_grows(pieces: list[str]) -> None:
 
 
 @given(soups)
-@settings(max_examples=40, deadline=None)
 def test_only_harmless_formulas_are_opened_to_mathjax(soup: str) -> None:
     """What stands in a class that MathJax reads is a formula that may do nothing but be set."""
     for formula in read(markdown_html(soup)).formulas:
@@ -126,14 +122,12 @@ def test_the_reader_finds_what_raw_html_holds() -> None:
 
 
 @given(soups)
-@settings(max_examples=40, deadline=None)
 def test_text_that_is_made_visible_stays_so(soup: str) -> None:
     """Made visible twice, a text is what it was made visible once."""
     assert visible(visible(soup)) == visible(soup)
 
 
 @given(soups, st.integers(0, 400))
-@settings(max_examples=40, deadline=None)
 def test_a_settled_beginning_is_a_beginning_of_the_whole(soup: str, length: int) -> None:
     """What a terminal has printed of a growing text is never changed by what follows."""
     assert visible(soup).startswith(visible(settled(soup[:length])))

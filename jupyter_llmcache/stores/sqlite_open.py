@@ -47,6 +47,7 @@ class DamagedFileError(StoreError):
 
 
 _REPAIR = "Run: python -m jupyter_llmcache verify --repair FILE, which saves what can be read"
+_CHECK_DISK = "Check that the disk has space and is sound, or choose another folder"
 _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_BUSY: ("is locked by another program", "Close that program or try again"),
     sqlite3.SQLITE_LOCKED: ("is locked by another program", "Close that program or try again"),
@@ -54,6 +55,8 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_AUTH: ("may not be opened", "Check its permissions"),
     sqlite3.SQLITE_READONLY: ("cannot be written", "Check the permissions of file and folder"),
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "Free some space"),
+    sqlite3.SQLITE_IOERR: ("cannot be used", _CHECK_DISK),
+    sqlite3.SQLITE_PROTOCOL: ("cannot be used", _CHECK_DISK),  # a folder of the network
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check that file and folder are there"),
     sqlite3.SQLITE_CORRUPT: ("is damaged", _REPAIR),
     sqlite3.SQLITE_NOTADB: ("is damaged", _REPAIR),
@@ -63,6 +66,8 @@ _SYSTEM_MEANINGS: dict[int, tuple[str, str]] = {
     errno.EPERM: ("may not be used", "Check the permissions of file and folder"),
     errno.EROFS: ("cannot be made on a read-only disk", "Choose another folder"),
     errno.ENOSPC: ("cannot grow: the disk is full", "Free some space"),
+    errno.EDQUOT: ("cannot grow: the disk is full", "Free some space"),
+    errno.EIO: ("cannot be used", _CHECK_DISK),
     errno.ENOENT: ("is not there", "Check the path, or put the file back"),
     errno.ENOTDIR: ("has a file where a folder should be", "Choose another path"),
 }

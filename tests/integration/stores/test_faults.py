@@ -291,7 +291,7 @@ def test_reading_on_a_full_disk(tmp_path):
         filler = fill(disk)
         with closing(SQLiteStore(path)) as store:
             assert store.get(key_of(1)).answer == answer_to(1)
-            with pytest.raises(StoreError) as error:
+            with pytest.raises(StoreError, match="Check that the disk has space") as error:
                 store.put(entry(9))
             check_line(error, path)
             assert store.get(key_of(2)).answer == answer_to(2)

@@ -302,9 +302,11 @@ def usage_of(generations: Sequence[Any]) -> dict[str, Any] | None:
 
     Providers that give several generations tell the usage of all of them in each.
     """
-    messages = (getattr(generation, "message", None) for generation in generations)
-    told = (getattr(message, "usage_metadata", None) for message in messages)
-    return next((dict(usage) for usage in told if usage), None)
+    for generation in generations:
+        usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+        if usage:
+            return dict(usage)
+    return None
 
 
 # --- what calls cost, where the ``prices`` extra (genai-prices) is installed ---

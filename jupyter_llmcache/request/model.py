@@ -387,7 +387,7 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
         cls: type = type(model)
         plan = plan_of(cls)
         values = {name: model.__dict__.get(name) for name in MODEL_FIELDS}
-        return _label(plan, take_name(plan, merge(plan, values, kwargs or {})))
+        return _label(plan, take_name(plan, merge(plan, values, kwargs) if kwargs else values))
     except Exception:  # noqa: BLE001  # a label must not cost anybody a call
         return kebab(type(model).__name__)
 

@@ -51,6 +51,13 @@ _MAX_WRAPPERS = 16
 
 def lacks_cache_key(cls: type) -> bool:
     """Whether ``cls`` answers by code of a user's and does not say what that depends on."""
+    # Asked at each call of a class that is refused: anything may be put into it at any time.
+    return _lacks_cache_key(cls, tuple(map(tuple, map(vars, _users_and_libraries(cls)[0]))))
+
+
+@lru_cache(maxsize=256)
+def _lacks_cache_key(cls: type, _: tuple[tuple[str, ...], ...]) -> bool:
+    """Look at a class whose users' classes have these names."""
     users, libraries = _users_and_libraries(cls)
     return not has_cache_key(cls) and any(_answers_itself(base, libraries, cls) for base in users)
 

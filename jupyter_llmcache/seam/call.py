@@ -139,6 +139,8 @@ class OpenCall:
         self.find()
         if self.found is None and self.mode == "replay":
             raise self._replay_miss()
+        if self.request is None:
+            return None
         while (flight := self._flight_to_join()) is not None:
             began = time.perf_counter()
             flight.wait(MAX_WAIT_S - self._waited_s)
@@ -357,7 +359,6 @@ class OpenCall:
             self._flight = None
         if self._claim is not None:
             self._claim.free()
-            self._claim = None
         if self.request is not None and self.found is None and not self._stored:
             recent.append(self.request)  # no entry will tell of it
 

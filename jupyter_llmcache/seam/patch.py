@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -36,14 +36,7 @@ from . import embed, place
 from .batches import wrap_abatch, wrap_batch
 from .call import OpenCall
 from .doors import Door, Doors, Method, Owner
-from .place import (
-    PROXY_MARK,
-    Asked,
-    Plan,
-    aclosing_if_it_can,
-    closing_if_it_can,
-    hand_out,
-)
+from .place import PROXY_MARK, Asked, Plan, aclosing_if_it_can, closing_if_it_can, hand_out
 
 if TYPE_CHECKING:
     from .watch import Watch
@@ -217,6 +210,15 @@ def _plan(model: BaseLanguageModel[Any], *, streams: bool = False) -> Plan | Non
     return place.plan(model, streams=streams)
 
 
+@functools.cache
+def _long_way() -> tuple[type[Watch], Callable[[Watch], Any]]:
+    """Return what only a miss needs; an import at each call would find it again, step by step."""
+    from .proxy import proxy_of
+    from .watch import Watch
+
+    return Watch, proxy_of
+
+
 def _watch(
     model: BaseLanguageModel[Any], plan: Plan, opened: OpenCall | None = None
 ) -> tuple[Watch, Any] | None:
@@ -227,10 +229,8 @@ def _watch(
     Raises:
         ReplayMissError: It cannot be copied, and in replay it may not go that way.
     """
-    from .proxy import proxy_of
-    from .watch import Watch
-
-    watched = Watch(model, plan.place, plan.reason, opened, plan.other)
+    watch_of, proxy_of = _long_way()
+    watched = watch_of(model, plan.place, plan.reason, opened, plan.other)
     try:
         return watched, proxy_of(watched)
     except Exception:  # a class may forbid copies, or fail at them, in any way

@@ -171,10 +171,11 @@ def _as_recorded(prompt: Any) -> Any:
     """Return what is asked with the ids that its provider gave, for some are sent them back."""
     if isinstance(prompt, str):
         return prompt
-    ids = [LEDGER.recorded_id(message.id) for message in prompt]
     return [
-        message if message.id == id_ else message.model_copy(update={"id": id_})
-        for message, id_ in zip(prompt, ids, strict=True)
+        message
+        if (id_ := LEDGER.recorded_id(message.id)) == message.id
+        else message.model_copy(update={"id": id_})
+        for message in prompt
     ]
 
 

@@ -115,6 +115,9 @@ def main(packages: list[str]) -> bool:
     """Judge ``packages``, or all; return whether all is well."""
     from tests.integration.wire.subjects import SUBJECTS
 
+    for package in packages:
+        if package not in SUBJECTS:
+            sys.exit(f"{package} has no classes in SUBJECTS of tests/integration/wire/subjects.py")
     verdicts = [judge(package) for package in packages or SUBJECTS]
     return all(verdicts)
 

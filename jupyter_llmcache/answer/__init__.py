@@ -48,7 +48,8 @@ _CHATS = (ChatGeneration, ChatGenerationChunk)
 #: Names that stand for something else than additional data when a message is made.
 _NO_EXTRAS = frozenset({*AIMessageChunk.model_fields, "content_blocks"})
 _USAGE_COUNTS = ("input_tokens", "output_tokens", "total_tokens")
-_OWN_DISTRIBUTIONS = ("jupyter_llmcache", "langchain-core")
+#: The distributions whose code writes every answer.
+_WRITERS = ("jupyter_llmcache", "langchain-core")
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 #: Half a surrogate pair as JSON escapes it.
 _HALF = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
@@ -149,8 +150,8 @@ def recording_versions(package: str | None) -> dict[str, str]:
 
     versions = {}
     # The package of a class of ours is here already.
-    others = {package.replace("_", "-")} if package and package not in _OWN_DISTRIBUTIONS else ()
-    for name in (*_OWN_DISTRIBUTIONS, *others):
+    others = {package.replace("_", "-")} if package and package not in _WRITERS else ()
+    for name in (*_WRITERS, *others):
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions

@@ -78,7 +78,7 @@ def subcommand(
 
 
 #: The modules whose subcommands are registered when they are imported, in the order of the help.
-_HOMES = ("caches", "entries", "history", "files")
+_MODULES = ("caches", "entries", "history", "files")
 
 
 Place = Literal["notebook", "shell"]
@@ -86,7 +86,7 @@ Place = Literal["notebook", "shell"]
 
 def subcommands(place: Place) -> dict[str, Subcommand]:
     """Return what can be done in a notebook or in a shell, by name."""
-    homes = [import_module(f".{home}", __name__).__name__ for home in _HOMES]
+    homes = [import_module(f".{home}", __name__).__name__ for home in _MODULES]
     homes += [each.handler.__module__ for each in _registered.values()]
     # Whichever of them was imported first.
     ordered = sorted(_registered.values(), key=lambda each: homes.index(each.handler.__module__))

@@ -193,8 +193,8 @@ def _build(
             raise _unknown(provider)
         raise LLMCacheError(f"{spec} needs langchain", f"Run %pip install langchain {package}")
     if known and known.lacks_key and not any(name.endswith("api_key") for name in arguments):
-        own = {"base_url", "openai_api_base"} & arguments.keys() or _is_addressed()
-        if not (replays or (provider == "openai" and own)):
+        elsewhere = {"base_url", "openai_api_base"} & arguments.keys() or _is_addressed()
+        if not (replays or (provider == "openai" and elsewhere)):
             key = known.keys[0]
             raise LLMCacheError(
                 f"{spec} needs a key, and {key} is not set",

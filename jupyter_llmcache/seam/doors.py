@@ -38,12 +38,12 @@ class Door(NamedTuple):
 class _Put(NamedTuple):
     """One method of ours, where it stands, and what stood there.
 
-    ``own`` is what the place itself held; None where it had the method from a class above it.
+    ``held`` is what the place itself held; None where it had the method from a class above it.
     """
 
     place: Any
     original: Method
-    own: Any
+    held: Any
     ours: Method
 
 
@@ -78,10 +78,10 @@ class Doors(importlib.abc.MetaPathFinder):
                 return
             if self in (sys.meta_path or ()):  # none is left when Python ends
                 sys.meta_path.remove(self)
-            for door, (place, original, own, ours) in list(self._put.items()):
+            for door, (place, original, held, ours) in list(self._put.items()):
                 now = getattr(place, door.name, None)
-                if now is ours and own is not None:
-                    setattr(place, door.name, own)
+                if now is ours and held is not None:
+                    setattr(place, door.name, held)
                 elif now is ours:
                     delattr(place, door.name)
                 if now in (ours, original):
@@ -102,7 +102,7 @@ class Doors(importlib.abc.MetaPathFinder):
             original = getattr(place, door.name, None)
             if door.module != module.__name__ or original is None or self._stands(door, original):
                 continue
-            own = vars(place).get(door.name)
+            held = vars(place).get(door.name)
             ours = door.wrap(original, module)
             if not isinstance(ours, type):
                 functools.update_wrapper(ours, original)
@@ -110,7 +110,7 @@ class Doors(importlib.abc.MetaPathFinder):
                 setattr(place, door.name, ours)
             except TypeError:  # a class written in C that takes nothing
                 continue
-            self._put[door] = _Put(place, original, own, ours)
+            self._put[door] = _Put(place, original, held, ours)
 
     def _stands(self, door: Door, method: object) -> bool:
         """Whether ``method`` is ours or wraps it, as far as wrappers tell what they wrap."""

@@ -241,16 +241,16 @@ def current_place() -> Place | None:
 
 def plan(model: BaseLanguageModel[Any], *, streams: bool = False) -> Plan | None:
     """Return who answers a public call of ``model``; None where it is none of our business."""
-    own: BaseCache | bool | None = model.cache
-    cache: object = own if isinstance(own, BaseCache) else get_llm_cache()
-    if own is False:
+    field: BaseCache | bool | None = model.cache
+    cache: object = field if isinstance(field, BaseCache) else get_llm_cache()
+    if field is False:
         place = cache if isinstance(cache, Place) else _on or _bystander()
         return Plan(place, "the model has cache=False") if place else _nowhere()
     if isinstance(cache, Place):
         return Plan(cache)
     if isinstance(cache, BaseCache):
         return _behind(type(cache).__name__, streams=streams)
-    if own is True:
+    if field is True:
         return _nowhere()  # LangChain says that there is no cache
     if _on is not None:
         return _turned_off(_on)

@@ -166,10 +166,10 @@ class WebRequest:
         return body.replace(boundary[1].encode(), b"boundary") if boundary else body
 
     @cached_property
-    def kept_headers(self) -> list[tuple[str, str]]:
+    def counted_headers(self) -> list[tuple[str, str]]:
         """The headers that may change the answer, sorted."""
         found = environment_keys()
-        kept = [
+        counted = [
             (name, re.sub(r"boundary=\S+", "boundary", value))
             for name, value in self.headers
             if not (
@@ -178,14 +178,14 @@ class WebRequest:
                 or _is_key(name, value.rpartition(" ")[2], found)  # as in "Bearer ..."
             )
         ]
-        return sorted(kept)
+        return sorted(counted)
 
     @cached_property
     def digest(self) -> bytes:
         """What makes two requests the same one."""
         content = self.content
         text = content if isinstance(content, bytes) else dump(content).encode()
-        head = dump([_SCHEMA, "web", self.method, self.address, self.kept_headers])
+        head = dump([_SCHEMA, "web", self.method, self.address, self.counted_headers])
         return hashlib.blake2b(head.encode() + b"\0" + text, digest_size=16).digest()
 
     def key(self, number: int) -> bytes:
@@ -206,7 +206,7 @@ class WebRequest:
         """What an entry's ``prompt`` says: the request as a person reads it."""
         headers = {
             name: value if name in _SHOWN_HEADERS else digest_of(value)
-            for name, value in self.kept_headers
+            for name, value in self.counted_headers
         }
         shown = {"method": self.method, "url": self.shown_url, "headers": headers}
         if self.body:

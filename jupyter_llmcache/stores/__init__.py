@@ -22,7 +22,7 @@ GROUP = "jupyter_llmcache.stores"
 @functools.cache
 def names() -> tuple[str, ...]:
     """Return the names of all stores that are installed, those of this package first."""
-    return (*_own(), *(name for name in _installed() if name not in _own()))
+    return (*_built_in(), *(name for name in _installed() if name not in _built_in()))
 
 
 def find(name: str) -> type[Store]:
@@ -31,7 +31,7 @@ def find(name: str) -> type[Store]:
     Raises:
         LLMCacheError: There is no such store, or it cannot be imported.
     """
-    if name in _own():
+    if name in _built_in():
         module = import_module(f".{name}", __name__)
         classes = [cls for cls in vars(module).values() if _is_store(cls)]
         return next(cls for cls in classes if getattr(cls, "backend", None) == name)
@@ -69,7 +69,7 @@ def find_by_url(place: str) -> type[Store] | None:
 
 
 @functools.cache
-def _own() -> tuple[str, ...]:
+def _built_in() -> tuple[str, ...]:
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return tuple(name for name in modules if "_" not in name and name != "base")
 

@@ -295,7 +295,7 @@ class RedisStore(Store):
                     if texts:
                         raise
                     entry = Entry(key, b"", 0.0, None)
-                entry = self._values.with_own_texts(entry)._replace(
+                entry = self._values.with_texts(entry)._replace(
                     size_bytes=len(value),
                     hits=int(count or 0),
                     used_at=float(used_at or entry.created_at),

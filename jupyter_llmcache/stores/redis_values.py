@@ -19,8 +19,8 @@ SECRET_VARIABLE = "LLMCACHE_REDIS_SECRET"  # noqa: S105  # the name of a variabl
 
 _MAGIC, _MAC_BYTES = b"LC1", 16
 _HEAD = struct.Struct("<ddBI")
-#: Own texts that are remembered where the server keeps none.
-_MAX_OWN = 2_000
+#: So many entries' texts are remembered where the server keeps none.
+_MAX_REMEMBERED = 2_000
 #: Texts that claim to unpack into more are hostile.
 _MAX_TEXT_BYTES = 1 << 28
 _NO_TEXTS = ("", "", "")
@@ -41,7 +41,7 @@ class Values:
     def __init__(self, *, readable: bool, sign: bool) -> None:
         self.readable = readable
         self._secret = _secret() if sign else b""
-        self._own: dict[bytes, tuple[str, str, str]] = {}
+        self._remembered: dict[bytes, tuple[str, str, str]] = {}
 
     def pack(self, entry: Entry) -> bytes:
         """Return the value of ``entry``."""
@@ -81,19 +81,19 @@ class Values:
         """Keep the texts of ``entry`` for a while."""
         if not self.readable:
             texts = (entry.request, entry.prompt, entry.title)
-            put_bounded(self._own, entry.key, texts, _MAX_OWN)
+            put_bounded(self._remembered, entry.key, texts, _MAX_REMEMBERED)
 
     def forget(self, keys: Collection[bytes] | None = None) -> None:
         """Keep no texts of ``keys``; None: of no entry."""
-        for key in list(self._own) if keys is None else keys:
-            self._own.pop(key, None)
+        for key in list(self._remembered) if keys is None else keys:
+            self._remembered.pop(key, None)
 
-    def with_own_texts(self, entry: Entry) -> Entry:
+    def with_texts(self, entry: Entry) -> Entry:
         """Return ``entry`` with the texts that this process put, if it has none of its own."""
-        own = self._own.get(entry.key)
-        if own is None or entry.request:
+        texts = self._remembered.get(entry.key)
+        if texts is None or entry.request:
             return entry
-        return entry._replace(request=own[0], prompt=own[1], title=own[2])
+        return entry._replace(request=texts[0], prompt=texts[1], title=texts[2])
 
     def _mac(self, key: bytes, body: bytes) -> bytes:
         return blake2b(key + body, digest_size=_MAC_BYTES, key=self._secret).digest()

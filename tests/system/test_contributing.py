@@ -78,12 +78,15 @@ def copy(tmp_path_factory) -> Path:
     package = copy / "jupyter_llmcache"
     recipes = RECIPES.partition("## A store")[2]
     blocks = re.findall(r"^```(?:python)?\n(.*?)^```$", recipes, re.MULTILINE | re.DOTALL)
-    store, contract, provider, flag, subcommand, drawn = blocks
+    store, contract, provider, judged, flag, subcommand, drawn = blocks
     _put(package / "stores/shelf.py", store)
     _put(copy / "tests/unit/stores/test_shelf.py", contract)
     _put(package / "providers.py", provider, behind="ROWS: tuple[Provider, ...] = (\n")
+    subjects = copy / "tests/integration/wire/subjects.py"
+    _put(subjects, judged, behind="SUBJECTS: Mapping[str, tuple[Subject, ...]] = {\n")
     _put(package / "commands/flags.py", flag, behind="ASKING: tuple[Argument, ...] = (\n")
-    _put(package / "commands/entries.py", f"\n\n{subcommand}")
+    _put(package / "commands/oldest.py", subcommand)
+    _put(package / "commands/__init__.py", '"oldest", ', behind="_MODULES = (")
     _put(package / "draw/__init__.py", f"\n\n{drawn}")
     return copy
 
@@ -108,6 +111,12 @@ def test_the_recipes_give_what_they_promise(copy, tmp_path):
     _run(copy, "-c", PROMISED, tmp_path)
     told = _run(copy, "-m", "jupyter_llmcache", "oldest", copy / "course.db", "--json")
     assert "oldest entry: 20" in told
+
+
+def test_the_wire_knows_the_provider_of_the_recipe(copy):
+    """Its class is among those that the wire judges."""
+    code = "from tests.integration.wire.subjects import SUBJECTS; print(SUBJECTS['langchain-acme'])"
+    assert "ChatAcme" in _run(copy, "-c", code)
 
 
 def test_the_store_of_the_recipe_holds_the_contract(copy):

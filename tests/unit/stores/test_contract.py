@@ -136,7 +136,7 @@ def test_another_package_adds_a_store(tmp_path, monkeypatch, fresh_registry, val
 @pytest.fixture
 def fresh_registry():
     def forget() -> None:
-        for known in (stores.names, stores._own, stores._installed):
+        for known in (stores.names, stores._built_in, stores._installed):
             known.cache_clear()
 
     forget()

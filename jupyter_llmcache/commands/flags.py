@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
+import unicodedata
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -68,7 +69,7 @@ def _axis(kind: str) -> Callable[[str], tuple[str, Any]]:
             return kind, (name, [parse_value(name, value) for value in split_values(values)])
         if kind == "each":
             name, equals, source = text.partition("=")
-            return kind, (name, source if equals else name)
+            return kind, (unicodedata.normalize("NFKC", name), source if equals else name)
         return kind, text
 
     return read
@@ -343,7 +344,7 @@ def _check_flags(args: Namespace, settings: LLMCache, *, several: bool) -> None:
 
 def variable_of(args: Namespace) -> str | None:
     """Return the variable that gets the answer, if one is named."""
-    name: str | None = args.output
+    name = args.output and unicodedata.normalize("NFKC", args.output)  # as Python reads a name
     if name is None or (name.isidentifier() and not keyword.iskeyword(name)):
         return name
     raise LLMCacheError(f"-o {name}: this is not a name for a variable", "Give one such as answer")

@@ -263,12 +263,14 @@ def _closed(word: Word, owner: str) -> str:
 
 # --- {{name}} in a prompt: one pass, and no code is evaluated ---
 
-_STEP = r"""\.[^\W\d]\w* | \[-?\d+\] | \["[^"\n]*"\] | \['[^'\n]*'\]"""
-_PATH = rf"[^\W\d]\w*(?:{_STEP})*"
+#: What may be a name: ``\w`` alone lacks the vowel signs and accents that many scripts set apart.
+_NAME = r"(?:[^\W\d]|[^\x00-\x7f\s])(?:\w|[^\x00-\x7f\s])*"
+_STEP = rf"""\.{_NAME} | \[-?\d+\] | \["[^"\n]*"\] | \['[^'\n]*'\]"""
+_PATH = rf"{_NAME}(?:{_STEP})*"
 PLACEHOLDER = re.compile(rf'\{{\{{(?:[ \t]*(?P<path>{_PATH})[ \t]*|"\{{\{{")\}}\}}', re.VERBOSE)
 _PATH_ALONE = re.compile(_PATH, re.VERBOSE)
 _OTHER_PLACEHOLDER = re.compile(r"(?:\$?\{|\$)([^\W\d]\w*)\}?")
-_PART = re.compile(rf"^[^\W\d]\w*|{_STEP}", re.VERBOSE)
+_PART = re.compile(rf"^{_NAME}|{_STEP}", re.VERBOSE)
 
 #: The notebook's variables by their names.
 Variables = Mapping[str, Any]
@@ -284,8 +286,11 @@ def fill(text: str, namespace: Variables) -> str:
     """
 
     def value_of(match: re.Match[str]) -> str:
-        path = match["path"]
-        return "{{" if path is None else _as_text(look_up(path, namespace), path)
+        if (path := match["path"]) is None:
+            return "{{"
+        names = [part.lstrip(".") for part in _PART.findall(path) if not part.startswith("[")]
+        are_names = all(map(str.isidentifier, names))
+        return _as_text(look_up(path, namespace), path) if are_names else match.group()
 
     return PLACEHOLDER.sub(value_of, text)
 

@@ -289,7 +289,8 @@ def _cell_as_typed(lines: list[str]) -> list[str]:
     ]
     if not any(match["name"] == "llm" for match in magics):
         return lines
-    name, flags, body = magics[0]["name"], magics[0]["flags"] or "", "".join(lines[blank + 1 :])
+    name, flags = magics[0]["name"], magics[0]["flags"] or ""
+    body = "".join(lines[blank + 1 :]) or "\n"  # IPython itself refuses a cell without a line
     return [f"get_ipython().run_cell_magic({name!r}, {flags.rstrip()!r}, {body!r})\n"]
 
 

@@ -36,7 +36,7 @@ _LINE = re.compile(
 )
 _CELL = re.compile(r"\s*%%llm(?:\s|\Z)")
 _CELL_FLAGS = re.compile(r"\s*%%(?P<name>llm)\s+(?P<rest>.*)\Z")
-_PLACEHOLDER = re.compile(r"\{\{[ \t]*(?P<name>\w*)\Z")
+_PLACEHOLDER = re.compile(r"\{\{[ \t]*(?P<name>(?:\w|[^\x00-\x7f\s])*)\Z")
 _LAST_WORD = re.compile(r"\S*\Z")
 _MODEL = re.compile(r"(?:-m|--model)[ =]*(\S+)(?=\s)")
 #: What IPython itself keeps for a person.

@@ -6,7 +6,6 @@ import _thread
 import threading
 
 import pytest
-from IPython.core.error import UsageError
 from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
@@ -262,7 +261,9 @@ def test_mode_and_annotate(notebook):
     assert notebook.user_ns["get_ipython"]()._jupyter_llmcache.settings.annotate
 
 
-@pytest.mark.parametrize("command", ["%llm -h", "%llm --help", "%llm_cache -h", "%%llm -h\nx"])
+@pytest.mark.parametrize(
+    "command", ["%llm -h", "%llm --help", "%llm_cache -h", "%%llm -h", "%%llm -h\nx"]
+)
 def test_help(notebook, command):
     """-h prints the help and asks nobody."""
     run = notebook.run(command)
@@ -310,7 +311,7 @@ WRONG_USES = [
     ("%llm", "the prompt is empty. Write it behind %llm, or below %%llm"),
     ("%llm -t 0", "the prompt is empty"),
     ("%%llm\n  \n", "the prompt is empty"),
-    ("%%llm", "the cell body is empty"),
+    ("%%llm", "the prompt is empty"),
     ("%%llm gpt-4o\nhi", "%%llm takes only flags on its first line, and there is 'gpt-4o'"),
     ("%llm hi {{typo}}", "{{typo}}: there is no variable 'typo'"),
     ("%llm -m nobody hi", "-m nobody: there is no variable of this name"),
@@ -341,12 +342,18 @@ WRONG_USES = [
 ]
 
 
+def test_names_as_python_reads_them(notebook):
+    """A name typed in another form of Unicode is the variable that Python takes it for."""
+    notebook.run("cafe\u0301s = ['a', 'b']")
+    notebook.run("%llm -m demo -o re\u0301ponse --each ta\u0301ble=cafe\u0301s {{ta\u0301ble}}?")
+    assert notebook.run("[r.messages[0].text for r in re\u0301ponse]").value == ["a?", "b?"]
+
+
 def test_wrong_use(notebook, openai_server):
     """A wrong use is one clear line, the cell failed, and nothing was sent."""
     for cell, message in WRONG_USES:
         run = notebook.run(cell, check=False)
-        ours = cell != "%%llm"  # IPython itself asks for a body
-        assert isinstance(run.error, LLMCacheError if ours else UsageError), cell
+        assert isinstance(run.error, LLMCacheError), cell
         assert message in str(run.error)
         shown = [line for line in run.seen.splitlines() if line.strip()]
         assert len(shown) == 1, run.seen

@@ -30,6 +30,8 @@ NAMES = {
     "braces": "{{name}}",
     "名字": "小明",
     "fi": "ligature",
+    "नाम": "आदा",
+    "caf\u00e9": {"ชื่อ": "tea"},
 }
 
 
@@ -44,6 +46,7 @@ def test_placeholders():
         ("{{l[0]}} {{l[-1]}} {{l[1]['x']}}", "first last deep"),
         ("{{名字}}", "小明"),
         ("{{\ufb01}}", "ligature"),
+        ("{{नाम}} {{cafe\u0301['ชื่อ']}}", "आदा tea"),
         ("{{{name}}}", "{Ada}"),
         ('{{"{{"}}name}}', "{{name}}"),
     ]:
@@ -59,6 +62,7 @@ def test_placeholders():
         "{{name()}} {{1 + 1}} {{name!r}} {{name:>10}} {{}} {{ }} {{name",
         "{{% for x in y %}} {{#if a}} {{'x'}} {{l[name]}} {{l[0:2]}} {{na me}}",
         "{{\nname\n}}",
+        "{{“name”}} {{name—number}} {{name…}} {{٣}} {{thing.“colour”}} {{👩‍👧}}",
         "f'{{{'",
     ],
 )

@@ -86,7 +86,7 @@ def copy(tmp_path_factory) -> Path:
     _put(subjects, judged, behind="SUBJECTS: Mapping[str, tuple[Subject, ...]] = {\n")
     _put(package / "commands/flags.py", flag, behind="ASKING: tuple[Argument, ...] = (\n")
     _put(package / "commands/oldest.py", subcommand)
-    _put(package / "commands/__init__.py", '"oldest", ', behind="_MODULES = (")
+    _put(package / "commands/__init__.py", ', "oldest"', behind='"history", "files"')
     _put(package / "draw/__init__.py", f"\n\n{drawn}")
     return copy
 

@@ -105,6 +105,11 @@ def text_digest(text: str) -> str:
     return digest(text.encode("utf-8", "surrogatepass"))
 
 
+#: So much of a long text is encoded at a time: for all of it at once the system has to find new
+#: memory each time, which takes half as long as the digest.
+_PIECE_CHARS = 1 << 15
+
+
 def long_digest(text: str) -> str:
     """Return the hexadecimal digits that stand for a long text."""
     if len(text) > _REMEMBERED_CHARS:
@@ -124,7 +129,10 @@ def long_digest(text: str) -> str:
 
 def _digest(text: str) -> str:
     """SHA-256 is quickest, for processors compute it."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    found = hashlib.sha256()
+    for start in range(0, len(text), _PIECE_CHARS):
+        found.update(text[start : start + _PIECE_CHARS].encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
 class Canon:

@@ -182,3 +182,11 @@ def test_long_texts_that_look_alike_have_digests_of_their_own():
     digests = [long_digest(text) for text in texts]
     expected = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     assert digests == expected
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_very_long_text_has_the_digest_of_all_of_it(before):
+    """Characters of all widths and half surrogate pairs count, wherever they stand."""
+    text = "a" * before + "x\xe9\u20ac\U0001f600\ud83d\ude00" * 50_000
+    whole = text.encode("utf-8", "surrogatepass")
+    assert long_digest(text) == hashlib.sha256(whole).hexdigest()

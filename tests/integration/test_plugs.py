@@ -97,7 +97,7 @@ shell.run_line_magic("load_ext", "jupyter_llmcache")
 shell.run_line_magic("llm_cache", "sqlite a.db")
 print(shell.run_line_magic("llm_cache", "").backend, find_by_url("redis://here").backend)
 try:
-    shell.run_line_magic("llm_cache", "shelf oak")
+    shell.run_line_magic("llm_cache", "drawer oak")
 except Exception as error:
     print(error)
 """
@@ -105,11 +105,11 @@ except Exception as error:
 
 def test_a_store_that_cannot_be_imported(tmp_path):
     """A broken store of another package is told of when it is asked for, and hinders nothing."""
-    info = tmp_path / "shelf-1.0.dist-info"
+    info = tmp_path / "drawer-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[jupyter_llmcache.stores]\nshelf = nowhere:Shelf\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: drawer\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[jupyter_llmcache.stores]\ndrawer = nowhere:Drawer\n")
     path = f"{ROOT}{os.pathsep}{tmp_path}"
     told = run(Path(sys.executable), BROKEN, cwd=tmp_path, env={"PYTHONPATH": path})
     assert "sqlite redis\n" in told
-    assert "the store 'shelf' cannot be imported: ModuleNotFoundError: No module" in told
+    assert "the store 'drawer' cannot be imported: ModuleNotFoundError: No module" in told

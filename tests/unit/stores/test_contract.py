@@ -101,13 +101,13 @@ def test_every_store_calls_itself_by_its_name():
 
 def test_a_module_of_one_word_is_a_store(tmp_path, monkeypatch, fresh_registry):
     """A file in the folder of the stores registers its store by its name."""
-    (tmp_path / "shelf.py").write_text(
+    (tmp_path / "drawer.py").write_text(
         "from jupyter_llmcache.stores.memory import MemoryStore\n"
-        "class Shelf(MemoryStore):\n    backend = 'shelf'\n"
+        "class Drawer(MemoryStore):\n    backend = 'drawer'\n"
     )
     monkeypatch.setattr(stores, "__path__", [*stores.__path__, str(tmp_path)])
-    assert "shelf" in stores.names()
-    assert stores.find("shelf").backend == "shelf"
+    assert "drawer" in stores.names()
+    assert stores.find("drawer").backend == "drawer"
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,9 @@ def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
     said = {"path": args.path, "entries": count, "format": form}
     data = {**said, "size_bytes": size_bytes, "hosts": hosts}
     waits = [f"left out: {format_count(len(left), 'answer')} not stored"] if left else []
-    return Report(SEPARATOR.join((what, format_bytes(size_bytes), *waits)), data=data)
+    foreign = "what LangChain's own cache wrote goes along once a call has used it"
+    rows = [("LangChain", foreign)] if getattr(store, "has_langchain_rows", False) else []
+    return Report(SEPARATOR.join((what, format_bytes(size_bytes), *waits)), rows, data=data)
 
 
 def hosts_in(store: Store, keys: Collection[bytes] | None = None) -> list[dict[str, Any]]:
@@ -319,7 +321,7 @@ def verify(store: Store, _: Ledger, args: Namespace) -> Report:
         ("unused", f"{format_count(found.orphans, 'request text')}" if found.orphans else ""),
         ("kept", f"the broken file is kept as {found.kept_at}" if found.kept_at else ""),
     ]
-    done = "was repaired" if args.repair else "is damaged; %llm_cache verify --repair mends it"
+    done = "was repaired" if args.repair else "is damaged; verify --repair mends it"
     return Report(f"{store.location} {done} ({sound})", rows, data=data, ok=args.repair)
 
 

@@ -119,10 +119,12 @@ class OpenCall:
             return
         try:
             self.found = self.place.find(request)
+            if self.found is not None and self.found.entry is None and not replays:
+                with suppress(Exception):  # LangChain's row: as an entry it is listed, exported
+                    self._keep(request, self.found.generations)
             if self.found is None and replays:
-                others = filter(None, map(self.place.find, self.place.readdressed(request)))
-                first, second = next(others, None), next(others, None)
-                self.found = None if second else first  # which of two would be a guess
+                others = [*filter(None, map(self.place.find, self.place.readdressed(request)))]
+                self.found = others[0] if len(others) == 1 else None  # else it would be a guess
         except StoreError as error:
             self._warning = str(error)
 
@@ -139,8 +141,6 @@ class OpenCall:
         self.find()
         if self.found is None and self.mode == "replay":
             raise self._replay_miss()
-        if self.request is None:
-            return None
         while (flight := self._flight_to_join()) is not None:
             began = time.perf_counter()
             flight.wait(MAX_WAIT_S - self._waited_s)

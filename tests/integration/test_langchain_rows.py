@@ -19,7 +19,8 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel
 
-from jupyter_llmcache import SQLiteCache, calls
+from jupyter_llmcache import SQLiteCache, calls, mode
+from jupyter_llmcache.course import export_database
 from jupyter_llmcache.errors import DamagedEntryError
 from jupyter_llmcache.seam.langchain_rows import (
     decode_langchain_row,
@@ -116,6 +117,23 @@ def test_what_langchain_stored_hits(ask, chat_openai, openai_server, ours):
     assert again.usage_metadata == first.usage_metadata
     assert again.id != first.id
     assert rows() == before
+
+
+def test_what_a_call_used_is_an_entry_from_then_on(chat_openai, openai_server, ours, tmp_path):
+    """A row that hit is listed and exported, and what no call may use of LangChain's is not."""
+    with LangChainAlone():
+        first = chat_openai().invoke("Well?")
+        openai_server.reply = lambda body: Reply("half an ans", finish_reason="length")
+        cut = chat_openai().invoke("Cut?")
+    cache = ours()
+    answers = [chat_openai(cache=cache).invoke(text) for text in ("Well?", "Cut?", "Well?")]
+    assert [answer.text for answer in answers] == [first.text, cut.text, first.text]
+    assert kinds() == ["hit"] * 3
+    lesson = tmp_path / "lesson.db"
+    assert export_database(cache.store, lesson) == 1
+    with mode("replay"):
+        replayed = chat_openai(cache=SQLiteCache(database_path=lesson)).invoke("Well?")
+    assert (replayed.text, openai_server.answered) == (first.text, 2)
 
 
 def test_several_generations_hit(chat_openai, openai_server, ours):

@@ -115,6 +115,8 @@ class SQLiteFile:
         self._opening: LiveOpening | ApartOpening | None = None
         self._has_tables = False
         self._is_prepared = False
+        #: Whether it is written through a ``-wal``, so that whoever reads waits for nobody.
+        self._reads_freely = False
         self.network = network_type(self.path)
         try:
             with _Use(self, lambda: None):
@@ -155,6 +157,8 @@ class SQLiteFile:
         """
         with _Use(self, self._ready, patience_s) as connection:
             assert connection is not None  # noqa: S101  # _ready returns one or raises
+            if patience_s < 0:
+                self.set_patience(self._busy_timeout_s)
             self.is_folded = False
             yield connection
             self.wrote = True
@@ -221,8 +225,11 @@ class SQLiteFile:
     # --- inside the lock ---
 
     def set_patience(self, seconds: float) -> None:
-        """Wait so long for other programs from now on; below 0: the busy timeout."""
-        seconds = self._busy_timeout_s if seconds < 0 else seconds
+        """Wait so long for other programs from now on; below 0: the busy timeout, if need be."""
+        if seconds < 0:
+            if self._reads_freely:  # to set it takes as long as to read
+                return
+            seconds = self._busy_timeout_s
         if seconds != self._patience_s:
             self._patience_s = seconds
             if self._opening:
@@ -303,7 +310,7 @@ class SQLiteFile:
     def disconnect(self) -> None:
         """Close the connection until somebody asks for it again; the lock is held."""
         opening, self._opening = self._opening, None
-        self._has_tables = self._is_prepared = False
+        self._has_tables = self._is_prepared = self._reads_freely = False
         if opening:
             opening.close()
 
@@ -335,10 +342,11 @@ class SQLiteFile:
         if not self._is_prepared:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes in an empty file
             sqlite_tables.migrate(connection, self.location)
-            choose_journal(connection, "delete" if self.network else "wal", self._patience_s)
+            journal = "delete" if self.network else "wal"
+            journal = choose_journal(connection, journal, self._patience_s)
             self._look(connection)
             opening.notice_content()
-            self._is_prepared = True
+            self._is_prepared, self._reads_freely = True, journal == "wal"
         return connection
 
 

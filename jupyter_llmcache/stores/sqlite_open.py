@@ -242,8 +242,8 @@ def connect(
     return connection
 
 
-def choose_journal(connection: sqlite3.Connection, wanted: str, patience_s: float) -> None:
-    """Switch to the journal ``wanted``, and write as safely as that allows.
+def choose_journal(connection: sqlite3.Connection, wanted: str, patience_s: float) -> str:
+    """Switch to the journal ``wanted``, write as safely as it allows, and return which it is.
 
     With several processes at once the switch can fail in spite of the busy timeout. A file that
     stays busy is written with its old journal, more slowly, and switched next time.
@@ -260,6 +260,7 @@ def choose_journal(connection: sqlite3.Connection, wanted: str, patience_s: floa
             break
         time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # spreads processes
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+    return str(mode)
 
 
 class LiveOpening:

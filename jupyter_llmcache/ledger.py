@@ -121,6 +121,10 @@ class Entry(NamedTuple):
     hits: int = 0
     used_at: float = 0.0
 
+    def answer_alone(self) -> Entry:
+        """Return it without its texts and figures, as ``Store.get`` does."""
+        return Entry(*self[:5])
+
 
 class Totals(SimpleNamespace):
     """Counts of a stretch of calls; ``wall_s`` and ``saved_s`` in seconds."""

@@ -1,4 +1,4 @@
-"""How generate, stream and their async forms reach the cache; LangChain is patched here alone.
+"""How generate, stream and their async forms reach the cache.
 
 While a cache of ours lives, the public methods of LangChain's two model classes run on a *proxy*
 of the model (see ``proxy``), so that everything LangChain does around a provider (callbacks,
@@ -43,11 +43,12 @@ if TYPE_CHECKING:
 
 #: What LangChain's ``generate`` takes for itself, and no provider sees.
 _AROUND = ("callbacks", "tags", "metadata", "run_name", "run_id")
-_FORMATS = ("ls_structured_output_format", "structured_output_format")
+#: What tells LangChain's traces of the schema that is asked for.
+_SCHEMAS = ("ls_structured_output_format", "structured_output_format")
 
 _lock = threading.RLock()
 #: Public methods of LangChain that came to an end without asking the provider's door.
-_strangers: set[str] = set()
+_unknown_ways: set[str] = set()
 
 
 def install(owner: object) -> None:
@@ -75,10 +76,10 @@ def problem() -> str | None:
     """Return in one line why not all calls of models reach the cache; None when they do."""
     if lost := _DOORS.lost():
         return f"other code has put its own {', '.join(lost)} in; turn the cache on again"
-    if _owners and _strangers:
+    if _owners and _unknown_ways:
         return (
             f"langchain-core {version('langchain-core')} works in another way than is known here "
-            f"({', '.join(sorted(_strangers))}): not all is cached. Update jupyter_llmcache"
+            f"({', '.join(sorted(_unknown_ways))}): not all is cached. Update jupyter_llmcache"
         )
     return None
 
@@ -88,38 +89,38 @@ def seeing_all() -> Iterator[None]:
     """See also the calls of the block that would go past every cache."""
     owner = Owner()
     with _lock:
-        (_owners.add if _owners else install)(owner)  # the methods may be in their place
+        if _owners:  # the methods are in their place
+            _owners.add(owner)
+        else:
+            install(owner)
     try:
         with modes.setting(place.sees_all, True):
             yield
     finally:
-        with _lock:
-            _owners.discard(owner)
-            if not _owners:
-                uninstall(owner)
+        uninstall(owner)
 
 
 # --- the short way of a hit ---
 
 
-def _unheard(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+def _quick(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
     """Return the request of a ``generate`` that nobody listens to; None: go the long way."""
     if plan.other is not None or len(args) != 1 or len(args[0]) != 1 or not _may_hit(plan, model):
         return None
     if not _are_texts(args[0][0]) or _is_heard(model, kwargs.get("callbacks")):
         return None
-    options = {name: kwargs[name] for name in kwargs if name not in _AROUND + _FORMATS}
+    options = {name: kwargs[name] for name in kwargs if name not in _AROUND + _SCHEMAS}
     stop = options.pop("stop", None)
     return Asked(model, args[0][0], stop, options)
 
 
-def _streamed(
+def _quick_stream(
     model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Asked | None:
-    """Return the request of a ``stream`` or an ``astream`` that may be a hit, as ``_unheard``."""
+    """Return the request of a ``stream`` or an ``astream`` that may be a hit; None: as above."""
     if len(args) not in (1, 2) or not _may_hit(plan, model):
         return None
-    options = {name: kwargs[name] for name in kwargs if name not in ("config", *_FORMATS)}
+    options = {name: kwargs[name] for name in kwargs if name not in ("config", *_SCHEMAS)}
     stop = options.pop("stop", None)
     if (options.get("n", getattr(model, "n", None)) or 1) != 1:
         return None
@@ -248,20 +249,20 @@ def _finish(watch: Watch, name: str, result: Any, prompts: int) -> None:
     """
     around = prompts - watch.seen
     if around > 0 and watch.other_cache is None:
-        _strangers.add(name)
+        _unknown_ways.add(name)
     elif around > 0:
         for generations in result.generations[:around]:
             watch.answered_elsewhere(generations[0])
 
 
 def _wrap_generate(original: Method, module: ModuleType) -> Method:
-    is_own = _is_langchains(original, module)
+    is_langchains = _is_langchains(original, module)
 
     def generate(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Any:
         plan = _plan(self)
         if plan is None:
             return original(self, *args, **kwargs)
-        asked = _unheard(self, plan, args, kwargs) if is_own else None
+        asked = _quick(self, plan, args, kwargs) if is_langchains else None
         call = _looked_for(plan, asked) if asked else None
         if call is not None and call.found is not None:
             return _answered(call)
@@ -278,13 +279,13 @@ def _wrap_generate(original: Method, module: ModuleType) -> Method:
 
 
 def _wrap_agenerate(original: Method, module: ModuleType) -> Method:
-    is_own = _is_langchains(original, module)
+    is_langchains = _is_langchains(original, module)
 
     async def agenerate(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Any:
         plan = _plan(self)
         if plan is None:
             return await original(self, *args, **kwargs)
-        asked = _unheard(self, plan, args, kwargs) if is_own else None
+        asked = _quick(self, plan, args, kwargs) if is_langchains else None
         call = await plan.place.run(_looked_for, plan, asked, model=self) if asked else None
         if call is not None and call.found is not None:
             return _answered(call)
@@ -310,12 +311,12 @@ def _prompts_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
 
 
 def _wrap_stream(original: Method, module: ModuleType) -> Method:
-    is_own = _is_langchains(original, module)
+    is_langchains = _is_langchains(original, module)
 
     def stream(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
-        plan = _plan(self, streams=True)
-        asked = _streamed(self, plan, args, kwargs) if plan and is_own else None
-        call = _looked_for(plan, asked) if plan and asked else None
+        plan, call = _plan(self, streams=True), None
+        if plan and is_langchains and (asked := _quick_stream(self, plan, args, kwargs)):
+            call = _looked_for(plan, asked)
         if call is not None and _comes_in_one(call, args, kwargs):
             yield from _chunks_of(call)
             return
@@ -333,13 +334,13 @@ def _wrap_stream(original: Method, module: ModuleType) -> Method:
 
 
 def _wrap_astream(original: Method, module: ModuleType) -> Method:
-    is_own = _is_langchains(original, module)
+    is_langchains = _is_langchains(original, module)
 
     async def astream(
         self: BaseLanguageModel[Any], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if plan and is_own and (asked := _streamed(self, plan, args, kwargs)):
+        if plan and is_langchains and (asked := _quick_stream(self, plan, args, kwargs)):
             call = await plan.place.run(_looked_for, plan, asked, model=self)
         if call is not None and _comes_in_one(call, args, kwargs, is_async=True):
             for chunk in _chunks_of(call):
@@ -378,20 +379,19 @@ def _wrap_events(original: Method, _: ModuleType) -> Method:
     return events
 
 
-_CHAT = {
+_ASK = {
     "generate": _wrap_generate,
     "agenerate": _wrap_agenerate,
     "stream": _wrap_stream,
     "astream": _wrap_astream,
-    "stream_events": _wrap_events,
-    "astream_events": _wrap_events,
 }
+_CHAT = {**_ASK, "stream_events": _wrap_events, "astream_events": _wrap_events}
 _BATCH = {"batch": wrap_batch, "abatch": wrap_abatch}
 _MODELS = "langchain_core.language_models"
 _DOORS = Doors(
     [
         *(Door(f"{_MODELS}.chat_models", "BaseChatModel", name, _CHAT[name]) for name in _CHAT),
-        *(Door(f"{_MODELS}.llms", "BaseLLM", name, _CHAT[name]) for name in list(_CHAT)[:4]),
+        *(Door(f"{_MODELS}.llms", "BaseLLM", name, _ASK[name]) for name in _ASK),
         *(Door(f"{_MODELS}.llms", "BaseLLM", name, _BATCH[name]) for name in _BATCH),
         *(Door("langchain_core.runnables.base", "Runnable", n, _BATCH[n]) for n in _BATCH),
     ]

@@ -56,7 +56,7 @@ class MemoryStore(Store):
             self._entries[key] = entry._replace(hits=entry.hits + 1, used_at=now)
             hits, saved_s = self._totals
             self._totals = LifeTotals(hits + 1, saved_s + (entry.provider_s or 0.0))
-            return Entry(key, entry.answer, entry.created_at, entry.provider_s, entry.kind)
+            return entry.answer_alone()
 
     def read(self, key: bytes) -> Entry | None:
         """Return the whole entry without counting a hit."""

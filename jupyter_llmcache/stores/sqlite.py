@@ -17,12 +17,12 @@ from .sqlite_file import SQLiteFile
 from .sqlite_open import DamagedFileError
 from .write_behind import PendingHits, WriteBehind, close_at_exit
 
-BUSY_TIMEOUT_S = 5.0
+_BUSY_TIMEOUT_S = 5.0
 #: How long a put waits for other threads, and again for other programs; then it is pending.
 _PUT_PATIENCE_S = 0.025
 _CHUNK = 200
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class SQLiteStore(Store):
@@ -60,7 +60,7 @@ class SQLiteStore(Store):
         max_entries: int | None = None,
         max_size_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
-        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        busy_timeout_s: float = _BUSY_TIMEOUT_S,
         _may_be_damaged: bool = False,
     ) -> None:
         super().__init__(
@@ -118,28 +118,29 @@ class SQLiteStore(Store):
 
     def get_many(self, keys: Collection[bytes]) -> dict[bytes, Entry]:
         """Return what ``get`` finds for each of ``keys``, looking at each block of vectors once."""
-        waiting = [Entry(*entry[:5]) for key in set(keys) if (entry := self._behind.get(key))]
+        waiting = [e.answer_alone() for key in set(keys) if (e := self._behind.get(key))]
         others = set(keys).difference(entry.key for entry in waiting)
-        with self._file.lock if waiting and not others else self._file.reading() as connection:
-            found = (
-                sqlite_rows.get(connection, others)
-                if isinstance(connection, sqlite3.Connection)
-                else ()
-            )
-            return {entry.key: entry for entry in (*waiting, *found) if self._serves(entry)}
+        if not others:  # the file, which may be in another program's hands, is not asked
+            with self._file.lock:
+                return self._served(waiting)
+        with self._file.reading() as connection:
+            found = sqlite_rows.get(connection, others) if connection else ()
+            return self._served([*waiting, *found])
+
+    def _served(self, entries: Collection[Entry]) -> dict[bytes, Entry]:
+        return {entry.key: entry for entry in entries if self._serves(entry)}
 
     def _serves(self, entry: Entry) -> bool:
         """Count a hit, unless the entry is too old."""
         now = self._clock()
-        ttl_s = self.bounds.ttl_s
-        if ttl_s is not None and entry.created_at <= now - ttl_s:
+        if entry.created_at <= self.bounds.oldest_good(now):
             return False
         self._hits.add(entry.key, now, entry.provider_s)
         return True
 
     def read(self, key: bytes) -> Entry | None:
         """Return the whole entry without counting a hit. Raises as ``get``."""
-        if self._behind and (entry := self._behind.get(key)):
+        if entry := self._behind.get(key):
             return entry
         for row, request in self._rows(f"{sqlite_rows.READ} WHERE key = ?", (key,)):
             return self._hits.added_to(sqlite_rows.entry_of(row, request))
@@ -300,7 +301,7 @@ class SQLiteStore(Store):
 
     # --- inside ---
 
-    def _ask(self, question: Callable[[sqlite3.Connection], Answer], nothing: Answer) -> Answer:
+    def _ask(self, question: Callable[[sqlite3.Connection], T], nothing: T) -> T:
         """Return what ``question`` finds; ``nothing`` where the file holds nothing of ours."""
         with self._file.reading() as connection:
             return question(connection) if connection else nothing

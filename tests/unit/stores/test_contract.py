@@ -48,7 +48,7 @@ class DictStore(Store):
             if entry is None or entry.created_at <= self.bounds.oldest_good(self._clock()):
                 return None
             self.held[key] = entry._replace(hits=entry.hits + 1, used_at=self._clock())
-            return Entry(*entry[:5])
+            return entry.answer_alone()
 
     def put_many(self, entries: Collection[Entry]) -> bool:
         for entry in entries:

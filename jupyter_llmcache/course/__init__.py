@@ -236,8 +236,8 @@ def _check(record: Entry, place: str) -> None:
     texts = (record.request, record.prompt, record.title)
     for is_right, why in (
         (len(record.key) == KEY_BYTES, f"the key has not {KEY_BYTES} bytes"),
-        (all(isinstance(text, str) for text in texts), "a text is none"),
-        (all(map(_is_time, times)), "a time is none"),
+        (all(isinstance(text, str) for text in texts), "a text is not a text"),
+        (all(map(_is_time, times)), "a time is not a valid time"),
     ):
         if not is_right:
             raise _refused(place, why)

@@ -119,7 +119,7 @@ def _open(
     kwargs: dict[str, Any],
     asks_one: bool,
 ) -> Batch | None:
-    """Return a watch over one call, or None where it is none of our business."""
+    """Return a watch over one call, or None where it is left alone."""
     which = modes.embedded()
     held = getattr(model, "__dict__", {}).values()
     if which == "off" or id(model) in _busy.get() or any(isinstance(v, Embeddings) for v in held):

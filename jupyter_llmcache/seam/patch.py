@@ -205,7 +205,7 @@ def _is_heard(model: Any, callbacks: Any) -> bool:
 
 
 def _plan(model: BaseLanguageModel[Any], *, streams: bool = False) -> Plan | None:
-    """Return who answers a public call of ``model``; None where it is none of our business."""
+    """Return who answers a public call of ``model``; None where it is left alone."""
     if not _owners or PROXY_MARK in model.__dict__:
         return None
     return place.plan(model, streams=streams)

@@ -240,7 +240,7 @@ def current_place() -> Place | None:
 
 
 def plan(model: BaseLanguageModel[Any], *, streams: bool = False) -> Plan | None:
-    """Return who answers a public call of ``model``; None where it is none of our business."""
+    """Return who answers a public call of ``model``; None where it is left alone."""
     field: BaseCache | bool | None = model.cache
     cache: object = field if isinstance(field, BaseCache) else get_llm_cache()
     if field is False:

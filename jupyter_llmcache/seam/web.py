@@ -65,7 +65,7 @@ def door(
 
     Args:
         names: The names of the method's arguments that come by place; "" as its signature says.
-        asked: Returns the WebRequest; None where it is none of our business.
+        asked: Returns the WebRequest; None where it is left alone.
         replayed: Returns what the method returns where a recorded answer comes.
         came: Tells the visit what came, and what will be read of it.
         is_async: Whether it is a coroutine function.
@@ -119,7 +119,7 @@ async def off_the_loop(function: Callable[..., Any], *args: Any, **kwargs: Any) 
 
 
 def begin(asked: WebRequest) -> Visit | None:
-    """Take a request in hand that a client is about to send; None where it is none of ours.
+    """Take a request in hand that a client is about to send; None where it is left alone.
 
     Raises:
         ReplayMissError: Replay is in force, nothing recorded answers it, and it may not be sent.

@@ -104,10 +104,10 @@ def seeing_all() -> Iterator[None]:
 
 
 def _quick(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
-    """Return the request of a ``generate`` that nobody listens to; None: go the long way."""
+    """Return the request of a ``generate`` that may be a hit; None: go the long way at once."""
     if plan.other is not None or len(args) != 1 or len(args[0]) != 1 or not _may_hit(plan, model):
         return None
-    if not _are_texts(args[0][0]) or _is_heard(model, kwargs.get("callbacks")):
+    if not _are_texts(args[0][0]):
         return None
     options = {name: kwargs[name] for name in kwargs if name not in _AROUND + _SCHEMAS}
     stop = options.pop("stop", None)
@@ -264,7 +264,7 @@ def _wrap_generate(original: Method, module: ModuleType) -> Method:
             return original(self, *args, **kwargs)
         asked = _quick(self, plan, args, kwargs) if is_langchains else None
         call = _looked_for(plan, asked) if asked else None
-        if call is not None and call.found is not None:
+        if call and call.found and not _is_heard(self, kwargs.get("callbacks")):
             return _answered(call)
         watched = _watch(self, plan, call)
         if watched is None:
@@ -287,7 +287,7 @@ def _wrap_agenerate(original: Method, module: ModuleType) -> Method:
             return await original(self, *args, **kwargs)
         asked = _quick(self, plan, args, kwargs) if is_langchains else None
         call = await plan.place.run(_looked_for, plan, asked, model=self) if asked else None
-        if call is not None and call.found is not None:
+        if call and call.found and not _is_heard(self, kwargs.get("callbacks")):
             return _answered(call)
         watched = _watch(self, plan, call)
         if watched is None:

@@ -117,14 +117,14 @@ class Watch:
         """Return the request in hand, its answer looked for."""
         self.seen += 1
         call, self._opened = self._opened, None
-        if call is None:
+        if call is None or reason:
             call = OpenCall(self._place, asked, self._bypass_reason or reason)
             call.find()
         return call
 
-    def goes_past(self, reason: str | None) -> bool:
-        """Whether it is known already that a request is not cached, so that no file is touched."""
-        is_past = bool(reason or self._bypass_reason or self._place.bypass_reason)
+    def is_ready(self, reason: str | None) -> bool:
+        """Whether a request is open, or known to go past the cache: no file is touched for it."""
+        is_past = bool(self._opened or reason or self._bypass_reason or self._place.bypass_reason)
         return is_past or modes.current_mode() == "bypass" or keys.is_refused(self.model)
 
     async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
@@ -239,7 +239,7 @@ class _Visit:
 
     async def __aenter__(self) -> OpenCall:
         watch = self._watch
-        if watch.goes_past(self._reason):
+        if watch.is_ready(self._reason):
             return self.__enter__()
         self._call = await watch.run(watch.open, self._asked, self._reason, model=watch.model)
         return self._call

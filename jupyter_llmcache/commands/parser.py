@@ -290,7 +290,9 @@ def fill(text: str, namespace: Variables) -> str:
             return "{{"
         names = [part.lstrip(".") for part in _PART.findall(path) if not part.startswith("[")]
         are_names = all(map(str.isidentifier, names))
-        return _as_text(look_up(path, namespace), path) if are_names else match.group()
+        unknown = "Define it, or give --raw to send the braces as they are"
+        value = look_up(path, namespace, unknown=unknown) if are_names else match.group()
+        return _as_text(value, path)
 
     return PLACEHOLDER.sub(value_of, text)
 
@@ -325,8 +327,16 @@ def root(path: str) -> str:
     return unicodedata.normalize("NFKC", match.group()) if match else ""
 
 
-def look_up(path: str, namespace: Variables, flag: str = "") -> Any:
-    """Return what ``path`` names in ``namespace``; ``flag``, behind which it stands, is for errors.
+def look_up(
+    path: str, namespace: Variables, flag: str = "", unknown: str = "Define it first"
+) -> Any:
+    """Return what ``path`` names in ``namespace``.
+
+    Args:
+        path: As ``a.b[0]``.
+        namespace: The variables.
+        flag: Behind which it stands, for errors.
+        unknown: What to do where there is no such variable, and none is called nearly so.
 
     Raises:
         LLMCacheError: There is no such variable, attribute, index or key; the nearest is named.
@@ -336,8 +346,7 @@ def look_up(path: str, namespace: Variables, flag: str = "") -> Any:
     if name not in namespace:
         raise LLMCacheError(
             f"{typed}: there is no variable {name!r}",
-            did_you_mean(name, texts_in(namespace))
-            or "Define it, or give --raw to send the braces as they are",
+            did_you_mean(name, texts_in(namespace)) or unknown,
         )
     value, reached = namespace[name], name
     for match in _PART.finditer(path, len(_PART.match(path)[0])):  # type: ignore[index]

@@ -7,6 +7,7 @@ messages (or one text) as JSON text. Any JSON is compared; nothing of LangChain 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -240,12 +241,27 @@ def _is_data(value: Any) -> bool:
 def text_difference(field: str, one: str, other: str) -> Difference:
     """Return how two texts differ: whole where they are short, else the place where they part."""
     cost, cause = _COSTS.get(field, 1.0), likely_cause(one, other)
+    place = common_prefix(one, other)
+    if _seen(one) == _seen(other):
+        signs = " -> ".join(
+            f"U+{ord(text[place]):04X}" if place < len(text) else "the end" for text in (one, other)
+        )
+        what = f"{field} differs at character {place + 1:,} in what is not seen"
+        return Difference(field, f"{what}: {signs}", cost, cause)
     if max(len(one), len(other)) <= SHOWN_CHARS and "\n" not in one + other:
         return Difference(field, f"{field} {_shown(one)} -> {_shown(other)}", cost, cause)
-    place = common_prefix(one, other)
     excerpts = f"{_excerpt(one, place)} -> {_excerpt(other, place)}"
     text = f"{field} differs at character {place + 1:,}: {excerpts}"
     return Difference(field, text, cost, cause)
+
+
+def _seen(text: str) -> str:
+    """Return what a reader sees of a text on one line: no blanks, no signs without a form."""
+    return "".join(
+        sign
+        for sign in unicodedata.normalize("NFKC", text)
+        if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Cc")
+    )
 
 
 def _excerpt(text: str, place: int) -> str:
@@ -309,9 +325,9 @@ def _message_differences(place: int, one: Any, other: Any) -> Iterator[Differenc
         is_new = isinstance(one, _Missing)
         name = message_name(place, other if is_new else one)
         text = _message_text(other if is_new else one)
-        yield Difference(
-            name, f"{name} is {'new' if is_new else 'gone'}: {_shown(text)}", _TEXT_COST
-        )
+        # The same question with other instructions is one change, however long they are.
+        cost = 1.0 if name == "system" else _TEXT_COST
+        yield Difference(name, f"{name} is {'new' if is_new else 'gone'}: {_shown(text)}", cost)
         return
     if not (isinstance(one, dict) and isinstance(other, dict)):
         yield from _differences(f"message {place}", one, other)

@@ -356,7 +356,7 @@ class ForeignStore:
         if name.startswith("_") or not hasattr(Store, name):
             raise AttributeError(name)
         raise StoreError(
-            f"the entries of a {self.location} cannot be listed or picked",
+            f"the entries of {self.location} cannot be listed or picked",
             "Use the cache in a file: %llm_cache sqlite",
         )
 

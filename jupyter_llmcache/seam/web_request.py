@@ -245,21 +245,23 @@ class WebRequest:
         path = self.shown_url.partition("?")[0]
         told = [each for each in prompts if isinstance(each, dict)]  # whoever wrote the file
         near = [each for each in told if str(each.get("url")).partition("?")[0] == path]
-        for part in ("method", "url", "headers", "body"):
-            same = [p for p in near if p.get(part) == mine.get(part)]
-            if near and not same:
-                return (
-                    f"recorded there with another {_where(part, near[0].get(part), mine.get(part))}"
-                )
-            near = same
-        return None
+        apart = [_apart(each, mine) for each in near]
+        nearest = min(apart, key=lambda parts: sum(map(len, parts.values())), default={})
+        words = [": ".join(filter(None, [word, ", ".join(n[:3])])) for word, n in nearest.items()]
+        return f"recorded there with another {', another '.join(words)}" if words else None
 
 
-def _where(part: str, theirs: Any, mine: Any) -> str:
-    if isinstance(theirs, dict) and isinstance(mine, dict):
-        names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
-        return f"{part}: {', '.join(names[:3])}"
-    return {"url": "query"}.get(part, part)
+def _apart(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the parts that differ, and of headers and JSON the names; of others no name."""
+    found: dict[str, list[str]] = {}
+    for part, word in (("method",) * 2, ("url", "query"), ("headers", "header"), ("body",) * 2):
+        one, other = theirs.get(part), mine.get(part)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+        else:
+            names = [] if one == other else [""]
+        found |= {word: names} if names else {}
+    return found
 
 
 # --- what is left out ---

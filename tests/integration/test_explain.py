@@ -228,6 +228,21 @@ SINGLE_DIFFERENCES: dict[str, tuple[Callable[[], tuple[Any, Any]], str, str]] = 
         "message 1 (human) text",
         "'hi' -> 'Hi'",
     ),
+    "a blank more": (
+        lambda: chat([user("Say hi")], [user("Say  hi")]),
+        "message 1 (human) text",
+        "differs at character 5 in what is not seen: U+0068 -> U+0020",
+    ),
+    "a sign that is not seen": (
+        lambda: chat([user("hi " * 40)], [user("hi " * 40 + "\u200b")]),
+        "message 1 (human) text",
+        "differs at character 121 in what is not seen: the end -> U+200B",
+    ),
+    "another spelling of the same letter": (
+        lambda: chat([user("caf\u00e9")], [user("cafe\u0301")]),
+        "message 1 (human) text",
+        "differs at character 4 in what is not seen: U+00E9 -> U+0065",
+    ),
     "long system text": (
         lambda: chat(
             [SystemMessage(LONG), user("hi")],
@@ -479,6 +494,18 @@ def test_the_line_says_that_nothing_is_recorded(store):
         "nothing is recorded yet",
         f"{store.location} holds no entry yet",
     )
+
+
+@pytest.mark.parametrize("text", ["Be short.", LONG])
+def test_the_same_question_with_other_instructions_is_near(store, text):
+    """A system text that is new or gone is told of, however long, and with one more change."""
+    plain, told = chat([user("What is 2 + 2?")], [SystemMessage(text), user("What is 2 + 2?")])
+    for recorded, asked, word in [(plain, told, "new"), (told, plain, "gone")]:
+        store.put(record(recorded))
+        line = unrecorded(store, entry_of(asked))[1]
+        assert "'What is 2 + 2?'" in line
+        assert f"{word}: '{text[:9]}" in line
+        store.clear()
 
 
 def test_what_is_not_near_is_not_told_of(store):

@@ -331,7 +331,7 @@ WRONG_USES = [
     ("%llm_cache export", "%llm_cache export lacks its PATH"),
     ("%llm_cache sqlite {x}", "{x} is not replaced by a variable here. Write {{x}}"),
     ("%llm_cache sqlite $x", "$x is not replaced by a variable here. Write {{x}}"),
-    ("%llm_cache sqlite {{x}}", "{{x}}: there is no variable 'x'"),
+    ("%llm_cache sqlite {{x}}", "{{x}}: there is no variable 'x'. Define it first"),
     ("%llm_cache use 3", "an int is not a LangChain cache"),
     ("%llm_cache sqlite --ttl 7", "--ttl: '7' is not a duration. Write one such as 30s"),
     ("%llm_cache sqlite {{In}}", "{{In}}: a list is not a path. Give the path of a file"),

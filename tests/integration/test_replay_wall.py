@@ -319,15 +319,23 @@ def test_a_swallowed_refusal_still_shows(pages, replaying):
     assert calls()[-1].unrecorded
 
 
-def test_what_differs_is_told(pages):
-    """A recorded request to the same address is named with what differs."""
+@pytest.mark.parametrize(
+    ("how", "differs"),
+    [
+        ({"json": {"query": "b", "n": 1}}, "body: query"),
+        ({"json": {"query": "c", "n": 2, "t": 0}}, "body: t"),
+        ({"json": {"query": "a", "n": 1}, "headers": {"x-mode": "b"}}, "header: x-mode"),
+        ({"data": b"text"}, "header: content-type, another body"),
+    ],
+)
+def test_what_differs_is_told(pages, how, differs):
+    """Of the recorded requests to the same address the nearest is told, with what differs."""
     cache = MemoryCache(record_web=True)
-    requests.post(pages.url("/echo"), json={"query": "a", "n": 1}, timeout=2)
+    for query, n in [("a", 1), ("c", 2), ("d", 3)]:
+        requests.post(pages.url("/echo"), json={"query": query, "n": n}, timeout=2)
     with mode("replay"):
-        error = refused(
-            lambda: requests.post(pages.url("/echo"), json={"query": "b", "n": 1}, timeout=2)
-        )
-    assert "recorded there with another body: query" in str(error)
+        error = refused(lambda: requests.post(pages.url("/echo"), timeout=2, **how))
+    assert f"recorded there with another {differs}." in str(error)
     cache.close()
 
 

@@ -81,7 +81,7 @@ class OpenCall:
         if self._refusal and self.mode != "replay":
             self.mode = "bypass"
         if self.mode == "bypass":
-            self._reason = None if place.elsewhere else self._refusal or "mode bypass"
+            self._reason = None if place.other_cache else self._refusal or "mode bypass"
         elif self._refusal is None:
             self._describe()
         label = self.request.model if self.request else keys.model_label(asked.model, asked.kwargs)
@@ -265,12 +265,12 @@ class OpenCall:
         if modes.current_mode() == "replay":
             raise self._replay_miss()
         began = time.perf_counter()
-        self._keep_here(True)
+        self._set_inside_call(True)
         try:
             try:
                 yield
             finally:
-                self._keep_here(False)
+                self._set_inside_call(False)
                 self._provider_s = (time.perf_counter() - began - self._paused_s) / shared_by
         except GeneratorExit:
             self._left = True
@@ -288,20 +288,20 @@ class OpenCall:
 
     def pause(self) -> None:
         """Note that the reader of a stream has its next piece."""
-        self._keep_here(False)
+        self._set_inside_call(False)
         self._paused_at = time.perf_counter()
 
     def resume(self) -> None:
         """Note that the reader of a stream wants more. A long pause is not the provider's time."""
-        self._keep_here(True)
+        self._set_inside_call(True)
         pause_s = time.perf_counter() - self._paused_at
         if pause_s > _PAUSE_LIMIT_S:
             self._paused_s += pause_s
 
-    def _keep_here(self, keeps: bool) -> None:
+    def _set_inside_call(self, keeps: bool) -> None:
         """Say whether what the provider's client sends now is kept here, as one answer."""
         if self.request is not None:
-            serving.keep_elsewhere(keeps)
+            serving.set_inside_call(keeps)
 
     def settle(self, answer: Callable[[], Sequence[Generation]]) -> None:
         """Keep what the provider answered, if it is a good answer. Never raises.
@@ -381,7 +381,7 @@ class OpenCall:
             saved_s=entry.provider_s if entry else None,
             usage=self._usage,
             stored=self._stored
-            or (self.place.elsewhere is not None and not (self._failed or self._left)),
+            or (self.place.other_cache is not None and not (self._failed or self._left)),
             reason=self._reason,
             recorded_at=entry.created_at if entry else None,
             location=self.place.location,
@@ -397,4 +397,4 @@ class OpenCall:
             return "error"
         if self.found is not None:
             return "hit"
-        return "bypass" if self.mode == "bypass" and self.place.elsewhere is None else "miss"
+        return "bypass" if self.mode == "bypass" and self.place.other_cache is None else "miss"

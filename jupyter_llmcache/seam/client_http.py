@@ -254,7 +254,7 @@ _pending: weakref.WeakKeyDictionary[HTTPConnection, web.Visit | HTTPResponse] = 
 
 
 def _connection_asked(given: web.Given) -> WebRequest | None:
-    if serving.is_kept_elsewhere():  # as a part of what another client asks
+    if serving.is_inside_call():  # as a part of what another client asks
         return None
     address = _named.get() or _connection_address(given["self"], given["url"])
     sent = pairs(given.get("headers"))

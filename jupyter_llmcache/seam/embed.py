@@ -35,7 +35,7 @@ from ..text import format_count, one_line
 from .batches import telling_embedding
 from .doors import Method, SubclassDoors
 from .place import CHOOSE_FIRST, RECORD_FIRST, Place, current_place
-from .serving import kept_elsewhere
+from .serving import inside_call
 
 #: A method that asks one of these of the same object is no door: they are.
 _HANDS_ON_TO = {
@@ -299,7 +299,7 @@ class Batch:
         try:
             with (
                 modes.setting(_busy, _busy.get() | {id(self._model)}),
-                kept_elsewhere() if self._requests else nullcontext(),
+                inside_call() if self._requests else nullcontext(),
                 telling_embedding(what),
             ):
                 yield

@@ -99,7 +99,7 @@ class Place:
     Attributes:
         store: Where entries are, if anywhere.
         bypass_reason: Why calls that come here are not asked of the cache; None where they are.
-        elsewhere: The name of another cache than ours that answers and keeps what comes here.
+        other_cache: The name of another cache than ours that answers and keeps what comes here.
         flights: What is being paid for right now.
     """
 
@@ -108,17 +108,17 @@ class Place:
         bypass_reason: str | None = NO_CACHE,
         *,
         store: Store | None = None,
-        elsewhere: str | None = None,
+        other_cache: str | None = None,
     ) -> None:
         self.bypass_reason = bypass_reason
         self.store = store
-        self.elsewhere = elsewhere
+        self.other_cache = other_cache
         self.flights = Flights()
 
     @property
     def location(self) -> str:
         """What a person calls this place."""
-        return self.store.location if self.store is not None else self.elsewhere or ""
+        return self.store.location if self.store is not None else self.other_cache or ""
 
     @property
     def read_only(self) -> bool:
@@ -271,7 +271,7 @@ def _behind(other: str, *, streams: bool) -> Plan:
         return Plan(_on or Place(f"{other} keeps no streams"))
     if modes.current_mode() in ("refresh", "bypass"):
         return Plan(_on or Place(f"mode {modes.current_mode()}"))
-    return Plan(_on or Place(elsewhere=other), other=other)
+    return Plan(_on or Place(other_cache=other), other=other)
 
 
 def _turned_off(place: Place) -> Plan:

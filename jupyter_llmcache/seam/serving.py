@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..stores.base import Store
     from .web_request import WebRequest
 
-_inside: ContextVar[bool] = ContextVar("llmcache_kept_elsewhere", default=False)
+_inside: ContextVar[bool] = ContextVar("llmcache_inside_call", default=False)
 
 
 class Web:
@@ -102,16 +102,16 @@ def knows_host(host: str) -> bool:
         return False
 
 
-def is_kept_elsewhere() -> bool:
+def is_inside_call() -> bool:
     """Whether what is sent here and now is kept by another door of ours."""
     return _inside.get()
 
 
-def keep_elsewhere(inside: bool) -> None:
+def set_inside_call(inside: bool) -> None:
     """Say whether requests made from here on are kept by another door of ours."""
     _inside.set(inside)
 
 
-def kept_elsewhere() -> AbstractContextManager[None]:
+def inside_call() -> AbstractContextManager[None]:
     """The block in which what is sent is kept by another door of ours."""
     return modes.setting(_inside, True)

@@ -127,7 +127,7 @@ def begin(asked: WebRequest) -> Visit | None:
     """
     replays = modes.current_mode() == "replay"
     webs = serving.webs()
-    if not replays and (serving.is_kept_elsewhere() or not any(web.records for web in webs)):
+    if not replays and (serving.is_inside_call() or not any(web.records for web in webs)):
         return None
     if _is_report(asked):
         return Visit(asked, None, _TAKEN) if replays else None
@@ -226,7 +226,7 @@ class Visit:
     def sending(self) -> Iterator[None]:
         """The block in which the client sends; what it sends inside is not told of again."""
         try:
-            with serving.kept_elsewhere():
+            with serving.inside_call():
                 yield
         except BaseException as error:
             self._tell("error", reason=type(error).__name__)

@@ -7,11 +7,12 @@ import threading
 import weakref
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import modes
 from ..errors import StoreError
 from ..ledger import LEDGER, Entry
+from ..text import json_or_text
 
 if TYPE_CHECKING:
     from ..stores.base import Store
@@ -76,6 +77,14 @@ class Web:
         elif asked.digest in self._last and (replays or asked.digest not in self._sent):
             entry = self.store.get(asked.key(self._last[asked.digest]))
         return entry
+
+    def recorded(self, part: str) -> list[dict[str, Any]]:
+        """Return the newest requests in whose text ``part`` stands; none where the store fails."""
+        try:
+            found = self.store.entries(kind="web", text_contains=part, sort="recent", limit=200)
+            return [each for entry in found if isinstance(each := json_or_text(entry.prompt), dict)]
+        except StoreError:
+            return []
 
     def keep(self, asked: WebRequest, number: int, entry: Entry) -> bool:
         """Store what was sent for and came; return whether it is committed, not just pending."""

@@ -14,20 +14,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from .. import modes
 from ..errors import NotSentError, ReplayMissError, StoreError, said_by
 from ..ledger import LEDGER, Call, Entry, Kind
-from ..text import json_or_text
 from . import serving, web_request
 from .doors import Method, Wrap
 from .web_answer import WebAnswer, decode, encode, kept_headers, unpacked
 from .web_request import WebRequest
-
-if TYPE_CHECKING:
-    from ..stores.base import Store
 
 #: What a client's method was called with, by name; its ``module``, its name as ``method``.
 Given = dict[str, Any]
@@ -139,6 +135,10 @@ def begin(asked: WebRequest) -> Visit | None:
     for web in webs:
         if (visit := Visit(asked, web).look()).answer is not None:
             return visit
+    for web in webs if web_request.asks_model(asked) else ():
+        other = _readdressed(web, asked)
+        if other is not None and (visit := Visit(other, web).look()).answer is not None:
+            return visit
     return refuse(asked)
 
 
@@ -211,7 +211,8 @@ class Visit:
     ) -> ReplayMissError | NotSentError:
         """Return the error that tells that replay sends nothing."""
         differs = self._warning or next(
-            (told for web in webs if (told := _nearest(web.store, self.asked))), "nothing recorded"
+            filter(None, (self.asked.differs_from(web.recorded(self.asked.host)) for web in webs)),
+            "nothing recorded",
         )
         self._tell("error", reason="not sent", unrecorded=differs)
         cell = f" (cell {self._cell})" if self._cell is not None else ""
@@ -377,10 +378,10 @@ class Visit:
         )
 
 
-def _nearest(store: Store, asked: WebRequest) -> str | None:
-    """Return in words how a recorded request to the same address differs."""
-    try:
-        entries = store.entries(kind="web", text_contains=asked.host, sort="recent", limit=200)
-        return asked.differs_from(json_or_text(entry.prompt) for entry in entries)
-    except StoreError:
-        return None
+def _readdressed(web: serving.Web, asked: WebRequest) -> WebRequest | None:
+    """Return a request to a model at the only other address that is recorded for its path's end."""
+    end = "/" + urlsplit(asked.url).path.rpartition("/")[2]
+    urls = {str(each.get("url")) for each in web.recorded(end)}
+    urls = {url for url in urls if url.partition("?")[0].endswith(end)}
+    is_only = len(urls) == 1 and asked.shown_url not in urls
+    return WebRequest(asked.method, urls.pop(), asked.headers, asked.body) if is_only else None

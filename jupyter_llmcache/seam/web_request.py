@@ -239,11 +239,10 @@ class WebRequest:
                 answer = answer.replace(secret, PLACEHOLDER_KEY.encode())
         return answer
 
-    def differs_from(self, prompts: Iterable[Any]) -> str | None:
-        """Return in words what differs from the nearest of ``prompts``; None: none is near."""
+    def differs_from(self, told: Iterable[Mapping[str, Any]]) -> str | None:
+        """Return in words what differs from the nearest of other requests; None: none is near."""
         mine = json.loads(self.prompt_text)
         path = self.shown_url.partition("?")[0]
-        told = [each for each in prompts if isinstance(each, dict)]  # whoever wrote the file
         near = [each for each in told if str(each.get("url")).partition("?")[0] == path]
         apart = [_apart(each, mine) for each in near]
         nearest = min(apart, key=lambda parts: sum(map(len, parts.values())), default={})

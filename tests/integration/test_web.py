@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 import httpx
 import httpx2
+import openai
 import pytest
 import requests
 import urllib3
@@ -27,7 +28,7 @@ from langsmith import Client
 
 from jupyter_llmcache import MemoryCache, SQLiteCache, calls, mode
 from jupyter_llmcache.commands.files import hosts_in
-from jupyter_llmcache.errors import ReplayMissError
+from jupyter_llmcache.errors import NotSentError, ReplayMissError
 from jupyter_llmcache.seam import client_http, clients, web
 from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
@@ -745,8 +746,6 @@ def test_a_cached_call_of_langchain_is_kept_once(openai_server, chat_openai):
 
 def test_a_raw_sdk_is_recorded_and_replayed(openai_server, recording):
     """OpenAI's client, whole and streamed, sync and async, needs no server the second time."""
-    import openai
-
     settings = {"api_key": "sk-teacher", "base_url": openai_server.url, "max_retries": 0}
     asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -773,6 +772,30 @@ def test_a_raw_sdk_is_recorded_and_replayed(openai_server, recording):
     with mode("replay"):
         assert ask() == first
     assert len(openai_server.requests) == sent
+
+
+def test_a_raw_sdk_replays_at_another_address(openai_server, recording):
+    """A model's recorded answers come at whatever address it has then, if the file knows one."""
+
+    def ask(model: str, address: str) -> list[str]:
+        client = openai.OpenAI(api_key="sk-x", base_url=address, max_retries=0)
+        messages = [{"role": "user", "content": "hello"}]
+        asked = [client.chat.completions.create(model=model, messages=messages) for _ in range(2)]
+        return [answer.choices[0].message.content for answer in asked]
+
+    student = "https://api.openai.com/v1"
+    recording()
+    first = ask("m", openai_server.url)
+    sent = len(openai_server.requests)
+    recording()
+    with mode("replay"):
+        assert ask("m", student) == first
+        with pytest.raises(NotSentError):
+            ask("other", student)
+    ask("m", openai_server.url.replace("127.0.0.1", "localhost"))
+    with mode("replay"), pytest.raises(NotSentError):
+        ask("m", student)  # of two addresses one would be a guess
+    assert len(openai_server.requests) == sent + 2
 
 
 def test_jupyter_itself_is_not_recorded(pages, recording):

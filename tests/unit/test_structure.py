@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -181,6 +182,21 @@ def test_the_house_does_not_grow_unseen():
     assert len(FILES) <= MAX_MODULES
     assert lines <= MAX_TOTAL_LINES
     assert said <= MAX_STATEMENTS
+
+
+def test_the_map_names_what_there_is():
+    """Each file of docs/architecture.md is there, and has the names that stand behind it."""
+    table = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+    rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")]
+    for row in rows:
+        folder, text = PACKAGE, ""
+        for word in re.findall(r"`([^`]+)`", row):
+            if word.endswith(".py"):
+                files = [each for each in (PACKAGE / word, folder / word) if each.exists()]
+                assert files, (word, row)
+                folder, text = files[0].parent, files[0].read_text("utf-8")
+            elif text and word.isidentifier():
+                assert re.search(rf"\b{word}\b", text), (word, row)
 
 
 @pytest.mark.parametrize("name", jupyter_llmcache.__all__)

@@ -37,7 +37,8 @@ _records = False
 _embedded: Embedded = "remote"
 
 
-_sample: ContextVar[int] = ContextVar("llmcache_sample", default=0)
+#: Which sample a call made here and now asks for.
+sample_number: ContextVar[int] = ContextVar("llmcache_sample", default=0)
 
 
 @contextmanager
@@ -53,13 +54,8 @@ def sample(number: int) -> Iterator[None]:
     whole = number.__index__() if hasattr(number, "__index__") else -1  # numpy's, too
     if isinstance(number, bool) or whole < 0:
         raise LLMCacheError(f"sample {number!r} is not a whole number of 0 or more", "Write 1")
-    with setting(_sample, whole):
+    with setting(sample_number, whole):
         yield
-
-
-def current_sample() -> int:
-    """Return which sample a call made here and now asks for."""
-    return _sample.get()
 
 
 #: Whether answers are stored even if they are empty, filtered or unfinished.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 #: Stands for a key where none is needed: a server of one's own, and replay. Never sent elsewhere.
@@ -19,6 +19,9 @@ End = Literal["cut", "filtered", "broken"]
 #: Names, of fields, private attributes and arguments, by the reason why they cannot change an
 #: answer.
 Reasons = Mapping[str, str]
+
+#: How clients and their classes are called that serve asynchronous calls alone.
+_ASYNCHRONOUS = re.compile(r"(?i)async|^aiohttp\.")
 
 _NONE: Reasons = {}
 _NO_ENDS: Mapping[str, End] = {}
@@ -97,6 +100,14 @@ class Provider(NamedTuple):
         """Its classes by top-level package and name."""
         module = self.package.replace("-", "_")
         return tuple(f"{module}.{name}" for name in self.classes.split())
+
+    def on_way(self, names: Iterable[str], is_async: bool) -> list[str]:
+        """Return those of some names, of clients or their classes, that a call may go through.
+
+        Where it has clients for both, a synchronous call goes through nothing asynchronous.
+        """
+        is_any = is_async or not any(map(_ASYNCHRONOUS.search, self.clients))
+        return [name for name in names if is_any or not _ASYNCHRONOUS.search(name)]
 
     @property
     def lacks_key(self) -> bool:

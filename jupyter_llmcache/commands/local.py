@@ -24,7 +24,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field
 
 from ..errors import LLMCacheError
-from ..modes import current_sample
+from ..modes import sample_number
 from ..text import format_bytes
 
 _ENGLISH = (
@@ -121,7 +121,7 @@ class Demo(_InPieces, FakeListChatModel):
         answers = _CHINESE if _HAN.search(prompt) else _ENGLISH
         question = f"{prompt}{self.temperature or ''}".encode("utf-8", "replace")
         first = int.from_bytes(sha256(question).digest())
-        return answers[(first + current_sample()) % len(answers)]
+        return answers[(first + sample_number.get()) % len(answers)]
 
 
 # --- -m local ---

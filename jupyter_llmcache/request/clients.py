@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from ..provider_row import CREDENTIAL_HEADERS
 from ..providers import provider_of
-from .canonical import header_name, headers_shown, is_secret
+from .canonical import address_shown, header_name, headers_shown, is_secret
 from .installed import is_installed, is_users
 from .users_code import dict_of, is_mock, put_over, users_part
 
@@ -132,6 +132,16 @@ class Client:
             self._read(each)
         for each in [*chain, *_carriers(chain)]:
             self._read_code(each)
+
+    def sends(self, credentials: frozenset[str]) -> dict[str, Any]:
+        """Return what it sends along that counts, and where to, as parameters are called."""
+        counted = headers_shown(self.headers, credentials)
+        named = {header_name(name): value for name, value in self.headers.items()}
+        return {
+            "default_headers": {name: named[name] for name in counted},
+            "default_query": self.query,
+            "endpoint": address_shown(str(self.address)) if self.address else None,
+        }
 
     def _read_code(self, client: Any) -> None:
         """Note what of the user's stands in the place of methods, and what else he put in."""
@@ -262,20 +272,25 @@ def library_classes(cls: type) -> tuple[type, ...]:
     )
 
 
-def ways_of(cls: type) -> tuple[list[Any], frozenset[str]]:
-    """Return where methods on the way of a model of class ``cls`` may be put over.
-
-    Returns:
-        Library classes and modules, without those of its clients; and the modules of more such
-        classes that are not imported yet.
-    """
+def doors_of(cls: type) -> list[Any]:
+    """Return the library classes of ``cls`` and their modules: a call of a model begins there."""
     classes = library_classes(cls)
     modules = {base.__module__ for base in classes} & sys.modules.keys()
-    named = [name.rpartition(".") for name in (*provider_of(cls).through, *_HTTP_CLASSES)]
+    return [*classes, *(sys.modules[name] for name in modules)]
+
+
+def ways_of(cls: type, is_async: bool) -> tuple[list[Any], frozenset[str]]:
+    """Return where else methods on the way of a call may be put over, but in the model's clients.
+
+    Returns:
+        Library classes; and the modules of more such classes that are not imported yet.
+    """
+    provider = provider_of(cls)
+    names = provider.on_way((*provider.through, *_HTTP_CLASSES), is_async)
+    named = [name.rpartition(".") for name in names]
     absent = frozenset(module for module, _, _ in named if module not in sys.modules)
     further = (getattr(sys.modules.get(module), name, None) for module, _, name in named)
-    places = [*classes, *(sys.modules[name] for name in modules), *further]
-    return [place for place in places if place is not None], absent
+    return [place for place in further if place is not None], absent
 
 
 def client_in(name: str, value: Any) -> Client | None:
@@ -330,13 +345,6 @@ def carried_apart(users: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     """Return ``own``, by place and name, without and with what is in classes of HTTP clients."""
     carried = {n: v for n, v in users.items() if n.startswith(_HTTP_LABELS)}
     return {n: v for n, v in users.items() if n not in carried}, carried
-
-
-def sent_headers(headers: Mapping[Any, Any], credentials: frozenset[str]) -> dict[str, Any]:
-    """Return those of a client's headers that count, as they are."""
-    counted = headers_shown(headers, credentials)
-    named = {header_name(name): value for name, value in headers.items()}
-    return {name: named[name] for name in counted}
 
 
 def look_up(value: Any, path: str) -> Any:

@@ -35,15 +35,23 @@ from .clients import (
     asks_responses,
     carried_apart,
     client_in,
+    doors_of,
     holds_weights,
     part_of,
-    sent_headers,
     ways_of,
 )
 from .installed import is_users
 from .messages import without_marks
 from .parameters import Plan, Values, merge, plan_of, take_name
-from .users_code import cache_key_of, dict_of, has_cache_key, lacks_cache_key, put_over
+from .users_code import (
+    cache_key_of,
+    dict_of,
+    dicts_of,
+    has_cache_key,
+    lacks_cache_key,
+    put_over,
+    users_part,
+)
 
 KEY_BYTES = 16
 
@@ -89,14 +97,15 @@ class Description(NamedTuple):
 
 
 def describe_model(
-    model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
+    model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int, is_async: bool
 ) -> Description:
-    """Return the description of ``model`` as it is now.
+    """Return the description of ``model`` as it is now; its arguments are those of ``describe``.
 
     Raises:
         NotDescribableError: Something that may change the answer has no canonical form.
     """
-    known = _memory.get(id(model))
+    memory = _memory[is_async]
+    known = memory.get(id(model))
     if known is None or not known.holds(model):
         cls: type = type(model)
         if lacks_cache_key(cls):
@@ -105,15 +114,15 @@ def describe_model(
                 f"{cls.__name__} answers by code of its own; give it cache_key()"
             )
         with reading(model):
-            known = _Known(model)
+            known = _Known(model, memory, is_async)
         if known.is_lasting:
-            _memory[id(model)] = known
+            memory[id(model)] = known
     return known.describe(model, stop, kwargs, schema)
 
 
 def is_known(model: Any) -> bool:
     """Whether ``model`` was read and is as it was, so that to describe it touches no file."""
-    known = _memory.get(id(model))
+    known = _memory[True].get(id(model))
     return known is not None and known.holds(model)
 
 
@@ -123,18 +132,15 @@ def is_refused(model: Any) -> bool:
 
 
 class _Known:
-    """What was read of one model: as long as it holds, its descriptions are good.
+    """What was read of one model: as long as it holds, its descriptions are good."""
 
-    To compare what was read is some twenty times as quick as to describe it.
-    """
-
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, memory: dict[int, _Known], is_async: bool) -> None:
         number = id(model)
         cls: type = type(model)
-        self._ref = weakref.ref(model, lambda _: _memory.pop(number, None))
-        self.state = state = _State(model, plan_of(cls))
+        self._ref = weakref.ref(model, lambda _: memory.pop(number, None))
+        self.state = state = _State(model, plan_of(cls), is_async)
         self._fields = model.__dict__
-        held = _held(model)
+        held = dicts_of(model)
         self._places = [*_once([*held, *state.places])]
         self._was_there = gc.get_referents(*self._places)
         # Equal is not the same where numbers are, as 1 and True, nor in what is changed in place.
@@ -158,13 +164,16 @@ class _Known:
     def holds(self, model: Any) -> bool:
         """Whether the model, its classes and its clients still are what they were."""
         # Past all that is only there to read well: this runs before every answer from the cache.
-        return (
-            model.__dict__ is self._fields
-            and gc.get_referents(*self._places) == self._was_there
-            and self._told == self._was_told
-            and _marshalled([counted(held) for counted, held in self._exactly]) == self._raw
-            and sys.modules.keys().isdisjoint(self.state.absent)
-        )
+        try:
+            return (
+                model.__dict__ is self._fields
+                and gc.get_referents(*self._places) == self._was_there
+                and self._told == self._was_told
+                and marshal.dumps([read(held) for read, held in self._exactly], 2) == self._raw
+                and sys.modules.keys().isdisjoint(self.state.absent)
+            )
+        except ValueError:  # what has no bytes was put into something that had some
+            return False
 
     def describe(
         self, model: Any, stop: Sequence[str] | None, kwargs: Mapping[str, Any], schema: int
@@ -188,15 +197,9 @@ class _Known:
         return made
 
 
-_memory: dict[int, _Known] = {}
+#: What is known of models, for calls that are synchronous for sure and for all others.
+_memory: tuple[dict[int, _Known], dict[int, _Known]] = ({}, {})
 _refused: weakref.WeakSet[type] = weakref.WeakSet()
-
-
-def _held(model: Any) -> list[dict[str, Any]]:
-    """Return all places where an object, a pydantic one or a plain one, keeps what it is."""
-    names = ("__dict__", "__pydantic_private__", "__pydantic_extra__")
-    places = (getattr(model, name, None) for name in names)
-    return [place for place in places if place is not None]
 
 
 def _once(held: Iterable[Any]) -> Iterable[Any]:
@@ -218,19 +221,24 @@ class _State:
     Attributes:
         plan: How its class is read.
         values: Fields and attributes that count, by name.
-        clients: Its clients, each as what it says.
+        clients: Those of its clients that a call goes through, each as what it says.
         places: Where methods on its way may be put over: the very dicts.
         absent: Modules with more such places that are not imported yet.
         endpoint: The address of the first of them, or of the model's field.
         more: JSON text of what only some models have: ``cache_key``, what the user changed.
     """
 
-    def __init__(self, model: Any, plan: Plan) -> None:
+    def __init__(self, model: Any, plan: Plan, is_async: bool) -> None:
         cls = type(model)
         self.plan = plan
-        held = _held(model)
+        held = dicts_of(model)
         state = {n: value for each in held for n, value in each.items() if value is not None}
-        self.clients = [Client(state[name]) for name in plan.provider.clients if name in state]
+        places = doors_of(cls)
+        changed = put_over(*places)
+        if has_cache_key(cls) or changed or any(users_part(v) is not None for v in state.values()):
+            is_async = True  # code of the user's may go any way
+        clients = plan.provider.on_way(plan.provider.clients, is_async)
+        self.clients = [Client(state[name]) for name in clients if name in state]
         weights = {name for name, value in state.items() if holds_weights(value)}
         if weights and not has_cache_key(cls):
             raise NotDescribableError(
@@ -246,9 +254,9 @@ class _State:
             if (client := client_in(name, value)) is not None:
                 self.clients.append(client)
                 del self.values[name]
-        places, self.absent = ways_of(cls)
-        changed = put_over(*places)
-        places += [base for base in cls.__mro__ if is_users(base)]
+        further, self.absent = ways_of(cls, is_async)
+        changed |= put_over(*further)
+        places += [*further, *filter(is_users, cls.__mro__)]
         self.places = [*map(dict_of, places), *(held for c in self.clients for held in c.places)]
         if has_cache_key(cls):
             given = getattr(model, "__pydantic_extra__", None) or {}
@@ -271,19 +279,11 @@ class _State:
 
     def _add_clients(self) -> None:
         """Let what the first client sends count as parameters, and what others send beside it."""
-        told = [self._client(each) for each in self.clients]
-        if not told:
-            return
-        self.values |= {n: v for n, v in told[0].items() if v and n != "endpoint"}
+        told = [each.sends(self.plan.provider.credentials) for each in self.clients]
+        for first in told[:1]:
+            self.values |= {n: v for n, v in first.items() if v and n != "endpoint"}
         if others := [each for each in told[1:] if each != told[0]]:
             self.values["other_clients"] = others
-
-    def _client(self, client: Client) -> dict[str, Any]:
-        return {
-            "default_headers": sent_headers(client.headers, self.plan.provider.credentials),
-            "default_query": client.query,
-            "endpoint": address_shown(str(client.address)) if client.address else None,
-        }
 
     def _more(
         self, model: Any, changed: dict[str, Any], carried: dict[str, Any]
@@ -395,5 +395,5 @@ def model_label(model: Any, kwargs: Mapping[str, Any] | None = None) -> str:
 def _describe_nested(model: Any) -> Any:
     if is_inside(model):
         return "itself"  # as a function that was put over one of its methods holds it
-    described = json.loads(describe_model(model, None, {}, 0).text)
+    described = json.loads(describe_model(model, None, {}, 0, is_async=True).text)
     return {name: value for name, value in described.items() if name != "schema"}

@@ -137,6 +137,13 @@ def dict_of(place: Any) -> dict[str, Any]:
     return told if isinstance(told, dict) else gc.get_referents(told)[0]
 
 
+def dicts_of(value: Any) -> list[dict[str, Any]]:
+    """Return all dicts in which an object, a pydantic one or a plain one, keeps what it is."""
+    names = ("__dict__", "__pydantic_private__", "__pydantic_extra__")
+    places = (getattr(value, name, None) for name in names)
+    return [place for place in places if place is not None]
+
+
 def users_part(value: Any) -> Any:
     """Return what of the user's a value in a class, a module or an object holds, or None."""
     kind: type = type(value)

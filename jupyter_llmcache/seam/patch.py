@@ -103,7 +103,9 @@ def seeing_all() -> Iterator[None]:
 # --- the short way of a hit ---
 
 
-def _quick(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+def _quick(
+    model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], is_async: bool
+) -> Asked | None:
     """Return the request of a ``generate`` that may be a hit; None: go the long way at once."""
     if plan.other is not None or len(args) != 1 or len(args[0]) != 1 or not _may_hit(plan, model):
         return None
@@ -111,11 +113,11 @@ def _quick(model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]
         return None
     options = {name: kwargs[name] for name in kwargs if name not in _AROUND + _SCHEMAS}
     stop = options.pop("stop", None)
-    return Asked(model, args[0][0], stop, options)
+    return Asked(model, args[0][0], stop, options, is_async)
 
 
 def _quick_stream(
-    model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    model: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], is_async: bool
 ) -> Asked | None:
     """Return the request of a ``stream`` or an ``astream`` that may be a hit; None: as above."""
     if len(args) not in (1, 2) or not _may_hit(plan, model):
@@ -125,7 +127,7 @@ def _quick_stream(
     if (options.get("n", getattr(model, "n", None)) or 1) != 1:
         return None
     messages = model._convert_input(args[0]).to_messages()  # noqa: SLF001  # as LangChain's stream asks
-    return Asked(model, messages, stop, options) if _are_texts(messages) else None
+    return Asked(model, messages, stop, options, is_async) if _are_texts(messages) else None
 
 
 def _comes_in_one(
@@ -262,7 +264,7 @@ def _wrap_generate(original: Method, module: ModuleType) -> Method:
         plan = _plan(self)
         if plan is None:
             return original(self, *args, **kwargs)
-        asked = _quick(self, plan, args, kwargs) if is_langchains else None
+        asked = _quick(self, plan, args, kwargs, is_async=False) if is_langchains else None
         call = _looked_for(plan, asked) if asked else None
         if call and call.found and not _is_heard(self, kwargs.get("callbacks")):
             return _answered(call)
@@ -285,7 +287,7 @@ def _wrap_agenerate(original: Method, module: ModuleType) -> Method:
         plan = _plan(self)
         if plan is None:
             return await original(self, *args, **kwargs)
-        asked = _quick(self, plan, args, kwargs) if is_langchains else None
+        asked = _quick(self, plan, args, kwargs, is_async=True) if is_langchains else None
         call = await plan.place.run(_looked_for, plan, asked, model=self) if asked else None
         if call and call.found and not _is_heard(self, kwargs.get("callbacks")):
             return _answered(call)
@@ -315,7 +317,11 @@ def _wrap_stream(original: Method, module: ModuleType) -> Method:
 
     def stream(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if plan and is_langchains and (asked := _quick_stream(self, plan, args, kwargs)):
+        if (
+            plan
+            and is_langchains
+            and (asked := _quick_stream(self, plan, args, kwargs, is_async=False))
+        ):
             call = _looked_for(plan, asked)
         if call is not None and _comes_in_one(call, args, kwargs):
             yield from _chunks_of(call)
@@ -340,7 +346,11 @@ def _wrap_astream(original: Method, module: ModuleType) -> Method:
         self: BaseLanguageModel[Any], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if plan and is_langchains and (asked := _quick_stream(self, plan, args, kwargs)):
+        if (
+            plan
+            and is_langchains
+            and (asked := _quick_stream(self, plan, args, kwargs, is_async=True))
+        ):
             call = await plan.place.run(_looked_for, plan, asked, model=self)
         if call is not None and _comes_in_one(call, args, kwargs, is_async=True):
             for chunk in _chunks_of(call):

@@ -59,12 +59,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 class Asked(NamedTuple):
-    """What a model is asked: the request as the provider's door sees it, still alive."""
+    """What a model is asked: the request as the provider's door sees it, still alive.
+
+    ``is_async``: whether it is not certain that synchronous methods alone are called.
+    """
 
     model: BaseLanguageModel[Any]
     prompt: Prompt
     stop: list[str] | None
     kwargs: Mapping[str, Any]
+    is_async: bool
 
 
 class Found(NamedTuple):

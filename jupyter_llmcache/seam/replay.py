@@ -290,7 +290,8 @@ def _closed(original: Method, name: str) -> Method:
         from .place import Asked, Place
 
         reason = f"code calls {name} itself"
-        call = OpenCall(Place(reason), Asked(self, args[0] if args else "", None, {}))
+        asked = Asked(self, args[0] if args else "", None, {}, is_async=True)
+        call = OpenCall(Place(reason), asked)
         try:
             return call.recall()
         finally:

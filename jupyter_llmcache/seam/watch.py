@@ -5,6 +5,7 @@ A hit costs nothing: callbacks see a usage of zero, the caller gets the message 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import time
 from collections import deque
@@ -111,7 +112,8 @@ class Watch:
         self, prompt: Any, stop: list[str] | None, kwargs: Any, reason: str | None = None
     ) -> _Visit:
         """Take one request of this call in hand; leave the block when its answer is complete."""
-        return _Visit(self, Asked(self.model, prompt, stop, kwargs), reason)
+        asked = functools.partial(Asked, self.model, prompt, stop, kwargs)
+        return _Visit(self, asked, reason)
 
     def open(self, asked: Asked, reason: str | None) -> OpenCall:
         """Return the request in hand, its answer looked for."""
@@ -224,12 +226,12 @@ class _Visit:
 
     __slots__ = ("_asked", "_began", "_call", "_reason", "_watch")
 
-    def __init__(self, watch: Watch, asked: Asked, reason: str | None) -> None:
+    def __init__(self, watch: Watch, asked: Callable[..., Asked], reason: str | None) -> None:
         self._began = time.perf_counter()
         self._watch, self._asked, self._reason = watch, asked, reason
 
     def __enter__(self) -> OpenCall:
-        self._call = self._watch.open(self._asked, self._reason)
+        self._call = self._watch.open(self._asked(is_async=False), self._reason)
         return self._call
 
     def __exit__(self, *error: object) -> None:
@@ -238,10 +240,11 @@ class _Visit:
         self._end()
 
     async def __aenter__(self) -> OpenCall:
-        watch = self._watch
+        watch, asked = self._watch, self._asked(is_async=True)
         if watch.is_ready(self._reason):
-            return self.__enter__()
-        self._call = await watch.run(watch.open, self._asked, self._reason, model=watch.model)
+            self._call = watch.open(asked, self._reason)
+        else:
+            self._call = await watch.run(watch.open, asked, self._reason, model=watch.model)
         return self._call
 
     async def __aexit__(self, *error: object) -> None:

@@ -89,7 +89,7 @@ def measure(messages: Iterator[list[BaseMessage]], kwargs: dict[str, Any]) -> di
     """Return what a call takes, in microseconds, by the way that it goes."""
     model = ChatOpenAI(model="gpt-x", api_key="sk-none", temperature=0)
     theirs = model.model_copy(update={"cache": ConstantCache()})
-    requests = [keys.describe(model, next(messages), None, kwargs) for _ in range(TEXTS)]
+    requests = [keys.describe(model, next(messages), None, kwargs, False) for _ in range(TEXTS)]
     answer = entry.encode([ChatGeneration(message=AIMessage("Paris."))], versions={})
     describe = keys.describe
 
@@ -115,7 +115,7 @@ def measure(messages: Iterator[list[BaseMessage]], kwargs: dict[str, Any]) -> di
 
         ways = {f"{place}{how}": hit for place in caches for how in ("", " known")}
         ways["floor"] = lambda: theirs.invoke(next(messages), **kwargs)
-        ways["key"] = lambda: describe(model, next(messages), None, kwargs)
+        ways["key"] = lambda: describe(model, next(messages), None, kwargs, False)
         took = compare(ways, ROUNDS, CALLS, before)
     return {name: each.cpu_s * 1e6 for name, each in took.items()}
 

@@ -149,16 +149,17 @@ def _messages(
 ) -> tuple[list[dict[str, Any]], str]:
     """Return messages as plain values, and as the text that enters the key."""
     cls: type = type(model)
-    provider = provider_of(cls)
-    ids = provider.server_ids
-    held = [ids[name] for name in ids if kwargs.get(name) or getattr(model, name, None)]
+    provider, fields = provider_of(cls), model.__dict__
+    held: list[str] = []
+    for name, place in provider.server_ids.items():
+        if kwargs.get(name) or fields.get(name):
+            held.append(place)
     unsent: frozenset[str] = frozenset()
     content, keyed = [], []
     for message in messages:
-        text, kind = message.content, message.type
-        if not held and _is_plain(message):  # to see this is quick, and most are
-            content.append({"content": text, "type": kind})
-            keyed.append(f'{{"content":{_keyed(text)},"type":"{kind}"}}')
+        if not held and (text := _plain_text(message)):  # to see this is quick, and most are
+            content.append({"content": text, "type": message.type})
+            keyed.append(f'{{"content":{_keyed(text)},"type":"{message.type}"}}')
             continue
         unsent = unsent or _unsent(provider, model, messages, kwargs)
         said = describe_message(message, unsent, held, marks_blocks=provider.marks_blocks)
@@ -175,17 +176,14 @@ def _unsent(
     return provider.unsent | (NAMES if has_names and asks_responses(model, kwargs) else set())
 
 
-def _is_plain(message: BaseMessage) -> bool:
-    """Whether a message is nothing but its text."""
-    fields = message.__dict__
-    return (
-        type(message) in _PLAIN_CLASSES
-        and not message.__pydantic_extra__
-        and type(fields["content"]) is str
-        and fields["content"] != ""
-        and not (fields.get("name") or fields.get("additional_kwargs"))
-        and not (fields.get("tool_calls") or fields.get("invalid_tool_calls"))
-    )
+def _plain_text(message: BaseMessage) -> str | None:
+    """Return the text of a message that is nothing but its text, else None."""
+    said = message.__dict__.get
+    text = said("content")
+    if type(text) is not str or type(message) not in _PLAIN_CLASSES or message.__pydantic_extra__:
+        return None
+    is_more = said("additional_kwargs") or said("name")
+    return None if is_more or said("tool_calls") or said("invalid_tool_calls") else text
 
 
 def describe_strings(prompt: str, llm_string: str) -> Request:

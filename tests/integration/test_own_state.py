@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import os
@@ -131,6 +132,21 @@ def asked(server: OpenAIServer, *models: Any) -> tuple[list[str], int]:
     for model in models:
         model.invoke("Who are you?")
     return [call.kind for call in calls()[mark:]], len(server.requests) - before
+
+
+@pytest.fixture
+def asked_both(server):
+    """Ask each the same, first synchronously and then not; say as ``asked``."""
+
+    def ask(*models: Any) -> tuple[list[str], int]:
+        before, mark = len(server.requests), len(calls())
+        for model in models:
+            model.invoke("Who are you?")
+            runner.run(model.ainvoke("Who are you?"))
+        return [call.kind for call in calls()[mark:]], len(server.requests) - before
+
+    with asyncio.Runner() as runner:  # HTTP clients are bound to the loop that they first ran on
+        yield ask
 
 
 @pytest.fixture
@@ -337,6 +353,22 @@ def requesting(request, word):
     return method
 
 
+def asending(send, word):
+    async def method(self, request, **options):
+        request.headers["X-Tenant"] = word
+        return await send(self, request, **options)
+
+    return method
+
+
+def arequesting(request, word):
+    async def method(self, cast_to, options, **more):
+        options.json_data["user"] = word
+        return await request(self, cast_to, options, **more)
+
+    return method
+
+
 def once(function):
     return tenacity.retry(stop=tenacity.stop_after_attempt(1))(function)
 
@@ -366,7 +398,7 @@ def test_a_method_put_over_below_the_model_counts(kind, fields, server, monkeypa
     place, name, make = PUT_OVER[kind]
     original = vars(place)[name]
     model = ChatOpenAI(**fields)
-    assert asked(server, model) == (["miss"], 1)
+    assert asked(server, model, model) == (["miss", "hit"], 1)
     for sent in (1, 0):
         for word in ("red", "blue"):
             monkeypatch.setattr(place, name, make(original, word))
@@ -405,6 +437,54 @@ def test_a_method_put_over_an_instance_below_the_model_counts(kind, make, fields
     assert asked(server, model, model) == (["miss", "hit"], 1)
     setattr(place, name, original) if was_held else delattr(place, name)
     assert asked(server, model) == (["hit"], 0)
+
+
+ASYNC_METHODS = {
+    "the HTTP client's": (HTTP.AsyncClient, "send", asending),
+    "the transport's": (HTTP.AsyncHTTPTransport, "handle_async_request", asending),
+    "the SDK client's": (openai._base_client.AsyncAPIClient, "request", arequesting),
+}
+
+
+@pytest.mark.parametrize("kind", ASYNC_METHODS)
+def test_a_method_put_over_an_asynchronous_class_counts_for_asynchronous_calls(
+    kind, fields, asked_both, monkeypatch
+):
+    """Also for a model that was asked before; a synchronous call, which does not go there, hits."""
+    place, name, make = ASYNC_METHODS[kind]
+    model = ChatOpenAI(**fields)
+    assert asked_both(model, model) == (["miss"] + ["hit"] * 3, 1)
+    for word in ("red", "blue"):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, name, make(vars(place)[name], word))
+            outcome = (["hit", "miss", "hit", "hit"], 1)
+            assert asked_both(model, ChatOpenAI(**fields)) == outcome
+    assert asked_both(model) == (["hit"] * 2, 0)
+
+
+def test_what_only_one_of_two_clients_sends_along_counts_for_its_own_calls(fields, asked_both):
+    """A header of the synchronous client is no part of what an asynchronous call asks, nor back."""
+    plain = ChatOpenAI(**fields)
+    http = {"http_client": HTTP.Client(headers={"X-Tenant": "red"})}
+    ahttp = {"http_async_client": HTTP.AsyncClient(headers={"X-Tenant": "red"})}
+    assert asked_both(plain) == (["miss", "hit"], 1)
+    assert asked_both(ChatOpenAI(**fields, **http)) == (["miss", "miss"], 2)
+    assert asked_both(ChatOpenAI(**fields, **ahttp)) == (["hit", "miss"], 1)
+    assert asked_both(ChatOpenAI(**fields, **http, **ahttp)) == (["hit"] * 2, 0)
+
+
+def test_code_of_the_users_may_go_any_way(fields, server, monkeypatch):
+    """Where a method that was put over asks the asynchronous client, what that sends counts."""
+
+    def generate(self, *args, **kwargs):
+        return asyncio.run(self._agenerate(*args, **kwargs))
+
+    monkeypatch.setattr(ChatOpenAI, "_generate", generate)
+    models = [
+        ChatOpenAI(**fields, http_async_client=HTTP.AsyncClient(headers={"X-Tenant": word}))
+        for word in ("red", "blue")
+    ]
+    assert asked(server, *models) == (["miss", "miss"], 2)
 
 
 def test_what_a_hook_reads_counts_each_time(fields, server, monkeypatch):

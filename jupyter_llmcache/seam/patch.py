@@ -130,15 +130,14 @@ def _quick_stream(
     return Asked(model, messages, stop, options, is_async) if _are_texts(messages) else None
 
 
-def _comes_in_one(
-    call: OpenCall, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_async: bool = False
-) -> bool:
+def _comes_in_one(call: OpenCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a stream is a hit that comes in one piece, and nobody listens to it."""
     if call.found is None or call.found.is_in_pieces:
         return False
     model: Any = call.asked.model
     config = ensure_config(args[1] if len(args) > 1 else kwargs.get("config"))
-    streams = model._should_stream(async_api=is_async, **{**call.asked.kwargs, "stream": True})  # noqa: SLF001  # as above
+    options = {**call.asked.kwargs, "stream": True}
+    streams = model._should_stream(async_api=call.asked.is_async, **options)  # noqa: SLF001  # as above
     return streams and not _is_heard(model, config.get("callbacks"))
 
 
@@ -264,7 +263,7 @@ def _wrap_generate(original: Method, module: ModuleType) -> Method:
         plan = _plan(self)
         if plan is None:
             return original(self, *args, **kwargs)
-        asked = _quick(self, plan, args, kwargs, is_async=False) if is_langchains else None
+        asked = _quick(self, plan, args, kwargs, False) if is_langchains else None
         call = _looked_for(plan, asked) if asked else None
         if call and call.found and not _is_heard(self, kwargs.get("callbacks")):
             return _answered(call)
@@ -287,7 +286,7 @@ def _wrap_agenerate(original: Method, module: ModuleType) -> Method:
         plan = _plan(self)
         if plan is None:
             return await original(self, *args, **kwargs)
-        asked = _quick(self, plan, args, kwargs, is_async=True) if is_langchains else None
+        asked = _quick(self, plan, args, kwargs, True) if is_langchains else None
         call = await plan.place.run(_looked_for, plan, asked, model=self) if asked else None
         if call and call.found and not _is_heard(self, kwargs.get("callbacks")):
             return _answered(call)
@@ -317,11 +316,7 @@ def _wrap_stream(original: Method, module: ModuleType) -> Method:
 
     def stream(self: BaseLanguageModel[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if (
-            plan
-            and is_langchains
-            and (asked := _quick_stream(self, plan, args, kwargs, is_async=False))
-        ):
+        if plan and is_langchains and (asked := _quick_stream(self, plan, args, kwargs, False)):
             call = _looked_for(plan, asked)
         if call is not None and _comes_in_one(call, args, kwargs):
             yield from _chunks_of(call)
@@ -346,13 +341,9 @@ def _wrap_astream(original: Method, module: ModuleType) -> Method:
         self: BaseLanguageModel[Any], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         plan, call = _plan(self, streams=True), None
-        if (
-            plan
-            and is_langchains
-            and (asked := _quick_stream(self, plan, args, kwargs, is_async=True))
-        ):
+        if plan and is_langchains and (asked := _quick_stream(self, plan, args, kwargs, True)):
             call = await plan.place.run(_looked_for, plan, asked, model=self)
-        if call is not None and _comes_in_one(call, args, kwargs, is_async=True):
+        if call is not None and _comes_in_one(call, args, kwargs):
             for chunk in _chunks_of(call):
                 yield chunk
             return

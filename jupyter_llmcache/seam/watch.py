@@ -217,8 +217,8 @@ class Watch:
             return chunk.model_copy(update={"usage_metadata": used})
         if aside is None or self._used is not None:
             return chunk
-        own = {"usage_metadata": aside.usage_metadata, "content": aside.content}
-        return chunk.model_copy(update=own)
+        update = {"usage_metadata": aside.usage_metadata, "content": aside.content}
+        return chunk.model_copy(update=update)
 
 
 class _Visit:

@@ -178,7 +178,7 @@ def _made(
 def _build(
     provider: str, name: str, connection: Mapping[str, Any], *, replays: bool
 ) -> BaseChatModel:
-    """Return a new chat model: OpenAI's, or what LangChain's ``init_chat_model`` makes.
+    """Return a new chat model: what LangChain's ``init_chat_model`` makes, or the row's own class.
 
     In replay it needs no key, as nothing is sent.
     """
@@ -205,14 +205,7 @@ def _build(
             )
         arguments["api_key"] = PLACEHOLDER_KEY
     try:
-        if provider == "openai":
-            from langchain_openai import ChatOpenAI
-
-            return ChatOpenAI(model=name, **arguments)
-        from langchain.chat_models import init_chat_model
-
-        model: BaseChatModel = init_chat_model(name, model_provider=provider, **arguments)
-        return model
+        return _instance(provider, name, arguments)
     except ImportError as error:
         raise LLMCacheError(f"{spec} needs {package}", f"Run %pip install {package}") from error
     except Exception as error:
@@ -221,6 +214,24 @@ def _build(
         raise LLMCacheError(
             f"{spec} cannot be made: {one_line(error, 200)}", "Check what -p gives it"
         ) from error
+
+
+def _instance(provider: str, name: str, arguments: Mapping[str, Any]) -> BaseChatModel:
+    """Return the model that LangChain makes by these names; one that it cannot, by its row."""
+    known = PROVIDERS.get(provider)
+    if provider != "openai":
+        from langchain.chat_models import init_chat_model
+
+        try:
+            made: BaseChatModel = init_chat_model(name, model_provider=provider, **arguments)
+            return made
+        except ValueError as error:
+            if not (known and known.classes and str(error).startswith("Unsupported")):
+                raise
+    importlib.import_module(known.package.replace("-", "_"))  # type: ignore[union-attr]  # it has a row
+    cls: Any = _loaded_class(provider)
+    model: BaseChatModel = cls(model=name, **arguments)
+    return model
 
 
 def _is_addressed() -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
+from types import ModuleType
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
@@ -14,6 +16,8 @@ from jupyter_llmcache import modes
 from jupyter_llmcache.commands.local import Demo
 from jupyter_llmcache.commands.models import choose, variables
 from jupyter_llmcache.errors import LLMCacheError
+from jupyter_llmcache.provider_row import Provider
+from jupyter_llmcache.providers import PROVIDERS
 from jupyter_llmcache.settings import LLMCache
 
 
@@ -129,6 +133,23 @@ def test_other_providers(ollama_server):
     assert chosen.model.model == "llama-test:8b"
     assert chosen.label == "ollama:llama-test:8b"
     assert chosen.model.invoke("hi").text
+
+
+def test_a_provider_that_langchain_does_not_make(monkeypatch):
+    """A row is enough for -m: the first class that it names is made."""
+
+    class ChatAcme(FakeListChatModel):
+        model: str
+        responses: list[str] = ["hi"]  # noqa: RUF012  # pydantic copies it
+
+    package = ModuleType("langchain_acme")
+    package.ChatAcme = ChatAcme
+    monkeypatch.setitem(sys.modules, "langchain_acme", package)
+    row = Provider("acme", "langchain-acme", "ChatAcme", keys=("ACME_API_KEY",))
+    monkeypatch.setitem(PROVIDERS, "acme", row)
+    monkeypatch.setenv("ACME_API_KEY", "k")
+    model = pick("acme:large").model
+    assert (type(model), model.model) == (ChatAcme, "large")
 
 
 def test_other_provider_without_its_key_or_package():

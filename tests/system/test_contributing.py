@@ -15,12 +15,20 @@ ROOT = Path(__file__).parents[2]
 RECIPES = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 #: What the recipes promise, tried in a shell.
-PROMISED = """
+PROMISED = '''
 import sys
 from pathlib import Path
 
 import jupyter_llmcache
 from tests.shells import open_shell
+
+ACME = """
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+class ChatAcme(FakeListChatModel):
+    model: str
+    responses: list = ["large says hello"]
+"""
 
 with open_shell(Path(sys.argv[1])) as shell:
     def say(cell):
@@ -43,6 +51,9 @@ with open_shell(Path(sys.argv[1])) as shell:
     assert jupyter_llmcache.ShelfCache("oak").store.location == "oak"
 
     assert "ACME_API_KEY is not set" in str(shell.run("%llm -m acme:x hello", check=False).error)
+    Path("langchain_acme.py").write_text(ACME)
+    say("import os, sys; sys.path.append(''); os.environ['ACME_API_KEY'] = 'k'")
+    assert "large says hello" in say("%llm -m acme:large hello").seen
     assert "acme:" in completed("%llm -m ac"), completed("%llm -m ac")
 
     assert "--shout" in say("%llm -h").seen
@@ -57,7 +68,7 @@ with open_shell(Path(sys.argv[1])) as shell:
     say("%config LLMCache.format = 'loud'")
     say("%llm_cache sqlite course.db")
     say("%%llm -m demo\\nTell me a joke")
-"""
+'''
 
 
 def _put(path: Path, block: str, *, behind: str = "") -> None:

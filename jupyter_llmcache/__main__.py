@@ -89,7 +89,8 @@ def _open(path: str, command: Subcommand, *, writes: bool) -> Store:
     if (at_url := find_by_url(path)) is not None:
         return at_url(path, read_only=not writes)
     resolved = Path(path).expanduser()
-    if command.name != "import" and not resolved.is_file():
+    # What is neither file nor folder, as a pipe, the store itself tells of.
+    if command.name != "import" and (resolved.is_dir() or not resolved.exists()):
         beside = resolved.parent.iterdir() if resolved.parent.is_dir() else ()
         near = did_you_mean(resolved.name, [each.name for each in beside if each.is_file()])
         what = f"{path} is a folder" if resolved.is_dir() else f"there is no file {path}"

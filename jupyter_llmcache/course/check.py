@@ -13,6 +13,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ..draw.live import Progress
 from ..draw.table import Report
 from ..errors import LLMCacheError
 from ..ledger import LEDGER, Call
+from ..stores.sqlite import SQLiteStore
 from ..text import format_count, one_line
 
 if TYPE_CHECKING:
@@ -68,6 +70,9 @@ def check(
     options: dict[str, Any] = {} if kernel is None else {"kernel_name": kernel}
     options["timeout"] = math.ceil(timeout_s)  # older clients want a whole number
     read = [(name, _read(name)) for name in notebooks]
+    if path and Path(path).exists():
+        with closing(SQLiteStore(path, read_only=True)) as store:
+            store.count()  # what is no cache is told of before a kernel starts
     arguments = (path, not records)
     ran = [(name, _run(name, book, arguments, environment, options)) for name, book in read]
     if records:

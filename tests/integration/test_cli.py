@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from jupyter_llmcache import request as keys
@@ -190,12 +191,16 @@ def test_a_wrong_use_is_one_line_and_status_two(file, run, words, told):
     assert "%llm_cache" not in err
 
 
-def test_a_file_of_another_kind_is_status_one(tmp_path, run):
+@pytest.mark.parametrize(
+    "words", [("list",), ("check", "a.ipynb", "--cache"), ("check", "a.ipynb", "--record")]
+)
+def test_a_file_of_another_kind_is_status_one(words, tmp_path, run):
     """A file that is no cache gives status 1 and one line, and is left alone."""
     (tmp_path / "notes.db").write_bytes(b"my notes" * 100)
-    status, _, err = run("list", "notes.db")
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "a.ipynb")
+    status, _, err = run(*words, "notes.db")
     assert status == 1
-    assert "notes.db" in err
+    assert "notes.db is not an SQLite database. Choose another file" in err
     assert err.count("\n") == 1
     assert (tmp_path / "notes.db").read_bytes() == b"my notes" * 100
 

@@ -94,8 +94,7 @@ class OpenCall:
             self._refusal = error.reason
         except Exception as error:  # noqa: BLE001  # an odd model must cost the user the cache, not the call
             self._refusal = f"{type(error).__name__} while describing the request"
-        if self.request is None:
-            self._reason = self._refusal
+        self._reason = self._refusal
         self._shares = self.request is not None and self.mode == "auto"
 
     # --- before the provider ---
@@ -122,6 +121,7 @@ class OpenCall:
             if self.found is not None and self.found.entry is None and not replays:
                 with suppress(Exception):  # LangChain's row: as an entry it is listed, exported
                     self._keep(request, self.found.generations)
+                self._note, self._stored, self._pending = None, False, False  # it is a hit
             if self.found is None and replays:
                 others = [*filter(None, map(self.place.find, self.place.readdressed(request)))]
                 self.found = others[0] if len(others) == 1 else None  # else it would be a guess

@@ -129,6 +129,7 @@ def test_what_a_call_used_is_an_entry_from_then_on(chat_openai, openai_server, o
     answers = [chat_openai(cache=cache).invoke(text) for text in ("Well?", "Cut?", "Well?")]
     assert [answer.text for answer in answers] == [first.text, cut.text, first.text]
     assert kinds() == ["hit"] * 3
+    assert {(call.stored, call.note, call.reason) for call in calls()} == {(False, None, None)}
     lesson = tmp_path / "lesson.db"
     assert export_database(cache.store, lesson) == 1
     with mode("replay"):

@@ -273,18 +273,25 @@ class Session:
         from .answer import CacheStatus
 
         store = self.cache.store if self.cache else None
+        entries = size_bytes = None
+        notices = [*self._notices()]
+        if store is not None:
+            try:
+                entries, size_bytes = store.count(), store.size_bytes()
+            except StoreError as error:  # what is on is told all the same
+                notices.append(str(error))
         done = LEDGER.counts().minus(self._totals_before)
         return CacheStatus(
             backend=store.backend if store else "off",
             location=store.location if store else "",
             mode=modes.current_mode(),
-            entries=store.count() if store else None,
-            size_bytes=store.size_bytes() if store else None,
+            entries=entries,
+            size_bytes=size_bytes,
             hits=done.hits,
             misses=done.misses,
             stored=done.stored,
             saved_s=done.saved_s,
-            notices=tuple(self._notices()),
+            notices=tuple(notices),
             next_steps=_STEPS[store is not None] if next_steps else (),
         )
 

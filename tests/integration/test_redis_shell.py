@@ -56,6 +56,16 @@ def test_a_server_that_is_away_leaves_the_old_cache_on(run):
     assert run("").backend == "memory"
 
 
+def test_what_is_on_is_told_while_the_server_is_away(run, server):
+    """The status says that the server is away, and a mode is set without an error."""
+    run(f"redis {server.url}")
+    server.kill()
+    status = run("")
+    assert (status.backend, status.location, status.entries) == ("redis", server.url, None)
+    assert "does not answer" in str(status)
+    assert run("mode bypass").mode == "bypass"
+
+
 def test_a_password_is_never_shown(shell, run):
     """A password that was typed works, is warned of once, and stands in no output."""
     with RedisServer(requirepass=SECRET) as server:

@@ -22,7 +22,14 @@ from pydantic import BaseModel
 
 from ..provider_row import CREDENTIAL_HEADERS
 from ..providers import provider_of
-from .canonical import address_shown, header_name, headers_shown, is_secret
+from .canonical import (
+    address_shown,
+    careful,
+    header_name,
+    headers_shown,
+    is_secret,
+    sounds_secret,
+)
 from .installed import is_installed, is_users
 from .users_code import dict_of, is_mock, put_over, users_part
 
@@ -327,11 +334,14 @@ def secrets_of(model: Any, kwargs: Mapping[str, Any]) -> Iterator[str]:
     credentials = provider.credentials | CREDENTIAL_HEADERS
     fields = {**model.__dict__, **(getattr(model, "__pydantic_private__", None) or {})}
     clients = [fields[name] for name in provider.clients if fields.get(name) is not None]
-    given = fields.get("default_headers"), kwargs.get("extra_headers")
-    for headers in (*given, *(Client(each).headers for each in clients)):
-        for name, value in (headers or {}).items():
-            if header_name(name) in credentials:
-                yield str(value).rpartition(" ")[2]
+    sent = [fields.get(name) for name in ("default_headers", "default_query")]
+    sent += [kwargs.get(name) for name in ("extra_headers", "extra_query")]
+    sent += [held for each in map(Client, clients) for held in (each.headers, each.query)]
+    for name, value in (pair for held in sent for pair in (held or {}).items()):
+        text = str(value).rpartition(" ")[2]
+        is_suspect = sounds_secret(header_name(name)) and careful(text) != text
+        if is_suspect or header_name(name) in credentials:
+            yield text
     for name, value in fields.items():
         if is_secret(value) or (name in credentials and isinstance(value, str)):
             yield str(getattr(value, "get_secret_value", lambda held=value: held)())

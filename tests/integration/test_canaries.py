@@ -267,6 +267,12 @@ ELSEWHERE: dict[str, Any] = {
         ChatOpenAI(**base, default_headers={"Helicone-Auth": f"Bearer {s}"}),
         {},
     ),
+    "a header that sounds so": lambda s, base: (
+        ChatOpenAI(**base, default_headers={"X-Gateway-Token": s}),
+        {},
+    ),
+    "the query": lambda s, base: (ChatOpenAI(**base, default_query={"key": s}), {}),
+    "the query of the call": lambda s, base: (ChatOpenAI(**base), {"extra_query": {"sig": s}}),
     "password of the address": lambda s, base: (
         ChatOpenAI(**base | {"base_url": base["base_url"].replace("://", f"://ann:{s}@")}),
         {},

@@ -9,15 +9,15 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-#: Texts, which are made into patterns when they are first needed.
+#: Texts, which are made into patterns when they are first needed. A colour may stand before a key.
 _LIKE_A_KEY = (
-    r"(?i)\b(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?(?=[\w*\-]*[\d*])[\w*\-]{12,}"
+    r"(?i)(?:\b|(?<=\dm))(?:sk|pk|rk|gsk|xai|key|hf|nvapi|AIza)[-_]?(?=[\w*\-]*[\d*])[\w*\-]{12,}"
     r"|(?<=Bearer )\S+"
 )
 _NAME_OF_A_KEY = "(?i)KEY|TOKEN|SECRET|PASSWORD"
 _SECRET_CHARS = 8
 
-#: The keys of models whose provider failed: a server may echo them.
+#: The keys of models whose provider failed, as a server may echo them, or that were drawn.
 _keys: set[str] = set()
 
 
@@ -29,9 +29,14 @@ def without_secrets(text: str) -> str:
     return re.sub(_LIKE_A_KEY, "…", text)
 
 
+def note_secrets(keys: Iterable[str]) -> None:
+    """Take ``keys`` out of all that is told from now on."""
+    _keys.update(key for key in keys if len(key) >= _SECRET_CHARS)
+
+
 def hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
     """Take secrets out of what ``error`` says, and ``keys`` out of all that is told from now on."""
-    _keys.update(key for key in keys if len(key) >= _SECRET_CHARS)
+    note_secrets(keys)
     for one in chain_of(error):
         one.args = _cleaned(one.args)
         for name, said in [*vars(one).items()]:  # messages, bodies, notes

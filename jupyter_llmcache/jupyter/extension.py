@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from IPython.core.inputtransformer2 import EscapedCommand, MagicAssign
 from IPython.core.magic import needs_local_scope, no_var_expand
 
 from .. import modes
-from ..errors import without_secrets
+from ..errors import chain_of, note_secrets, without_secrets
 from ..ledger import LEDGER
 from ..settings import LLMCache
 
@@ -263,8 +264,10 @@ def _hide_in_tracebacks(shell: InteractiveShell) -> Callable[[], None]:
     drawer, name = shell.InteractiveTB, "structured_traceback"
     before, draw = vars(drawer).get(name), getattr(drawer, name)
 
-    def hiding(*args: Any, **kwargs: Any) -> list[str]:
-        return [without_secrets(line) for line in draw(*args, **kwargs)]
+    def hiding(etype: Any, evalue: Any = None, *args: Any, **kwargs: Any) -> list[str]:
+        if isinstance(evalue, BaseException):
+            note_secrets(_secrets_around(evalue))
+        return [without_secrets(line) for line in draw(etype, evalue, *args, **kwargs)]
 
     setattr(drawer, name, hiding)
 
@@ -274,6 +277,22 @@ def _hide_in_tracebacks(shell: InteractiveShell) -> Callable[[], None]:
             vars(drawer).update({name: before} if before else {})
 
     return undo
+
+
+def _secrets_around(error: BaseException) -> Iterator[str]:
+    """Yield the secrets of the models in a traceback's frames: ``%xmode Verbose`` draws those."""
+    known = sys.modules.get("langchain_core.language_models.base")
+    if known is None:
+        return
+    from ..request import secrets_of
+
+    tracebacks = [one.__traceback__ for one in chain_of(error)]
+    frames = [frame for each in tracebacks for frame, _ in traceback.walk_tb(each)]
+    held = {id(value): value for frame in frames for value in [*frame.f_locals.values()]}
+    for value in held.values():
+        if isinstance(value, known.BaseLanguageModel):
+            with suppress(Exception):  # an odd model; the error is drawn all the same
+                yield from secrets_of(value, {})
 
 
 def _cell_as_typed(lines: list[str]) -> list[str]:

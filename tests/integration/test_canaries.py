@@ -257,6 +257,26 @@ def test_a_key_that_a_server_echoes_is_hidden(place, mode, notebook, server):
         assert secret.encode() not in told
 
 
+OWN_FAULT = """
+def ask(model):
+    key = "sk-canary-in-a-line-0123456789"
+    raise LookupError(f"Nothing in {model.model_name}")
+ask(llm)
+"""
+
+
+def test_what_fails_in_the_users_code_tells_no_key_of_a_model_in_it(notebook, server):
+    """Verbose draws the variables of each frame, and so the headers of a model, and lines."""
+    header = {"X-Gateway-Token": "canary-9876543210", "X-Api-Key": "canary-0123456789"}
+    notebook.user_ns["llm"] = ChatOpenAI(model="gpt-x", api_key="k", default_headers=header)
+    notebook.run("%xmode Verbose")
+    runs = [notebook.run(cell, check=False) for cell in (OWN_FAULT, "%tb", "%tb Context")]
+    told = b"\n".join([_seen(run) for run in runs])
+    assert b"default_headers=" in told
+    assert b"Nothing in gpt-x" in told
+    assert b"canary" not in told
+
+
 #: A model that sends a key in another way, and the arguments of its call.
 ELSEWHERE: dict[str, Any] = {
     "header of the call": lambda s, base: (

@@ -1,6 +1,6 @@
 """What changes entries or moves them: forget, clear and prune; export and import; verify, check.
 
-What deletes tells what would go, and does it with ``--yes``.
+What deletes entries tells what would go, and does it with ``--yes``.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ class LiveOpening:
         self.connection = connect(path, "rw", busy_timeout_s)
         try:
             self.connection.execute("PRAGMA schema_version").fetchone()  # makes the side files
-            self._file_id = _file_id(path)
+            self._file_id, _ = _look_at(path)
             self._wal_id: FileId | None = None
             self.notice_content()
         except BaseException:
@@ -288,15 +288,14 @@ class LiveOpening:
 
     def notice_content(self) -> None:
         """Remember that the file holds something now, and which ``-wal`` belongs to it."""
-        self._had_content = size_of(self._path) > 0
-        self._wal_id = _file_id(side_file(self._path, "-wal"))
+        self._had_content = _look_at(self._path)[1] > 0
+        self._wal_id = _look_at(side_file(self._path, "-wal"))[0]
 
     def is_stale(self) -> bool:
         """Tell whether the file was deleted, replaced or emptied."""
         self.good_until = time.monotonic() + CHECK_EVERY_S
-        if _file_id(self._path) != self._file_id:
-            return True
-        return self._had_content and size_of(self._path) == 0
+        file_id, size_bytes = _look_at(self._path)
+        return file_id != self._file_id or (self._had_content and not size_bytes)
 
     def close(self) -> None:
         """Give the connection back; the last one folds the ``-wal`` into the file."""
@@ -305,10 +304,10 @@ class LiveOpening:
             return
         # SQLite takes a -wal for that of whatever lies beside it. A file that was emptied would get
         # its old pages back; once unlinked it is let be. A successor would be read through them.
-        if _file_id(self._path) == self._file_id:
+        if _look_at(self._path)[0] == self._file_id:
             self._path.unlink()
         self.connection.close()
-        if self._wal_id and self._wal_id == _file_id(side_file(self._path, "-wal")):
+        if self._wal_id and self._wal_id == _look_at(side_file(self._path, "-wal"))[0]:
             for suffix in ("-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     side_file(self._path, suffix).unlink()
@@ -367,14 +366,6 @@ def _copied(path: Path, copy: Path) -> Path:
     return copy
 
 
-def size_of(path: Path) -> int:
-    """Return the size of ``path`` in bytes; 0 when it is not there."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
 def _signature(path: Path) -> tuple[object, ...]:
     """Return what changes when somebody writes to a file or replaces it.
 
@@ -383,14 +374,15 @@ def _signature(path: Path) -> tuple[object, ...]:
     """
     status = path.stat()
     wal = "empty"
-    if size_of(side_file(path, "-wal")):
+    if _look_at(side_file(path, "-wal"))[1]:
         wal = "shared" if side_file(path, "-shm").exists() else "alone"
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, wal)
 
 
-def _file_id(path: Path) -> FileId | None:
+def _look_at(path: Path) -> tuple[FileId | None, int]:
+    """Return what tells ``path`` from a successor, and its size in bytes; None and 0 without it."""
     try:
         status = os.stat(path)  # noqa: PTH116  # before every write: half the time of Path.stat
     except OSError:
-        return None
-    return (status.st_dev, status.st_ino)
+        return None, 0
+    return (status.st_dev, status.st_ino), status.st_size

@@ -243,8 +243,11 @@ _SURROGATES = "[\ud800-\udfff]"
 PLAIN_TEXT_BYTES = 2048
 #: Shorter answers that are not JSON shrink by less than the time to unpack them is worth.
 PLAIN_ANSWER_BYTES = 1024
-#: Longer answers gain nothing from the words below: it is how far back deflate looks.
+#: Longer answers gain nothing from the words below.
 _WORDS_BYTES = 32 * 1024
+#: How far back deflate looks in shorter ones (2 ** 14 bytes) and how much memory it takes: to make
+#: zlib's own choice of these ready takes longer than to pack a short answer.
+_SMALL = (14, 6)
 #: How hard deflate tries: of zlib's own choice half the time, and a twentieth more bytes.
 _LEVEL = 4
 
@@ -257,7 +260,7 @@ def pack_answer(answer: bytes) -> bytes:
     """
     _check_size(len(answer))
     if answer.startswith(b"{") and len(answer) < _WORDS_BYTES:
-        deflater = zlib.compressobj(_LEVEL, zdict=WORDS)
+        deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, *_SMALL, zdict=WORDS)
         packed = ZLIB_WITH_WORDS + deflater.compress(answer) + deflater.flush()
     elif len(answer) >= PLAIN_ANSWER_BYTES:
         packed = ZLIB + zlib.compress(answer, _LEVEL)
@@ -348,6 +351,7 @@ def texts_checksum(key: bytes, title: str, prompt: str | bytes, request_id: int)
     return digest.digest()
 
 
+@functools.lru_cache(maxsize=64)  # the entries of a course have few of them
 def request_number(request: str) -> int:
     """Return the row number of a request text, taken from its content: the same in every file."""
     digest = blake2b(request.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -134,7 +134,7 @@ def preview(questions: Sequence[Question]) -> PromptPreview:
     if isinstance(asked, str):
         told = (("prompt", asked),)
     else:
-        told = tuple((message.type, str(message.text)) for message in asked)
+        told = tuple((message.type, _text_and_attached(message)) for message in asked)
     try:
         request = keys.describe(*call.asked)  # which a bypass does not do
     except NotDescribableError as error:
@@ -147,6 +147,14 @@ def preview(questions: Sequence[Question]) -> PromptPreview:
         reason=reason,
         questions=len(questions),
         held=sum(is_held(seen_call(question)) for question in questions),
+    )
+
+
+def _text_and_attached(message: BaseMessage) -> str:
+    """Return what a message says, and by their kinds what else it holds: pictures, calls."""
+    return "\n".join(
+        str(block.get("text") or f"[{block['type']}: {block.get('mime_type', block.get('name'))}]")
+        for block in message.content_blocks
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import threading
+from pathlib import Path
 
 import pytest
 from langchain_core.language_models import FakeMessagesListChatModel
@@ -176,6 +177,15 @@ def test_replay_sends_nothing(notebook, openai_server):
     notebook.run("%llm_cache memory\n%llm_cache mode replay")
     run = notebook.run("%%llm\nnever asked", check=False)
     assert isinstance(run.error, ReplayMissError)
+    assert not openai_server.requests
+
+
+def test_show_prompt_tells_what_is_attached(notebook, openai_server):
+    """--show-prompt shows texts on lines of their own, and pictures and sounds by their kinds."""
+    Path("a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    Path("a.txt").write_text("from a file")
+    shown = notebook.run("%llm --show-prompt --attach a.png --attach a.txt what?").value
+    assert "human:\nwhat?\n[image: image/png]\nfrom a file\n" in str(shown)
     assert not openai_server.requests
 
 

@@ -22,7 +22,7 @@ from ..errors import NotSentError, ReplayMissError, StoreError, said_by
 from ..ledger import LEDGER, Call, Entry, Kind
 from . import serving, web_request
 from .doors import Method, Wrap
-from .web_answer import WebAnswer, decode, encode, kept_headers, unpacked
+from .web_answer import WebAnswer, decode, encode, kept_headers, tells_error, unpacked
 from .web_request import WebRequest
 
 #: What a client's method was called with, by name; its ``module``, its name as ``method``.
@@ -321,8 +321,9 @@ class Visit:
             return f"larger than {MAX_BODY_BYTES // 1_000_000} MB"
         if body is None:
             return f"packed by {self._packing}, which cannot be unpacked here"
-        if "json" in self.header("content-type") and _CARRIES_TOKEN.search(body):
-            return "it carries a token"
+        has_token = "json" in self.header("content-type") and _CARRIES_TOKEN.search(body)
+        if has_token or (status < 400 and web_request.asks_model(self.asked) and tells_error(body)):
+            return "it carries a token" if has_token else "it tells of an error"
         clean = self.asked.without_keys(body)
         length = self.header("content-length") if self.asked.method == "HEAD" else str(len(clean))
         said = [(name, self._without_keys(value)) for name, value in self._head.headers]

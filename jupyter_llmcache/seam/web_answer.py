@@ -13,6 +13,7 @@ from http.client import HTTPResponse, IncompleteRead
 from typing import NamedTuple
 
 from ..errors import StoreError
+from ..text import json_or_text
 from .web_request import clean_url, holds_token
 
 #: Headers that tell of the connection, of the packing that is undone, or of the asker.
@@ -95,6 +96,18 @@ def decode(data: bytes) -> tuple[WebAnswer, bool]:
 def _plain(text: object) -> str:
     """A header's text on one line, whoever wrote the file."""
     return re.sub(r"[\r\n\0]+", " ", str(text))
+
+
+def tells_error(body: bytes) -> bool:
+    """Whether a model's server tells of an error where a good answer is said to stand.
+
+    It may be the whole body, or a line of it: an event, or one JSON object of many.
+    """
+    if b'"error"' not in body:
+        return False
+    lines = (line.removeprefix(b"data:").strip() for line in body.splitlines())
+    told = [json_or_text(each.decode("utf-8", "replace")) for each in (body, *lines)]
+    return any(isinstance(t, dict) and (t.get("error") or t.get("type") == "error") for t in told)
 
 
 def unpacked(body: bytes, packing: str) -> bytes | None:

@@ -34,6 +34,7 @@ from jupyter_llmcache.seam.cache import ObservedCache
 from jupyter_llmcache.stores.memory import MemoryStore
 from tests.environments import run
 from tests.integration.fetching import CLIENTS
+from tests.servers.local import Handler, LocalServer
 from tests.servers.pages import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -338,6 +339,33 @@ def test_passing_answers_are_not_kept(status, pages, recording):
     recording()
     requests.get(pages.url(f"/status/{status}"), timeout=5)
     assert len(pages.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "kept"),
+    [
+        (200, {"error": {"message": "overloaded"}}, False),
+        (200, {"error": "no model"}, False),
+        (200, {"type": "error", "error": {"type": "overloaded_error"}}, False),
+        (200, {"error": None, "output": [{"text": '{"error": 1}'}]}, True),
+        (400, {"error": {"message": "there is no such model"}}, True),
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_error_in_a_good_answers_place_is_not_kept(status, told, kept, streams, recording):
+    """A model's server that tells of an error where it began to answer well is asked again."""
+    event = json.dumps(told)
+    body = f'data: {{"text": "half"}}\n\nevent: x\ndata: {event}\n\n' if streams else event
+
+    class Model(Handler):
+        def do_POST(self) -> None:
+            self.send(body.encode(), status, content_type="text/event-stream")
+
+    recording()
+    with LocalServer(Model) as server:
+        requests.post(f"{server.root}/v1/chat/completions", json={}, timeout=5)
+    assert calls()[-1].stored == kept
+    assert (calls()[-1].reason is None) == kept
 
 
 @pytest.mark.parametrize("client", SEAMS)

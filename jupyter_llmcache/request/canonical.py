@@ -17,6 +17,7 @@ import json
 import math
 import numbers
 import re
+import threading
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
@@ -234,6 +235,10 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Canon, Any], Any]], ...] = (
     ((date, time), lambda _, value: value.isoformat()),
     (PurePath, lambda canon, value: canon.text(value.as_posix())),
     ((UUID, Decimal), lambda _, value: str(value)),
+    # What code reads of these is what they hold here and now.
+    (ContextVar, lambda canon, value: canon.plain(value.get(None))),
+    (threading.local, lambda canon, value: canon.from_dict(vars(value))),
+    (threading.Event, lambda _, value: value.is_set()),
     (timedelta, lambda _, value: {TAG + "seconds": _number(value.total_seconds())}),
     (re.Pattern, lambda canon, value: [canon.plain(value.pattern), value.flags]),
     (numbers.Integral, lambda _, value: int(value)),

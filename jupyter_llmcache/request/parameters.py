@@ -10,7 +10,6 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from functools import lru_cache
 from types import BuiltinFunctionType, ModuleType
 from typing import Any, NamedTuple, is_typeddict
@@ -254,12 +253,9 @@ _ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
 _SILENT = (
     type(threading.Lock()),
     type(threading.RLock()),
-    threading.Event,
     threading.Condition,
     threading.Semaphore,
-    threading.local,
     logging.Logger,
-    ContextVar,
     ModuleType,
 )
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..errors import NotDescribableError
-from ..provider_row import names
+from ..provider_row import KEY_VARIABLE, names
 from .canonical import IndescribableError
-from .installed import OUR_PACKAGE, is_users, module_of
+from .installed import OUR_PACKAGE, is_installed, is_users, module_of
 
 #: What a class may define without touching an answer: how it is made, how it is called and shown,
 #: and what runs before a request is seen, so that its effect is seen with it.
@@ -41,6 +43,12 @@ _FUNCTIONS = (FunctionType, MethodType)
 _PARTIALS = (functools.partial, functools.partialmethod)
 #: What stands in a class and is no function, but holds one.
 _HOLDERS = (classmethod, functools.cached_property, property, staticmethod)
+
+#: What stands somewhere in a list.
+_ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
+
+#: What finds a variable by its name as text.
+_BY_TEXT = names("getattr globals import_module vars")
 
 #: How many wrappers around a function are looked through.
 _MAX_WRAPPERS = 16
@@ -213,6 +221,10 @@ class Sources:
         Raises:
             IndescribableError: Its source is not to be had, or something in it has no form.
         """
+        if value is os.environ:  # a few of it count where code reads them
+            return "environ"
+        if type(value) in _ITERATORS:
+            return [self.describe(each) for each in value.__reduce__()[1:]]
         if not is_code(value):
             return self._plain(value)
         if (again := self._seen.get(id(value))) is not None:
@@ -232,16 +244,48 @@ class Sources:
         if wrapped is not None and module_of(function).startswith(f"{OUR_PACKAGE}."):
             return self.describe(wrapped)  # a door of ours, which says nothing
         told: dict[str, Any] = {"name": f"{function.__module__}.{function.__qualname__}"}
+        holds = [cell.cell_contents for cell in function.__closure__ or ()]
         if is_users(function):
-            told = {"source": _source(function), "globals": self._globals(function)}
-        told["closure"] = [self.describe(cell.cell_contents) for cell in function.__closure__ or ()]
+            told = {"source": _source(function)} | self._read_by(function, holds)
+        told["closure"] = [self.describe(each) for each in holds]
         told["defaults"] = [self.describe(each) for each in function.__defaults__ or ()]
         told["named"] = self._values(function.__kwdefaults__ or {})
         return told
 
-    def _globals(self, function: FunctionType) -> dict[str, Any]:
-        read = sorted(set(_names_in(function.__code__)) & function.__globals__.keys())
-        return self._values({name: function.__globals__[name] for name in read})
+    def _read_by(self, function: FunctionType, holds: list[Any]) -> dict[str, Any]:
+        """Return what a function reads beside its arguments, as far as its code names it."""
+        said = [*_said_in(function.__code__)]
+        read, texts = {name for name, is_name in said if is_name}, {text for text, _ in said}
+        read |= set() if read.isdisjoint(_BY_TEXT) else texts
+        reads = {n: function.__globals__[n] for n in sorted(read & function.__globals__.keys())}
+        told: dict[str, Any] = {"globals": self._values(reads)}
+        told["attributes"] = self._values(vars(function))
+        modules = [sys.modules[name] for name in sorted(read & sys.modules.keys())]
+        modules += [v for v in (*reads.values(), *holds) if isinstance(v, ModuleType)]
+        users = [each for each in modules if not is_installed(each.__name__)]
+        told["modules"] = [self._module(each, read) for each in users]
+        if not read.isdisjoint(("environ", "getenv")):
+            texts |= {text for text in (*reads.values(), *holds) if isinstance(text, str)}
+            told["environment"] = {
+                name: os.environ[name]
+                for name in sorted(texts & os.environ.keys())
+                if not KEY_VARIABLE.fullmatch(name)  # another key asks the same
+            }
+        return told
+
+    def _module(
+        self, module: ModuleType, read: AbstractSet[str], above: tuple[Any, ...] = ()
+    ) -> Any:
+        """Return what code that reads some names finds in a module of the user's."""
+        if is_installed(module.__name__) or module in above:
+            return module.__name__
+        return {
+            name: self._module(value, read, (*above, module))
+            if isinstance(value, ModuleType)
+            else self.describe(value)
+            for name, value in sorted(vars(module).items())
+            if name in read
+        }
 
     def _class(self, cls: type) -> Any:
         if not is_users(cls):
@@ -280,11 +324,14 @@ def _pieces(value: Any) -> list[Any] | None:
     return [value.__qualname__, value.__self__] if isinstance(value, BuiltinFunctionType) else None
 
 
-def _names_in(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+def _said_in(code: CodeType) -> Iterator[tuple[str, bool]]:
+    """Yield the names and the texts that code says, and whether each is a name."""
+    yield from ((name, True) for name in code.co_names + code.co_freevars)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names_in(constant)
+            yield from _said_in(constant)
+        elif isinstance(constant, str):
+            yield constant, False
 
 
 def _source(value: Any) -> str:

@@ -6,6 +6,10 @@ import asyncio
 import functools
 import importlib
 import os
+import sys
+import threading
+from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -487,19 +491,87 @@ def test_code_of_the_users_may_go_any_way(fields, server, monkeypatch):
     assert asked(server, *models) == (["miss", "miss"], 2)
 
 
-def test_what_a_hook_reads_counts_each_time(fields, server, monkeypatch):
-    """A variable of the notebook that a hook puts into a header may change between two calls."""
-    monkeypatch.setitem(globals(), "TENANT", "red")
+TENANTS = ContextVar("tenants", default="none")
+LOCAL = threading.local()
+
+
+def by_variable(request):
+    request.headers["X-Tenant"] = TENANT  # noqa: F821  # set by the test
+
+
+def by_text(request):
+    request.headers["X-Tenant"] = globals()["TENANT"]
+
+
+def by_module(request):
+    request.headers["X-Tenant"] = importlib.import_module("tenants").TENANT
+
+
+def by_import(request):
+    import tenants  # of the test
+
+    request.headers["X-Tenant"] = tenants.TENANT
+
+
+def by_environment(request):
+    request.headers["X-Tenant"] = os.environ["TENANT"]
+
+
+def by_context(request):
+    request.headers["X-Tenant"] = TENANTS.get()
+
+
+def by_thread(request):
+    request.headers["X-Tenant"] = LOCAL.tenant
+
+
+def by_own_attribute(request):
+    request.headers["X-Tenant"] = by_own_attribute.tenant
+
+
+def everywhere(word: str, monkeypatch, tenants: ModuleType) -> None:
+    """Let all that the hooks read say ``word``."""
+    monkeypatch.setitem(globals(), "TENANT", word)
+    monkeypatch.setattr(tenants, "TENANT", word, raising=False)
+    monkeypatch.setenv("TENANT", word)
+    TENANTS.set(word)
+    LOCAL.tenant = word
+    by_own_attribute.tenant = word  # type: ignore[attr-defined]  # any function takes some
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        by_variable,
+        by_text,
+        by_module,
+        by_import,
+        by_environment,
+        by_context,
+        by_thread,
+        by_own_attribute,
+    ],
+)
+def test_what_a_hook_reads_counts_each_time(hook, fields, server, monkeypatch):
+    """What a hook puts into a header may change between two calls, wherever it comes from."""
+    tenants = ModuleType("tenants")
+    monkeypatch.setitem(sys.modules, "tenants", tenants)
+    model = ChatOpenAI(**fields, http_client=HTTP.Client(event_hooks={"request": [hook]}))
+    for word, outcome in (("red", "miss"), ("blue", "miss"), ("red", "hit")):
+        everywhere(word, monkeypatch, tenants)
+        assert asked(server, model, model) == ([outcome, "hit"], outcome == "miss")
+
+
+def test_another_key_that_a_hook_reads_asks_the_same(fields, server, monkeypatch):
+    """As a key does that stands in a field."""
 
     def hook(request):
-        request.headers["X-Tenant"] = TENANT  # noqa: F821  # set above
+        request.headers["Authorization"] = os.environ["GATEWAY_TOKEN"]
 
     model = ChatOpenAI(**fields, http_client=HTTP.Client(event_hooks={"request": [hook]}))
-    assert asked(server, model, model) == (["miss", "hit"], 1)
-    monkeypatch.setitem(globals(), "TENANT", "blue")
-    assert asked(server, model, model) == (["miss", "hit"], 1)
-    monkeypatch.setitem(globals(), "TENANT", "red")
-    assert asked(server, model) == (["hit"], 0)
+    for key, outcome in (("one", "miss"), ("another", "hit")):
+        monkeypatch.setenv("GATEWAY_TOKEN", key)
+        assert asked(server, model) == ([outcome], outcome == "miss")
 
 
 def test_a_wrapper_of_an_installed_package_is_a_library_s(fields, server, monkeypatch):

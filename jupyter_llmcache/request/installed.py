@@ -34,7 +34,7 @@ def is_installed(module: str) -> bool:
     file = getattr(known, "__file__", None) or next(iter(getattr(known, "__path__", ())), None)
     if file is None:
         return False
-    real = os.path.realpath(file)
+    real = _real(file)
     if os.path.normcase(real).startswith(_library_folders()):
         return True
     path = Path(real)
@@ -42,10 +42,20 @@ def is_installed(module: str) -> bool:
     return _has_distribution(top, path.parents[min(depth, len(path.parents) - 1)])
 
 
+@lru_cache(maxsize=4096)
+def _real(path: str) -> str:
+    """Return where ``path`` really lies; each folder on its way is looked at once."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", ".."):
+        return os.path.realpath(path)
+    path = os.path.join(_real(folder), name)  # noqa: PTH118  # text, as it is compared
+    return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114  # as above
+
+
 @lru_cache(maxsize=1)
 def _library_folders() -> tuple[str, ...]:
     """Return how paths of libraries begin. As texts they are compared ten times as fast."""
-    paths = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}
+    paths = {*map(sysconfig.get_paths().get, ("purelib", "platlib", "stdlib"))}
     paths |= {*site.getsitepackages(), site.getusersitepackages()}
     real = (os.path.normcase(os.path.realpath(path)) for path in paths if path)
     return tuple(f"{path}{os.sep}" for path in real)

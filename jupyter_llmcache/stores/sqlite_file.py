@@ -114,9 +114,8 @@ class SQLiteFile:
         self._reading = _Use(self, self._find)
         self._opening: LiveOpening | ApartOpening | None = None
         self._has_tables = False
-        self._is_prepared = False
-        #: Whether it is written through a ``-wal``, so that whoever reads waits for nobody.
-        self._reads_freely = False
+        #: Whether it was made ready to write, by a ``-wal``, so that who reads waits for nobody.
+        self._is_prepared = self._reads_freely = False
         self.network = network_type(self.path)
         try:
             with _Use(self, lambda: None):
@@ -342,11 +341,11 @@ class SQLiteFile:
         if not self._is_prepared:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only takes in an empty file
             sqlite_tables.migrate(connection, self.location)
-            journal = "delete" if self.network else "wal"
-            journal = choose_journal(connection, journal, self._patience_s)
+            wanted = "delete" if self.network else "wal"
+            got = choose_journal(connection, wanted, self._patience_s)
             self._look(connection)
             opening.notice_content()
-            self._is_prepared, self._reads_freely = True, journal == "wal"
+            self._is_prepared, self._reads_freely = True, got == "wal"
         return connection
 
 

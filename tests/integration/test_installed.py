@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -191,3 +192,14 @@ def test_libraries_in_a_folder_of_their_own_are_read_once(tmp_path, monkeypatch)
     for name in ("acme", "acme.part", "other", "other.part"):
         del sys.modules[name]
     installed.is_installed.cache_clear()
+
+
+@pytest.mark.parametrize("path", ["linked/m.py", "n.py", "again.py", "linked/../a/m.py", "none.py"])
+def test_links_are_followed_to_where_a_module_lies(tmp_path, path):
+    """A link on the way of a module's path and one in its place lead to where it really lies."""
+    write(tmp_path / "a" / "b" / "m.py", "")
+    (tmp_path / "linked").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "n.py").symlink_to("linked/m.py")
+    (tmp_path / "again.py").symlink_to("n.py")
+    asked = str(tmp_path / path)
+    assert installed._real(asked) == os.path.realpath(asked)

@@ -230,7 +230,7 @@ def text_of_message(message: BaseMessage) -> str:
 
 
 def _said_otherwise(message: BaseMessage) -> Iterator[str]:
-    """Yield why a message refuses, which tools it calls, and what pictures are in it."""
+    """Yield why a message refuses, which tools it calls, what it speaks, and its pictures."""
     content = message.content if isinstance(message.content, list) else []
     refused = [block.get("refusal") for block in content if isinstance(block, dict)]
     for words in (message.additional_kwargs.get("refusal"), *refused):
@@ -239,6 +239,10 @@ def _said_otherwise(message: BaseMessage) -> Iterator[str]:
     for call in message.tool_calls if isinstance(message, AIMessage) else ():
         arguments = ", ".join(f"{name}={value!r}" for name, value in call["args"].items())
         yield f"calls {call['name']}({arguments})"
+    for broken in message.invalid_tool_calls if isinstance(message, AIMessage) else ():
+        yield f"calls {broken['name']}, with what is not JSON: {broken['args']}"
+    if isinstance(spoken := message.additional_kwargs.get("audio"), dict):
+        yield str(spoken.get("transcript") or "[audio]")
     yield from (f"[{_name(block)}]" for block in _pictures(message))
 
 

@@ -74,6 +74,28 @@ def test_what_is_no_text_is_told(notebook, content, told):
     assert [html for html in drawn[0] if html] == drawn[1]
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"additional_kwargs": {"audio": {"id": "a", "transcript": "Hello <b>."}}}, "Hello <b>."),
+        ({"additional_kwargs": {"audio": {"id": "a", "data": "aGVsbG8="}}}, "[audio]"),
+        (
+            {"invalid_tool_calls": [{"name": "f", "args": "{<b>", "id": "1", "error": None}]},
+            "calls f, with what is not JSON: {<b>",
+        ),
+    ],
+)
+def test_speech_and_broken_calls_are_told(notebook, fields, told):
+    """What a model speaks, and a call that cannot be read, is no empty answer."""
+    message = AIMessage("", **fields)
+    notebook.user_ns["m"] = FakeMessagesListChatModel(responses=[message])
+    run = notebook.run("%%llm -m m\nhi")
+    assert run.value.text == told
+    html = "".join(output.html for output in run.outputs)
+    assert "empty" not in html
+    assert "<b>" not in html
+
+
 def test_a_picture_that_may_act_is_not_drawn(notebook):
     """SVG, and what is no base64, stays out of the page."""
     blocks = [

@@ -9,6 +9,7 @@ One machine at a time pays for a request, while the others wait for what it gets
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections import deque
@@ -58,8 +59,10 @@ _REFUSALS = {
 }
 #: A claim ends so long after its owner died, in seconds; the owner renews it three times meanwhile.
 _CLAIM_S = 6.0
-#: How often a claim is looked at by who waits for its end, in seconds; an answer takes longer.
-_LOOK_S = 0.05
+#: How long the word that a claim has ended stays for those who wait, in seconds.
+_TOLD_S = 30
+_RENEW = "return redis.call('get',KEYS[1])==ARGV[1] and redis.call('pexpire',KEYS[1],ARGV[2]) or 0"
+_FREE = "return redis.call('get',KEYS[1])==ARGV[1] and redis.call('del',KEYS[1]) or 0"
 #: Which tell that it does not answer.
 _AWAY = {"ClusterDownError", "ConnectionError", "RedisClusterException", "TimeoutError"}
 
@@ -288,9 +291,13 @@ class Claim:
 
     def __init__(self, link: Link, name: bytes, held: set[Claim]) -> None:
         self._link, self._name, self._held = link, name, held
-        self._lock = link.ask(lambda server: server.lock(name, _CLAIM_S, thread_local=False))
-        self.leads = bool(link.ask(lambda _: self._lock.acquire(blocking=False)))
-        if self.leads:
+        self._told = name + b":told"
+        self._token = secrets.token_hex(16)
+        taken = link.ask(lambda s: s.set(name, self._token, nx=True, px=round(_CLAIM_S * 1000)))
+        self.leads = bool(taken)
+        if taken:
+            # What was told of the claim before is no news for those who wait for this one.
+            link.ask(lambda server: server.delete(self._told))
             held.add(self)
 
     def wait(self, timeout_s: float) -> bool:
@@ -301,20 +308,31 @@ class Claim:
                 left_s = end - time.monotonic()
                 if left_s <= 0:
                     return False
-                time.sleep(min(left_s, _LOOK_S))
+                self._listen(min(left_s, 1.0))
         return True
 
     def free(self) -> None:
-        """End it. Ending it twice is no error."""
+        """End it and wake who waits. Ending it twice is no error."""
         if self in self._held:
             self._held.discard(self)
-            with suppress(StoreError):  # it may have ended by itself
-                self._link.ask(lambda _: self._lock.release())
+            with suppress(StoreError):
+                self._link.ask(self._end)
 
     def renew(self) -> None:
         """Keep it for a while longer."""
+        renewal = (_RENEW, 1, self._name, self._token, round(_CLAIM_S * 1000))
         with suppress(StoreError):
-            self._link.ask(lambda _: self._lock.extend(_CLAIM_S, replace_ttl=True))
+            self._link.ask(lambda server: server.eval(*renewal))
+
+    def _listen(self, timeout_s: float) -> None:
+        # The word goes round in its list, so that all who wait for it are woken.
+        told = self._told
+        self._link.ask(lambda server: server.brpoplpush(told, told, timeout_s), patient=True)
+
+    def _end(self, server: Any) -> None:
+        if server.eval(_FREE, 1, self._name, self._token):
+            server.lpush(self._told, "1")
+            server.expire(self._told, _TOLD_S)
 
 
 class Claims:

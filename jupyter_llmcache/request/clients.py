@@ -30,7 +30,7 @@ from .canonical import (
     is_secret,
     sounds_secret,
 )
-from .installed import is_installed, is_users
+from .installed import is_installed, is_users, module_of
 from .users_code import dict_of, is_mock, put_over, users_part
 
 #: Where clients keep the address they send to.
@@ -160,8 +160,8 @@ class Client:
         if is_users(cls):
             self._note("class", [*self.users.get("class", []), cls, _beside_library(client)])
         for name, value in fields.items():
-            part = None if name in _READ_ELSEWHERE else users_part(value)
-            if part is not None:
+            if name not in _READ_ELSEWHERE and not _is_wrapped_by(cls, value):
+                part = users_part(value)
                 self._note(f"{cls.__module__}.{cls.__name__}.{name}", part)
         hooks = _leaves(_in_fields(client, _HOOKS))
         self._note("events", [hook for hook in hooks if users_part(hook) is not None] or None)
@@ -206,6 +206,12 @@ class Client:
     def _note(self, name: str, value: Any) -> None:
         if value is not None:
             self.users[name] = value
+
+
+def _is_wrapped_by(cls: type, value: Any) -> bool:
+    """Whether a method is wrapped by the SDK of ``cls``, which does so to what its classes hold."""
+    is_function = isinstance(value, FunctionType)
+    return is_function and module_of(value).partition(".")[0] == cls.__module__.partition(".")[0]
 
 
 def _beside_library(client: Any) -> dict[str, Any]:

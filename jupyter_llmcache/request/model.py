@@ -269,11 +269,11 @@ class _State:
         url = next(addresses, state.get(plan.endpoint_field or ""))
         self.endpoint = address_shown(str(url)) if url else None
         self._add_clients()
+        put = [c.users.items() for c in self.clients]
+        parts = [carried_apart({n: v for n, v in each if changed.get(n) is not v}) for each in put]
         changed, carried = carried_apart(changed)
-        parts = [carried_apart(each.users) for each in self.clients]
         changed |= {"clients": others} if (others := [rest for rest, _ in parts if rest]) else {}
-        others = [{n: v for n, v in p.items() if carried.get(n) is not v} for _, p in parts]
-        carried |= {"clients": below} if (below := [*filter(None, others)]) else {}
+        carried |= {"clients": below} if (below := [part for _, part in parts if part]) else {}
         more = self._more(model, changed, carried)
         self.more = "".join(f',"{name}":{text}' for name, text in more)
 

@@ -260,8 +260,8 @@ class Sources:
         reads = {n: function.__globals__[n] for n in sorted(read & function.__globals__.keys())}
         told: dict[str, Any] = {"globals": self._values(reads)}
         told["attributes"] = self._values(vars(function))
-        modules = [sys.modules[name] for name in sorted(read & sys.modules.keys())]
-        modules += [v for v in (*reads.values(), *holds) if isinstance(v, ModuleType)]
+        found = [sys.modules[name] for name in sorted(read & sys.modules.keys())]
+        modules = [v for v in (*found, *reads.values(), *holds) if isinstance(v, ModuleType)]
         users = [each for each in modules if not is_installed(each.__name__)]
         told["modules"] = [self._module(each, read) for each in users]
         if not read.isdisjoint(("environ", "getenv")):
@@ -279,12 +279,12 @@ class Sources:
         """Return what code that reads some names finds in a module of the user's."""
         if is_installed(module.__name__) or module in above:
             return module.__name__
+        values = {name: vars(module)[name] for name in sorted(read & vars(module).keys())}
         return {
             name: self._module(value, read, (*above, module))
             if isinstance(value, ModuleType)
             else self.describe(value)
-            for name, value in sorted(vars(module).items())
-            if name in read
+            for name, value in values.items()
         }
 
     def _class(self, cls: type) -> Any:

@@ -412,6 +412,19 @@ def test_a_method_put_over_below_the_model_counts(kind, fields, server, monkeypa
     assert asked(server, model, ChatOpenAI(**fields)) == (["hit"] * 2, 0)
 
 
+@pytest.mark.parametrize("kind", [*PUT_OVER, "the other API's"])
+def test_what_was_put_over_before_a_model_was_made_counts_alike_at_each_call(
+    kind, fields, server, monkeypatch
+):
+    """Parts that the SDK makes at its first request hold the method too, and say no more."""
+    responses = importlib.import_module("openai.resources.responses.responses").Responses
+    place, name, make = PUT_OVER.get(kind, (responses, "create", creating))
+    monkeypatch.setattr(place, name, make(vars(place)[name], "red"))
+    options = fields | {"use_responses_api": kind not in PUT_OVER, "http_client": HTTP.Client()}
+    model = ChatOpenAI(**options)
+    assert asked(server, model, model, ChatOpenAI(**options)) == (["miss", "hit", "hit"], 1)
+
+
 def in_a_function(original):
     def method(*args, **kwargs):
         return original(*args, **kwargs)

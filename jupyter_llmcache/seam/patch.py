@@ -89,15 +89,13 @@ def seeing_all() -> Iterator[None]:
     """See also the calls of the block that would go past every cache."""
     owner = Owner()
     with _lock:
-        if _owners:  # the methods are in their place
-            _owners.add(owner)
-        else:
-            install(owner)
+        (_owners.add if _owners else install)(owner)  # the methods may be in their place
     try:
         with modes.setting(place.sees_all, True):
             yield
     finally:
-        uninstall(owner)
+        with _lock:
+            (_owners.discard if len(_owners) > 1 else uninstall)(owner)
 
 
 # --- the short way of a hit ---

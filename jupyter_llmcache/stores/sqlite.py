@@ -133,7 +133,8 @@ class SQLiteStore(Store):
     def _serves(self, entry: Entry) -> bool:
         """Count a hit, unless the entry is too old."""
         now = self._clock()
-        if entry.created_at <= self.bounds.oldest_good(now):
+        bounds = self.bounds
+        if bounds.ttl_s is not None and entry.created_at <= bounds.oldest_good(now):
             return False
         self._hits.add(entry.key, now, entry.provider_s)
         return True

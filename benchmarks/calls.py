@@ -247,7 +247,7 @@ def other_hits(
     batch = [f"question {number}" for number in range(8)]
     ways = {name: under(cache, lambda: llm.abatch(batch)) for name, cache in all_caches.items()}
     print("\nhits, abatch of 8")
-    ratios(runner.run(acompare(ways, max(3, rounds // 8), 2)), goals)
+    ratios(runner.run(acompare(ways, max(3, rounds // 2), 3)), goals)
 
     print("\nfirst token of a stream; LangChain's caches see no streams, so theirs is an invoke")
     chosen = {name: all_caches[name] for name in ("memory", "sqlite")}

@@ -102,7 +102,7 @@ def _async_door(method: Method, asks_one: bool) -> Method:
             if await batch.place.run(batch.look):
                 with batch.paying():
                     came = await method(self, batch.asked(texts), *args, **kwargs)
-                await batch.place.run(batch.settle, came)
+                await batch.place.finish(batch.settle, came)
         return batch.answer()
 
     return embed

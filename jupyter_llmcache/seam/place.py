@@ -202,6 +202,18 @@ class Place:
         run = contextvars.copy_context().run
         return await asyncio.get_running_loop().run_in_executor(_pool, run, function, *args)
 
+    async def finish(self, function: Callable[..., object], *args: Any) -> None:
+        """Run what keeps an answer as ``run`` does, and to its end where the caller is cancelled.
+
+        The answer is paid for, and others may wait for it.
+        """
+        running = asyncio.ensure_future(self.run(function, *args))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+
 
 # --- which place answers which call ---
 

@@ -299,7 +299,7 @@ class TextDoor(_Door):
                 await self._aacquire()
                 with batch.paying():
                     result = await method(list(batch.missing), **options)
-                await self._watch.run(batch.settle, result)
+                await self._watch.place.finish(batch.settle, result)
             if run_manager is not None and getattr(self._model, "streaming", False):
                 for chunk in batch.replayed():
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)

@@ -10,7 +10,7 @@ import inspect
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import AIMessage
@@ -23,8 +23,6 @@ from ..ledger import LEDGER, Call, usage_of
 from .call import OpenCall
 from .chunks import standard
 from .place import Asked, Place, hand_out, id_of
-
-T = TypeVar("T")
 
 #: What a hit costs, as callbacks are told.
 _NOTHING_USED = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
@@ -53,7 +51,7 @@ class Watch:
     ) -> None:
         self._began = time.perf_counter()
         self._cell = LEDGER.cell
-        self._place = place
+        self.place = place
         self._bypass_reason = bypass_reason
         self._opened = opened
         self.other_cache = other_cache
@@ -120,25 +118,21 @@ class Watch:
         self.seen += 1
         call, self._opened = self._opened, None
         if call is None or reason:
-            call = OpenCall(self._place, asked, self._bypass_reason or reason)
+            call = OpenCall(self.place, asked, self._bypass_reason or reason)
             call.find()
         return call
 
     def is_ready(self, reason: str | None) -> bool:
         """Whether a request is open, or known to go past the cache: no file is touched for it."""
-        is_past = bool(self._opened or reason or self._bypass_reason or self._place.bypass_reason)
+        is_past = bool(self._opened or reason or self._bypass_reason or self.place.bypass_reason)
         return is_past or modes.current_mode() == "bypass" or keys.is_refused(self.model)
-
-    async def run(self, function: Callable[..., T], *args: Any, model: Any = None) -> T:
-        """Run what may touch a file, off the running event loop."""
-        return await self._place.run(function, *args, model=model)
 
     async def settle(self, call: OpenCall, answer: Callable[[], Sequence[Generation]]) -> None:
         """Have ``call`` keep what the provider answered, off the running event loop."""
         if call.request is None:  # there is nothing to keep
             call.settle(answer)
         else:
-            await self.run(call.settle, answer)
+            await self.place.finish(call.settle, answer)
 
     def end(self, call: OpenCall, wall_s: float) -> None:
         """Note that ``call`` is over, ``wall_s`` seconds after it was taken in hand."""
@@ -244,7 +238,7 @@ class _Visit:
         if watch.is_ready(self._reason):
             self._call = watch.open(asked, self._reason)
         else:
-            self._call = await watch.run(watch.open, asked, self._reason, model=watch.model)
+            self._call = await watch.place.run(watch.open, asked, self._reason, model=watch.model)
         return self._call
 
     async def __aexit__(self, *error: object) -> None:

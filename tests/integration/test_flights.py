@@ -17,6 +17,7 @@ import pytest
 from langchain_core.globals import set_llm_cache
 
 from jupyter_llmcache import ledger
+from jupyter_llmcache.answer import verdict
 from jupyter_llmcache.seam import call as opencall
 from jupyter_llmcache.seam.cache import MemoryCache, SQLiteCache, mode
 from tests.environments import run
@@ -150,6 +151,32 @@ async def test_a_cancelled_leader_passes_the_lead_on(cache):
     gate.set()
     assert {answer.content for answer in answers} == {"answer 2"}
     assert len(desk.asked) == 2
+
+
+async def test_a_leader_cancelled_while_its_answer_is_kept_leaves_it(cache, monkeypatch):
+    """What came before its caller went away is kept, and the followers have it."""
+    desk = desks.new("kept")
+    gate, judged, judge = threading.Event(), [], verdict.verdict
+
+    def slow_judge(*args: Any, **options: Any) -> Any:
+        judged.append(args)
+        gate.wait(SOON_S)
+        return judge(*args, **options)
+
+    monkeypatch.setattr(verdict, "verdict", slow_judge)
+    llm = DeskChat(model="kept")
+    leader = asyncio.create_task(llm.ainvoke("hello"))
+    await until(lambda: judged)
+    others = [asyncio.create_task(llm.ainvoke("hello")) for _ in range(5)]
+    await until(lambda: followers(cache) == 5)
+    leader.cancel()
+    await asyncio.sleep(0.05)
+    gate.set()
+    answers = await asyncio.wait_for(asyncio.gather(*others), SOON_S)
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+    assert {answer.content for answer in answers} == {"answer 1"}
+    assert (len(desk.asked), cache.store.count()) == (1, 1)
 
 
 async def test_a_leader_that_leaves_before_it_pays_passes_the_lead_on(cache, monkeypatch):

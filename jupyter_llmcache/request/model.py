@@ -231,8 +231,7 @@ class _State:
     def __init__(self, model: Any, plan: Plan, is_async: bool) -> None:
         cls = type(model)
         self.plan = plan
-        held = dicts_of(model)
-        state = {n: value for each in held for n, value in each.items() if value is not None}
+        state = {n: v for held in dicts_of(model) for n, v in held.items() if v is not None}
         places = doors_of(cls)
         changed = put_over(*places)
         if has_cache_key(cls) or changed or any(users_part(v) is not None for v in state.values()):
@@ -241,9 +240,8 @@ class _State:
         self.clients = [Client(state[name]) for name in clients if name in state]
         weights = {name for name, value in state.items() if holds_weights(value)}
         if weights and not has_cache_key(cls):
-            raise NotDescribableError(
-                f"{cls.__name__} holds weights that can be trained; give it cache_key()"
-            )
+            why = "holds weights that can be trained; give it cache_key()"
+            raise NotDescribableError(f"{cls.__name__} {why}")
         skipped = plan.skipped | weights | {n for n, v in state.items() if holds_key(n, v)}
         self.values = {n: v for n, v in state.items() if n not in skipped}
         self.values |= {"files": files} if (files := files_told(self.values)) else {}
@@ -274,7 +272,9 @@ class _State:
         changed, carried = carried_apart(changed)
         changed |= {"clients": others} if (others := [rest for rest, _ in parts if rest]) else {}
         carried |= {"clients": below} if (below := [part for _, part in parts if part]) else {}
-        more = self._more(model, changed, carried)
+        carriers = [name for part in (carried, *below) for name in part]
+        is_both = len(plan.provider.on_way(carriers, is_async=False)) < len(carriers)
+        more = self._more(model, changed, carried, is_both)
         self.more = "".join(f',"{name}":{text}' for name, text in more)
 
     def _add_clients(self) -> None:
@@ -286,7 +286,7 @@ class _State:
             self.values["other_clients"] = others
 
     def _more(
-        self, model: Any, changed: dict[str, Any], carried: dict[str, Any]
+        self, model: Any, changed: dict[str, Any], carried: dict[str, Any], is_both: bool
     ) -> Iterator[tuple[str, str]]:
         values = Values(_describe_nested, self.plan.provider.credentials)
         for name, value, where in (
@@ -297,7 +297,8 @@ class _State:
         ):
             try:
                 if value:
-                    yield name, dump(values.code(value))
+                    text = dump(values.code(value))
+                    yield name, f'[{text},"async"]' if value is carried and is_both else text
             except IndescribableError as error:
                 raise NotDescribableError(f"{error} in {where}") from error
 

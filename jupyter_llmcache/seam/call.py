@@ -123,8 +123,7 @@ class OpenCall:
                     self._keep(request, self.found.generations)
                 self._note, self._stored, self._pending = None, False, False  # it is a hit
             if self.found is None and replays:
-                others = [*filter(None, map(self.place.find, self.place.readdressed(request)))]
-                self.found = others[0] if len(others) == 1 else None  # else it would be a guess
+                self.found = self.place.find_readdressed(request, self.asked.is_async)
         except StoreError as error:
             self._warning = str(error)
 

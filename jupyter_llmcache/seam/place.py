@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import json
 import os
 import uuid
 from collections import deque
@@ -183,6 +184,20 @@ class Place:
         found = sorted(keys.endpoints_like(request, known), key=str)
         is_only = len({endpoint for endpoint, _ in found}) == 1
         return [request.with_endpoint(*each) for each in found] if is_only else []
+
+    def find_readdressed(self, request: keys.Request, is_async: bool) -> Found | None:
+        """Return the answer of the same request at that endpoint; None where it is not certain.
+
+        A synchronous and an asynchronous call may have recorded it by differently changed clients.
+        """
+        asked = self.readdressed(request)
+        carried = [json.loads(each.description).get("carried") for each in asked]
+        kinds = [isinstance(each, list) for each in carried]  # with what serves asynchronous calls
+        alike = [each for each, kind in zip(asked, kinds, strict=True) if kind == is_async]
+        for some in (alike, asked):
+            if found := [*filter(None, map(self.find, some))]:
+                return found[0] if len(found) == 1 else None  # which of several would be a guess
+        return None
 
     def unrecorded(self, request: keys.Request) -> tuple[str, str]:
         """Return in few words, and in all, what differs from the nearest recorded request."""

@@ -667,6 +667,36 @@ def test_what_carries_requests_matters_to_nobody_in_replay(
         assert chat_openai().invoke("hi").content == answer
 
 
+def test_each_kind_of_call_finds_what_it_recorded_under_a_tracer(
+    openai_server, chat_openai, monkeypatch, tmp_path
+):
+    """The same question, asked synchronously and not, has two answers where clients differed."""
+    send = httpx2.HTTPTransport.handle_request
+    asend = httpx2.AsyncHTTPTransport.handle_async_request
+
+    def traced(self, request):
+        return send(self, request)
+
+    async def atraced(self, request):
+        return await asend(self, request)
+
+    def put(method, amethod):
+        monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", method)
+        monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", amethod)
+
+    def both(question):
+        model = chat_openai()
+        return model.invoke(question).content, asyncio.run(model.ainvoke(question)).content
+
+    set_llm_cache(SQLiteCache(tmp_path / "traced.db"))
+    put(traced, atraced)
+    answers = both("hi")
+    put(send, asend)
+    with mode("replay"):
+        assert both("hi") == answers
+    assert openai_server.answered == 2
+
+
 def test_a_tracer_counts_alike_before_and_after_the_first_call(monkeypatch, tmp_path):
     """A model that makes its client with its first call is asked the same question again."""
     for client in (httpx, httpx2):

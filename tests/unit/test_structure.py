@@ -41,7 +41,7 @@ LANGCHAIN_ROOMS = {"answer", "commands", "course", "request", "seam"}
 #: No module is longer, and no package has more entries at its top.
 MAX_LINES, MAX_ENTRIES = 400, 20
 #: What the whole package has, rounded up.
-MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 87, 24_385, 13_840
+MAX_MODULES, MAX_TOTAL_LINES, MAX_STATEMENTS = 87, 24_400, 13_855
 
 
 def room_of(path: Path) -> str:

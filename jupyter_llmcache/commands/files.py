@@ -176,7 +176,7 @@ def _told(
     rows = [(keys[entry.key], one_line(entry.title, 80)) for entry in entries[:named]]
     if named and number > named:
         rows.append(("…", f"and {number - named:,} more"))
-    if getattr(store, "has_langchain_rows", False):
+    if store.has_langchain_rows:
         rows.append(("LangChain", "what LangChain's own cache wrote into this file stays"))
     return Report(title, rows, data=data, ok=done or not number)
 
@@ -220,7 +220,7 @@ def export(store: Store, ledger: Ledger, args: Namespace) -> Report:
     data = {**said, "size_bytes": size_bytes, "hosts": hosts}
     waits = [f"left out: {format_count(len(left), 'answer')} not stored"] if left else []
     foreign = "what LangChain's own cache wrote goes along once a call has used it"
-    rows = [("LangChain", foreign)] if getattr(store, "has_langchain_rows", False) else []
+    rows = [("LangChain", foreign)] if store.has_langchain_rows else []
     return Report(SEPARATOR.join((what, format_bytes(size_bytes), *waits)), rows, data=data)
 
 

@@ -95,6 +95,11 @@ class Request(NamedTuple):
         """Whether the request itself bounds the length of its answer."""
         return not TOKEN_LIMITS.isdisjoint(json.loads(self.description)["parameters"])
 
+    @property
+    def is_carried_async(self) -> bool:
+        """Whether something was put into what serves asynchronous calls alone on its way."""
+        return isinstance(json.loads(self.description).get("carried"), list)
+
     def with_endpoint(self, endpoint: str | None, carried: str | None = None) -> Request:
         """Return the same request to another address, by clients with ``carried`` put into them."""
         described = _readdressed(self.model, self.description, endpoint, carried)

@@ -358,7 +358,7 @@ def secrets_of(model: Any, kwargs: Mapping[str, Any]) -> Iterator[str]:
 
 
 def carried_apart(users: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return ``own``, by place and name, without and with what is in classes of HTTP clients."""
+    """Return ``users``, by place and name, without and with what is in classes of HTTP clients."""
     carried = {n: v for n, v in users.items() if n.startswith(_HTTP_LABELS)}
     return {n: v for n, v in users.items() if n not in carried}, carried
 

@@ -292,7 +292,7 @@ class _State:
         for name, value, where in (
             ("changed", changed, "what was put into a library's classes or clients"),
             ("cache_key", cache_key_of(model), "what cache_key() returns"),
-            # Last, and by itself: in replay nothing is carried, so that it is not compared.
+            # Last, and by itself, for in replay it is not compared: see ``is_carried_async``.
             ("carried", carried, "what was put into the classes of HTTP clients"),
         ):
             try:

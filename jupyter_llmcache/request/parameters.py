@@ -45,7 +45,7 @@ from .canonical import (
 from .clients import client_in
 from .installed import is_users
 from .messages import describe_message
-from .users_code import Sources, is_code, is_mock
+from .users_code import ITERATORS, Sources, is_code, is_mock
 
 #: Call arguments that say per call what a field of another name says for every call.
 CALL_NAMES = {"extra_headers": "default_headers", "extra_query": "default_query"}
@@ -247,8 +247,6 @@ CALL_HEADERS = frozenset({"additional_headers", "default_headers", "extra_header
 _HEADER_NAMES = CALL_HEADERS | {"headers"}
 _QUERY_NAMES = frozenset({"default_query", "extra_query"})
 
-_ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
-
 #: Objects that guard or tell, and say nothing.
 _SILENT = (
     type(threading.Lock()),
@@ -335,7 +333,7 @@ class Values(Canon):
             return self.plain(convert_to_openai_tool(value))
         if isinstance(value, TypeAdapter):
             return self.plain(value.json_schema())
-        if isinstance(value, _ITERATORS):
+        if isinstance(value, ITERATORS):
             # A canned list counts as a whole, however far it was read.
             return self.plain(value.__reduce__()[1][0])
         if is_mock(value):
@@ -352,13 +350,8 @@ class Values(Canon):
         if is_code(value) and not isinstance(value, BuiltinFunctionType):
             return self.code(value)
         if (client := client_in("", value)) is not None:
-            headers = headers_shown(client.headers, self._make[1])
-            return [
-                str(client.address),
-                headers,
-                query_shown(client.query),
-                self.plain(client.users),
-            ]
+            sent = headers_shown(client.headers, self._make[1]), query_shown(client.query)
+            return [str(client.address), *sent, self.plain(client.users)]
         if type(value).__basicsize__ == _BARE_BYTES and vars(value).keys() <= {"__module__"}:
             return {TAG + "class": type(value).__qualname__}
         return super().other(value)

@@ -45,7 +45,7 @@ _PARTIALS = (functools.partial, functools.partialmethod)
 _HOLDERS = (classmethod, functools.cached_property, property, staticmethod)
 
 #: What stands somewhere in a list.
-_ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
+ITERATORS: tuple[type, ...] = (type(iter([])), type(iter(())))
 
 #: What finds a variable by its name as text.
 _BY_TEXT = names("getattr globals import_module vars")
@@ -223,7 +223,7 @@ class Sources:
         """
         if value is os.environ:  # a few of it count where code reads them
             return "environ"
-        if type(value) in _ITERATORS:
+        if isinstance(value, ITERATORS):
             return [self.describe(each) for each in value.__reduce__()[1:]]
         if not is_code(value):
             return self._plain(value)

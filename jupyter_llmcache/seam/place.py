@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import json
 import os
 import uuid
 from collections import deque
@@ -191,9 +190,7 @@ class Place:
         A synchronous and an asynchronous call may have recorded it by differently changed clients.
         """
         asked = self.readdressed(request)
-        carried = [json.loads(each.description).get("carried") for each in asked]
-        kinds = [isinstance(each, list) for each in carried]  # with what serves asynchronous calls
-        alike = [each for each, kind in zip(asked, kinds, strict=True) if kind == is_async]
+        alike = [each for each in asked if each.is_carried_async == is_async]
         for some in (alike, asked):
             if found := [*filter(None, map(self.find, some))]:
                 return found[0] if len(found) == 1 else None  # which of several would be a guess

@@ -343,9 +343,8 @@ class Visit:
         return None
 
     def _without_keys(self, header: str) -> str:
-        return self.asked.without_keys(header.encode("utf-8", "surrogatepass")).decode(
-            "utf-8", "surrogatepass"
-        )
+        clean = self.asked.without_keys(header.encode("utf-8", "surrogatepass"))
+        return clean.decode("utf-8", "surrogatepass")
 
     def _tell(
         self,

@@ -231,13 +231,17 @@ class WebRequest:
 
         Servers write into their pages what they were asked by, as in the link to the next one.
         """
+        for secret in self._secrets:
+            answer = answer.replace(secret, PLACEHOLDER_KEY.encode())
+        return answer
+
+    @cached_property
+    def _secrets(self) -> list[bytes]:
+        """The keys that a server may say again: the environment's, and those that were sent."""
         named = [*self.headers, *parse_qsl(urlsplit(self.url).query)]
         sent = [value.rpartition(" ")[2] for name, value in named if name.lower() in _CREDENTIALS]
-        for key in (*environment_keys(), *sent):
-            if len(key) >= _KEY_CHARS:
-                secret = key.encode("utf-8", "surrogateescape")
-                answer = answer.replace(secret, PLACEHOLDER_KEY.encode())
-        return answer
+        keys = (key for key in (*environment_keys(), *sent) if len(key) >= _KEY_CHARS)
+        return [key.encode("utf-8", "surrogateescape") for key in keys]
 
     def differs_from(self, told: Iterable[Mapping[str, Any]]) -> str | None:
         """Return in words what differs from the nearest of other requests; None: none is near."""

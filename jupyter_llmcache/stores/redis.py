@@ -142,9 +142,7 @@ class RedisStore(Store):
             unlinks = [("UNLINK", self._name("e", key)) for key in some]
             beside = [(command, self._name(what), *some) for command, what in _BESIDE]
             there = self._pipe([*unlinks, *beside], patient=True)
-            deleted += sum(
-                1 for key, was in zip(some, there, strict=False) if was or key in dropped
-            )
+            deleted += sum(was or key in dropped for key, was in zip(some, there, strict=False))
         return deleted
 
     def entries(self, **which: Unpack[Which]) -> Iterator[Entry]:
